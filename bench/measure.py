@@ -1,0 +1,134 @@
+"""Runs one command and says how long it took, what it cost and whether the replica is right."""
+
+import ctypes
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+
+PR_SET_CHILD_SUBREAPER = 36
+_running = set()
+
+
+@dataclass
+class Run:
+    seconds: float
+    cpu: float
+    peak_mib: float
+    code: int
+    output: str
+
+
+@dataclass
+class Row:
+    """What one tool did in one workload."""
+    tool: object
+    runs: list = field(default_factory=list)
+    wrong: str = ""
+
+    def median(self, figure):
+        return statistics.median(getattr(run, figure) for run in self.runs)
+
+    def span(self):
+        seconds = [run.seconds for run in self.runs]
+        return min(seconds), max(seconds)
+
+
+def say(message):
+    print(f"bench: {message}", file=sys.stderr, flush=True)
+
+
+class Child:
+    """A started command.
+
+    Linux counts the memory of the process that called exec into the peak of the command that takes its place, and this
+    Python is larger than rsync. So a small shell starts the command and leaves; we inherit the child and collect it.
+    """
+
+    def __init__(self, argv, log, env=None):
+        adopt_orphans()
+        script = 'setsid "$@" >"$BENCH_LOG" 2>&1 </dev/null & echo $!'
+        self.log = log
+        self.start = time.perf_counter()
+        shell = subprocess.Popen(
+            ["/bin/sh", "-c", script, "sh", *map(str, argv)], stdout=subprocess.PIPE,
+            env={**os.environ, "LC_ALL": "C", **(env or {}), "BENCH_LOG": str(log)})
+        self.pid = int(shell.stdout.read())
+        shell.stdout.close()
+        shell.wait()
+        _running.add(self.pid)
+
+    def wait(self):
+        _, status, usage = os.wait4(self.pid, 0)
+        seconds = time.perf_counter() - self.start
+        _running.discard(self.pid)
+        with open(self.log, errors="replace") as log:
+            output = log.read()[-2000:].strip()
+        return Run(seconds=seconds, cpu=usage.ru_utime + usage.ru_stime, peak_mib=usage.ru_maxrss / 1024,
+                   code=os.waitstatus_to_exitcode(status), output=output)
+
+    def ended(self):
+        """Whether it ended; it stays to be collected by `wait`."""
+        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+    def stop(self):
+        os.kill(self.pid, signal.SIGTERM)
+
+
+def adopt_orphans():
+    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
+
+
+def end_all():
+    for pid in list(_running):
+        try:
+            os.killpg(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        except (ProcessLookupError, ChildProcessError):
+            pass
+        _running.discard(pid)
+
+
+# ---- the independent judge ----
+
+# What a tool promises, as rsync's options. Nanoseconds count where the tool means to keep them.
+EVERYTHING = "what `rsync -aHAX` keeps, times to the nanosecond"
+RSYNC_A = "what `rsync -a` keeps, times to the nanosecond"
+LESS = "names, sizes, links, and the times of files to the second"
+JUDGES = {
+    EVERYTHING: ["-aHAX", "--modify-window=-1"],
+    RSYNC_A: ["-a", "--modify-window=-1"],
+    LESS: ["-rlt", "-O", "-J", "--modify-window=1"],
+}
+
+
+def differences(source, replica, held_to=EVERYTHING):
+    """What rsync would still change, as its own lines; empty when the replica is right."""
+    judge = subprocess.run(
+        ["rsync", *JUDGES[held_to], "-n", "--delete", "--itemize-changes", "--exclude=/.alike",
+         f"{source}/", f"{replica}/"],
+        capture_output=True, text=True, errors="replace", env={**os.environ, "LC_ALL": "C"})
+    lines = judge.stdout.splitlines()
+    return lines + ([] if judge.returncode == 0 else [judge.stderr.strip() or f"rsync: exit {judge.returncode}"])
+
+
+def different_bytes(source, replica):
+    """The same question to a tool that reads every byte."""
+    judge = subprocess.run(["diff", "-rq", "--no-dereference", "-x", ".alike", str(source), str(replica)],
+                           capture_output=True, text=True, errors="replace")
+    return (judge.stdout + judge.stderr).splitlines()
+
+
+def fault(run, source, replica, held_to, every_byte):
+    """Why the run does not count, in a few words; empty when it does."""
+    if run.code != 0:
+        last = run.output.splitlines()[-1] if run.output else "no message"
+        return f"exit {run.code}: {last[:150]}"
+    found = differences(source, replica, held_to)
+    if not found and every_byte:
+        found = different_bytes(source, replica)
+    return f"{len(found)} differences, first: {found[0][:150]}" if found else ""

@@ -1,0 +1,152 @@
+"""Makes the trees that are measured on, changes them, and takes them away. The same seed makes the same tree."""
+
+import math
+import os
+import random
+import subprocess
+from dataclasses import dataclass
+
+SEED = 20_261_121
+# Sizes of a kernel tree: a median of 4.5 KiB, a mean near 14 KiB, a few of megabytes.
+MEDIAN, SPREAD, LARGEST = 4_500, 1.5, 8 << 20
+DEEPEST = 9
+NOISE = 16 << 20
+EPOCH = 1_700_000_000
+
+
+@dataclass(frozen=True)
+class Sizes:
+    files: int
+    folders: int
+    renamed: int
+
+
+@dataclass(frozen=True)
+class Count:
+    files: int
+    folders: int
+    bytes: int
+
+
+def synthetic(root, sizes):
+    """Folders grow on folders, files fall where they fall, and everything is a while old."""
+    chance = random.Random(SEED)
+    noise = chance.randbytes(NOISE)
+    folders = [(root, 0)]
+    root.mkdir()
+    while len(folders) < sizes.folders:
+        parent, depth = chance.choice(folders)
+        if depth < DEEPEST:
+            folder = parent / f"{chance.choice(WORDS)}-{len(folders)}"
+            folder.mkdir()
+            folders.append((folder, depth + 1))
+    for number in range(sizes.files):
+        folder, _ = chance.choice(folders)
+        path = folder / f"{chance.choice(WORDS)}_{number}.{chance.choice(ENDINGS)}"
+        if number % 1_000 == 999:
+            path.symlink_to(f"../{chance.choice(WORDS)}")
+            continue
+        size = min(LARGEST, int(math.exp(chance.gauss(math.log(MEDIAN), SPREAD))))
+        write(path, noise, chance.randrange(NOISE), size, 0o755 if number % 50 == 0 else 0o644)
+        age(path, chance)
+    for folder, _ in reversed(folders):
+        age(folder, chance)
+
+
+WORDS = "drivers net include arch sound fs kernel block crypto lib mm tools docs usb power clock media video".split()
+ENDINGS = ["c", "c", "c", "h", "h", "rst", "dts", "txt", "S", "yaml"]
+
+
+def write(path, noise, start, size, mode):
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    try:
+        left = size
+        while left:
+            left -= os.write(descriptor, noise[start:start + left] or noise[:left])
+            start = 0
+    finally:
+        os.close(descriptor)
+
+
+def age(path, chance):
+    stamp = (EPOCH + chance.randrange(10_000_000)) * 10**9 + chance.randrange(10**9)
+    os.utime(path, ns=(stamp, stamp))
+
+
+def many_small(folder, count):
+    """One folder of many small files, for the rename."""
+    chance = random.Random(SEED)
+    noise = chance.randbytes(1 << 16)
+    folder.mkdir(parents=True)
+    for number in range(count):
+        path = folder / f"picture-{number:05}.jpg"
+        write(path, noise, chance.randrange(1 << 15), chance.randrange(500, 3_000), 0o644)
+        age(path, chance)
+
+
+def regular_files(root):
+    found = []
+    for folder, _, names in os.walk(root):
+        paths = [os.path.join(folder, name) for name in names]
+        found += [path for path in paths if os.path.isfile(path) and not os.path.islink(path)]
+    return sorted(found)
+
+
+def edit(files, part, parts):
+    """Edits one of `parts` disjoint hundredths of the files: half of them grow, half keep their size."""
+    order = list(files)
+    random.Random(SEED).shuffle(order)
+    some = max(1, len(order) // max(100, parts))
+    for number, path in enumerate(order[part * some:(part + 1) * some]):
+        text = f"edited in round {part}\n".encode()
+        # In place, without a rename: the size grows, or stays and only the bytes and the times tell.
+        with open(path, "r+b") as file:
+            if number % 2 == 0:
+                file.seek(0, os.SEEK_END)
+            else:
+                text = text[:os.path.getsize(path)]
+            file.write(text)
+    return some
+
+
+def copy(tree, root):
+    subprocess.run(["cp", "-a", f"{tree}/.", root], check=True)
+
+
+def hollow(root):
+    """Gives the space of a tree back but keeps its inodes.
+
+    ext4 does not hand out the inodes of deleted files again for minutes, and looks for others one by one: creating files
+    soon after a deletion takes seconds instead of tenths. So nothing is deleted until the end.
+    """
+    if root.exists():
+        subprocess.run(["find", root, "-type", "f", "-size", "+0", "-exec", "truncate", "-s", "0", "{}", "+"], check=True)
+
+
+def warm(source, *more, contents):
+    """Brings the source (and the metadata of other trees) into memory, so that every tool starts alike."""
+    if contents:
+        with open(os.devnull, "wb") as nowhere:
+            subprocess.run(["find", source, "-type", "f", "-exec", "cat", "{}", "+"], stdout=nowhere, check=True)
+    subprocess.run(["find", source, *more, "-printf", "%s"], stdout=subprocess.DEVNULL, check=True)
+    # Nobody pays for what the one before left to be written.
+    os.sync()
+
+
+def size_of(root):
+    files = folders = total = 0
+    for folder, _, names in os.walk(root):
+        folders += 1
+        files += len(names)
+        total += sum(os.lstat(os.path.join(folder, name)).st_size for name in names)
+    return Count(files, folders, total)
+
+
+def describe(root, args):
+    count = size_of(root)
+    name = "synthetic tree" if not args.tree else args.tree_name or args.tree.resolve().name
+    return f"{name}: {count.files:,} files in {count.folders:,} folders, {count.bytes / 1e9:.2f} GB"
+
+
+def remove(root):
+    subprocess.run(["rm", "-rf", "--", root], check=False)

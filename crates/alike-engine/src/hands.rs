@@ -1,0 +1,195 @@
+//! Takes steps: for real, or in a rehearsal that takes none.
+//!
+//! A pass does not know which of the two it has: a plan is what a pass does with [`Rehearsing`] hands.
+
+use alike_model::entry::{Kind, Stamp};
+use alike_model::path::Name;
+use alike_model::plan::{Step, Verb};
+use alike_storage::{Error, New, Replica, Result, Source, Want};
+
+use crate::place::Place;
+
+/// What became of a step.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Done {
+    /// How the replica's entry looks now; `None` when it is gone, and in a rehearsal.
+    pub(crate) replica: Option<Stamp>,
+    /// Bytes copied.
+    pub(crate) bytes: Option<u64>,
+}
+
+/// Takes steps.
+pub(crate) trait Hands<S: Source, R: Replica>: Sync {
+    /// Takes a step that makes, replaces or dresses an entry that is no folder.
+    fn take(&self, place: &Place<S, R>, step: &Step) -> Result<Done>;
+
+    /// Makes a folder; `None` in a rehearsal.
+    fn make_folder(&self, place: &Place<S, R>, step: &Step) -> Result<Option<R::Folder>>;
+
+    /// Renames into `place`.
+    fn rename(&self, from: (&R::Folder, &Name), place: &Place<S, R>, step: &Step) -> Result<Done>;
+
+    /// Removes one entry, or one folder that is empty by then.
+    fn remove(&self, folder: &R::Folder, step: &Step) -> Result<()>;
+
+    /// Gives an open folder its own attributes.
+    fn dress(&self, place: &Place<S, R>) -> Result<()>;
+
+    /// Lets the owner write into a folder.
+    fn unlock(&self, folder: &R::Folder, stamp: &Stamp) -> Result<bool>;
+
+    /// Brings all that was done to the disk.
+    fn sync(&self) -> Result<()>;
+}
+
+/// Hands that work.
+pub(crate) struct Working<'a, S, R> {
+    pub(crate) source: &'a S,
+    pub(crate) replica: &'a R,
+    /// Owners are copied.
+    pub(crate) owner: bool,
+    /// What is done is brought to the disk.
+    pub(crate) sync: bool,
+    pub(crate) interrupted: &'a (dyn Fn() -> bool + Sync),
+}
+
+impl<S: Source, R: Replica> Working<'_, S, R> {
+    /// Makes an entry like the source's and gives it its name: the only way in which contents reach a replica.
+    fn publish(
+        &self,
+        place: &Place<S, R>,
+        step: &Step,
+        source: &Stamp,
+        replaces: Option<&Stamp>,
+    ) -> Result<Done> {
+        let folder = place.replica.as_ref().ok_or(Error::Changed)?;
+        let want = Want::of(source, self.owner);
+        match source.kind {
+            Kind::Folder => Err(Error::Changed),
+            Kind::File => {
+                let mut content = self.source.read_file(&place.source, &step.name)?;
+                let new = New::File {
+                    content: &mut content,
+                    size: source.size,
+                    want,
+                    interrupted: &self.interrupted,
+                };
+                let staged = self.replica.stage(folder, new)?;
+                // Nothing touched it while it was read, or what was read is not published.
+                if !content.stamp()?.is_untouched_since(source) {
+                    return Err(Error::Changed);
+                }
+                let now = self.replica.publish(folder, &step.name, staged, replaces)?;
+                Ok(Done { replica: Some(now), bytes: Some(source.size) })
+            }
+            Kind::Symlink => {
+                let target = self.source.read_link(&place.source, &step.name)?;
+                let staged = self.replica.stage(folder, New::Symlink { target: &target, want })?;
+                if !self
+                    .source
+                    .look(&place.source, &step.name)?
+                    .is_some_and(|now| now.is_untouched_since(source))
+                {
+                    return Err(Error::Changed);
+                }
+                let now = self.replica.publish(folder, &step.name, staged, replaces)?;
+                Ok(Done { replica: Some(now), bytes: None })
+            }
+            Kind::Fifo | Kind::Socket | Kind::BlockDevice | Kind::CharDevice => {
+                let staged = self.replica.stage(folder, New::Special { like: source, want })?;
+                let now = self.replica.publish(folder, &step.name, staged, replaces)?;
+                Ok(Done { replica: Some(now), bytes: None })
+            }
+        }
+    }
+}
+
+impl<S: Source, R: Replica> Hands<S, R> for Working<'_, S, R> {
+    fn take(&self, place: &Place<S, R>, step: &Step) -> Result<Done> {
+        let folder = place.replica.as_ref().ok_or(Error::Changed)?;
+        match &step.verb {
+            Verb::Create { source } => self.publish(place, step, source, None),
+            Verb::Update { source, replica } => self.publish(place, step, source, Some(replica)),
+            Verb::Meta { source, replica } => {
+                let want = Want::of(source, self.owner);
+                let now = self.replica.set_attrs(folder, &step.name, replica, &want)?;
+                Ok(Done { replica: Some(now), bytes: None })
+            }
+            // These have their own ways: they need more than a name in one folder.
+            Verb::Mkdir { .. } | Verb::Rename { .. } | Verb::Delete { .. } | Verb::Rmdir { .. } => {
+                Err(Error::Changed)
+            }
+        }
+    }
+
+    fn make_folder(&self, place: &Place<S, R>, step: &Step) -> Result<Option<R::Folder>> {
+        let folder = place.replica.as_ref().ok_or(Error::Changed)?;
+        self.replica.make_folder(folder, &step.name, step.verb.replaces()).map(Some)
+    }
+
+    fn rename(&self, from: (&R::Folder, &Name), place: &Place<S, R>, step: &Step) -> Result<Done> {
+        let folder = place.replica.as_ref().ok_or(Error::Changed)?;
+        let Verb::Rename { replica, replaces, .. } = &step.verb else { return Err(Error::Changed) };
+        let now = self.replica.rename(from, (folder, &step.name), replica, replaces.as_ref())?;
+        Ok(Done { replica: Some(now), bytes: None })
+    }
+
+    fn remove(&self, folder: &R::Folder, step: &Step) -> Result<()> {
+        match &step.verb {
+            Verb::Delete { replica } => self.replica.remove_file(folder, &step.name, replica),
+            _ => self.replica.remove_folder(folder, &step.name),
+        }
+    }
+
+    fn dress(&self, place: &Place<S, R>) -> Result<()> {
+        let folder = place.replica.as_ref().ok_or(Error::Changed)?;
+        self.replica.set_folder_attrs(folder, &Want::of(&place.source_stamp, self.owner)).map(drop)
+    }
+
+    fn unlock(&self, folder: &R::Folder, stamp: &Stamp) -> Result<bool> {
+        self.replica.unlock(folder, stamp)
+    }
+
+    fn sync(&self) -> Result<()> {
+        if self.sync { self.replica.sync() } else { Ok(()) }
+    }
+}
+
+/// Hands that touch nothing.
+pub(crate) struct Rehearsing;
+
+impl<S: Source, R: Replica> Hands<S, R> for Rehearsing {
+    fn take(&self, _: &Place<S, R>, step: &Step) -> Result<Done> {
+        let bytes = match &step.verb {
+            Verb::Create { source } | Verb::Update { source, .. } if source.kind == Kind::File => {
+                Some(source.size)
+            }
+            _ => None,
+        };
+        Ok(Done { replica: None, bytes })
+    }
+
+    fn make_folder(&self, _: &Place<S, R>, _: &Step) -> Result<Option<R::Folder>> {
+        Ok(None)
+    }
+
+    fn rename(&self, _: (&R::Folder, &Name), _: &Place<S, R>, _: &Step) -> Result<Done> {
+        Ok(Done::default())
+    }
+
+    fn remove(&self, _: &R::Folder, _: &Step) -> Result<()> {
+        Ok(())
+    }
+
+    fn dress(&self, _: &Place<S, R>) -> Result<()> {
+        Ok(())
+    }
+
+    fn unlock(&self, _: &R::Folder, _: &Stamp) -> Result<bool> {
+        Ok(false)
+    }
+
+    fn sync(&self) -> Result<()> {
+        Ok(())
+    }
+}

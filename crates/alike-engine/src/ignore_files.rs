@@ -1,0 +1,47 @@
+//! Reads the ignore files of a folder.
+
+use std::io::Read;
+
+use alike_model::entry::Kind;
+use alike_model::filter::{ALIKE_IGNORE, BadPattern, Filter, GIT_IGNORE};
+use alike_model::path::{Name, RelPath};
+use alike_storage::{Error, Result, Source};
+
+/// More than this is no list of patterns.
+const LARGEST: u64 = 1024 * 1024;
+
+/// The filters inside a folder: those around it and those of its own ignore files. With a pattern that cannot be read
+/// come the filters without it.
+///
+/// # Errors
+/// When an ignore file is there but cannot be read: guessing its rules could delete what they protect.
+pub(crate) fn read_ignore_files<T: Source>(
+    tree: &T,
+    folder: &T::Folder,
+    around: &Filter,
+    path: &dyn Fn() -> RelPath,
+) -> Result<std::result::Result<Filter, (Filter, BadPattern)>> {
+    let alike = read(tree, folder, ALIKE_IGNORE)?;
+    let git = match around.ignore_files().contains(&GIT_IGNORE) {
+        true => read(tree, folder, GIT_IGNORE)?,
+        false => None,
+    };
+    if alike.is_none() && git.is_none() {
+        return Ok(Ok(around.clone()));
+    }
+    Ok(around.enter(&path(), alike.as_deref(), git.as_deref()))
+}
+
+fn read<T: Source>(tree: &T, folder: &T::Folder, name: &[u8]) -> Result<Option<String>> {
+    let Some(name) = Name::new(name) else { return Ok(None) };
+    match tree.look(folder, &name)? {
+        Some(stamp) if stamp.kind == Kind::File => {}
+        _ => return Ok(None),
+    }
+    let mut bytes = Vec::new();
+    tree.read_file(folder, &name)?
+        .take(LARGEST)
+        .read_to_end(&mut bytes)
+        .map_err(|cause| Error::of("read the ignore file", cause))?;
+    Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+}

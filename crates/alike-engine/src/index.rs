@@ -1,0 +1,290 @@
+//! The index: for each folder one row that says how both sides looked when they were last proven equal.
+//!
+//! It takes in outcomes only, and reaches the disk only after the replica has ([`Index::commit`]), so it can be behind
+//! the replica, which costs a look, but never ahead of it, which would be silent loss. It is never the only copy of
+//! anything: a missing, damaged or foreign file counts as an empty index, and everything is compared again.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError, RwLock};
+
+use alike_model::entry::Time;
+use alike_model::known::{FolderId, Row};
+use redb::{
+    Builder, Database, Durability, ReadOnlyDatabase, ReadOnlyTable, ReadableDatabase, StorageBackend,
+    TableDefinition, backends::InMemoryBackend,
+};
+
+const ROWS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("rows");
+const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+/// Raised when rows change their form; an index of another form counts as empty.
+const FORMAT: u64 = 1;
+/// redb's own cache; what it does not hold the page cache does.
+const CACHE: usize = 4 * 1024 * 1024;
+/// Rows not yet handed to redb.
+const SPILL: usize = 8 * 1024 * 1024;
+
+/// What went wrong with the index file. The replica is not affected.
+#[derive(Debug, thiserror::Error)]
+#[error("the index {}: {why}", path.display())]
+pub struct IndexError {
+    path: PathBuf,
+    why: String,
+}
+
+/// The index of one pair.
+pub struct Index {
+    path: PathBuf,
+    /// False in a rehearsal, which leaves the file as it is.
+    may_write: bool,
+    store: RwLock<Store>,
+    fresh: Mutex<Fresh>,
+    next: AtomicU64,
+    passes: AtomicU64,
+    indexed: Mutex<Option<Time>>,
+}
+
+/// The database behind, as far as it is open.
+#[derive(Default)]
+struct Store {
+    rows: Option<ReadOnlyTable<u64, &'static [u8]>>,
+    reading: Option<ReadOnlyDatabase>,
+    writing: Option<Database>,
+}
+
+/// Rows (`None`: to be removed) that are not in the database yet.
+#[derive(Default)]
+struct Fresh {
+    rows: HashMap<FolderId, Option<Vec<u8>>>,
+    bytes: usize,
+    /// Something, spilled or not, is not on the disk yet.
+    uncommitted: bool,
+}
+
+impl Index {
+    /// Opens the index in `folder`. With `may_write` false nothing is written there, ever.
+    ///
+    /// # Errors
+    /// When the file cannot be read; not when it is missing or damaged.
+    pub fn open(folder: &Path, may_write: bool) -> Result<Self, IndexError> {
+        let path = folder.join("index.redb");
+        let index = Self {
+            path,
+            may_write,
+            store: RwLock::default(),
+            fresh: Mutex::default(),
+            next: AtomicU64::new(1),
+            passes: AtomicU64::new(0),
+            indexed: Mutex::new(None),
+        };
+        if index.path.exists() && index.load().is_err() {
+            index.forget_all()?;
+        }
+        Ok(index)
+    }
+
+    fn load(&self) -> Result<(), IndexError> {
+        let mut store = Store::default();
+        match builder().open_read_only(&self.path) {
+            Ok(database) => store.reading = Some(database),
+            // Not closed in good order: opening for writing repairs it. A rehearsal does that to a copy in memory.
+            Err(_) if self.may_write => {
+                store.writing = Some(builder().open(&self.path).map_err(|why| self.error(why))?);
+            }
+            Err(_) => store.writing = Some(self.copy_to_memory()?),
+        }
+        store.refresh().map_err(|why| self.error(why))?;
+        self.read_meta(&store)?;
+        *self.store.write().unwrap_or_else(PoisonError::into_inner) = store;
+        Ok(())
+    }
+
+    fn copy_to_memory(&self) -> Result<Database, IndexError> {
+        let bytes = std::fs::read(&self.path).map_err(|why| self.error(why))?;
+        let memory = InMemoryBackend::new();
+        memory
+            .set_len(bytes.len() as u64)
+            .and_then(|()| memory.write(0, &bytes))
+            .map_err(|why| self.error(why))?;
+        builder().create_with_backend(memory).map_err(|why| self.error(why))
+    }
+
+    fn read_meta(&self, store: &Store) -> Result<(), IndexError> {
+        let Some(reader) = store.reader() else { return Ok(()) };
+        let transaction = reader.map_err(|why| self.error(why))?;
+        let meta = transaction.open_table(META).map_err(|why| self.error(why))?;
+        let value = |key: &str| -> Result<Option<u64>, IndexError> {
+            Ok(meta.get(key).map_err(|why| self.error(why))?.map(|found| found.value()))
+        };
+        if value("format")? != Some(FORMAT) {
+            return Err(self.error("has another form"));
+        }
+        self.next.store(value("next")?.unwrap_or(1), Ordering::Relaxed);
+        self.passes.store(value("passes")?.unwrap_or(0), Ordering::Relaxed);
+        if let (Some(secs), Some(nanos)) = (value("indexed_secs")?, value("indexed_nanos")?) {
+            let time = Time { secs: secs.cast_signed(), nanos: u32::try_from(nanos).unwrap_or(0) };
+            *self.indexed.lock().unwrap_or_else(PoisonError::into_inner) = Some(time);
+        }
+        Ok(())
+    }
+
+    /// Throws the index away: everything is compared again. For when it can no longer be believed.
+    ///
+    /// # Errors
+    /// When the file cannot be removed.
+    pub fn forget_all(&self) -> Result<(), IndexError> {
+        *self.store.write().unwrap_or_else(PoisonError::into_inner) = Store::default();
+        *self.fresh.lock().unwrap_or_else(PoisonError::into_inner) = Fresh::default();
+        *self.indexed.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        match std::fs::remove_file(&self.path) {
+            _ if !self.may_write => Ok(()),
+            Err(why) if why.kind() != std::io::ErrorKind::NotFound => Err(self.error(why)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The row of a folder; `None` when it has none or it cannot be read.
+    pub(crate) fn row(&self, id: FolderId) -> Option<Row> {
+        if let Some(row) = self.fresh.lock().unwrap_or_else(PoisonError::into_inner).rows.get(&id) {
+            return row.as_deref().and_then(|bytes| postcard::from_bytes(bytes).ok());
+        }
+        let store = self.store.read().unwrap_or_else(PoisonError::into_inner);
+        let bytes = store.rows.as_ref()?.get(id.0).ok()??;
+        postcard::from_bytes(bytes.value()).ok()
+    }
+
+    /// Takes in the row of a folder.
+    pub(crate) fn put(&self, id: FolderId, row: &Row) {
+        if let Ok(bytes) = postcard::to_allocvec(row) {
+            self.take_in(id, Some(bytes));
+        }
+    }
+
+    /// Forgets a folder.
+    pub(crate) fn remove(&self, id: FolderId) {
+        self.take_in(id, None);
+    }
+
+    fn take_in(&self, id: FolderId, row: Option<Vec<u8>>) {
+        let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
+        fresh.uncommitted = true;
+        fresh.bytes += row.as_ref().map_or(16, Vec::len);
+        fresh.rows.insert(id, row);
+        if fresh.bytes > SPILL && self.may_write {
+            // What cannot be spilled stays in memory; the commit will say what is wrong.
+            let _ = self.write(&mut fresh, Durability::None);
+        }
+    }
+
+    /// A number for a folder that has none yet.
+    pub(crate) fn new_folder(&self) -> FolderId {
+        FolderId(self.next.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// The number of the next pass. Only passes that wrote something are counted in the file.
+    pub(crate) fn next_pass(&self) -> u64 {
+        self.passes.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// The last moment at which the index took anything in; `None` when it is empty.
+    pub(crate) fn indexed(&self) -> Option<Time> {
+        *self.indexed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says that all up to `now` has been taken in.
+    pub(crate) fn set_indexed(&self, now: Time) {
+        *self.indexed.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+    }
+
+    /// True when there is something to commit.
+    pub(crate) fn is_uncommitted(&self) -> bool {
+        self.fresh.lock().unwrap_or_else(PoisonError::into_inner).uncommitted
+    }
+
+    /// Brings all that was taken in to the disk. Call it only when the replica is there already.
+    ///
+    /// # Errors
+    /// When it cannot be written; what was taken in is kept for the next try.
+    pub fn commit(&self) -> Result<(), IndexError> {
+        let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
+        if !fresh.uncommitted || !self.may_write {
+            return Ok(());
+        }
+        self.write(&mut fresh, Durability::Immediate)?;
+        fresh.uncommitted = false;
+        Ok(())
+    }
+
+    fn write(&self, fresh: &mut Fresh, durability: Durability) -> Result<(), IndexError> {
+        let mut store = self.store.write().unwrap_or_else(PoisonError::into_inner);
+        if store.writing.is_none() {
+            *store = Store::default();
+            store.writing = Some(builder().create(&self.path).map_err(|why| self.error(why))?);
+        }
+        let Some(database) = &store.writing else { return Ok(()) };
+        self.write_rows(database, fresh, durability).map_err(|why| self.error(why))?;
+        *fresh = Fresh { uncommitted: true, ..Fresh::default() };
+        store.refresh().map_err(|why| self.error(why))
+    }
+
+    fn write_rows(
+        &self,
+        database: &Database,
+        fresh: &Fresh,
+        durability: Durability,
+    ) -> Result<(), redb::Error> {
+        let mut transaction = database.begin_write()?;
+        transaction.set_durability(durability)?;
+        {
+            let mut rows = transaction.open_table(ROWS)?;
+            let mut sorted: Vec<_> = fresh.rows.iter().collect();
+            sorted.sort_unstable_by_key(|(id, _)| **id);
+            for (id, row) in sorted {
+                match row {
+                    Some(bytes) => rows.insert(id.0, bytes.as_slice())?,
+                    None => rows.remove(id.0)?,
+                };
+            }
+            let mut meta = transaction.open_table(META)?;
+            meta.insert("format", FORMAT)?;
+            meta.insert("next", self.next.load(Ordering::Relaxed))?;
+            meta.insert("passes", self.passes.load(Ordering::Relaxed))?;
+            if let Some(time) = self.indexed() {
+                meta.insert("indexed_secs", time.secs.cast_unsigned())?;
+                meta.insert("indexed_nanos", u64::from(time.nanos))?;
+            }
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+
+    fn error(&self, why: impl ToString) -> IndexError {
+        IndexError { path: self.path.clone(), why: why.to_string() }
+    }
+}
+
+impl Store {
+    fn reader(&self) -> Option<Result<redb::ReadTransaction, redb::TransactionError>> {
+        match (&self.writing, &self.reading) {
+            (Some(database), _) => Some(database.begin_read()),
+            (None, Some(database)) => Some(database.begin_read()),
+            (None, None) => None,
+        }
+    }
+
+    /// Lets reads see what was last written.
+    fn refresh(&mut self) -> Result<(), redb::Error> {
+        self.rows = None;
+        if let Some(reader) = self.reader() {
+            self.rows = Some(reader?.open_table(ROWS)?);
+        }
+        Ok(())
+    }
+}
+
+fn builder() -> Builder {
+    let mut builder = Builder::new();
+    builder.set_cache_size(CACHE);
+    builder
+}

@@ -1,0 +1,22 @@
+//! alike's rhythm: the pass, the index, the watcher and the worker.
+//!
+//! Floor 2. Start reading at [`mod@pass`], which is one page. See `DESIGN.md` for the map.
+
+mod crew;
+mod doubt;
+pub mod error;
+mod hands;
+mod ignore_files;
+pub mod index;
+pub mod monitor;
+mod moves;
+pub mod pair;
+pub mod pass;
+mod place;
+pub mod refusal;
+mod removal;
+mod scope;
+pub mod stop;
+mod visit;
+pub mod watch;
+pub mod worker;

@@ -1,0 +1,82 @@
+//! What the engine tells whoever watches it: one event for each action, and counts for a progress line.
+
+use std::time::Duration;
+
+use alike_model::event::Action;
+use alike_model::path::RelPath;
+
+/// Something that was done, held, or that failed.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// The pass it belongs to.
+    pub pass: u64,
+    /// What it is.
+    pub action: Action,
+    /// The path it is about; `None` for what concerns the pass or the mirror.
+    pub path: Option<RelPath>,
+    /// For a rename: the old path.
+    pub from: Option<RelPath>,
+    /// Why, or what happened, in words.
+    pub reason: String,
+    /// Bytes copied.
+    pub bytes: Option<u64>,
+    /// How long it took.
+    pub took: Option<Duration>,
+    /// What failed, for `error`.
+    pub error: Option<String>,
+}
+
+impl Event {
+    /// An event about no path in particular.
+    #[must_use]
+    pub fn general(pass: u64, action: Action, reason: impl Into<String>) -> Self {
+        let reason = reason.into();
+        Self { pass, action, path: None, from: None, reason, bytes: None, took: None, error: None }
+    }
+
+    /// An event about a path.
+    #[must_use]
+    pub fn about(pass: u64, action: Action, path: RelPath, reason: impl Into<String>) -> Self {
+        Self { path: Some(path), ..Self::general(pass, action, reason) }
+    }
+}
+
+/// What a mirror is doing or waiting for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// A pass is under way.
+    Working {
+        /// It looks at everything.
+        full: bool,
+    },
+    /// The replica was identical when last looked at.
+    Identical {
+        /// Entries of the source that are no folders.
+        files: u64,
+    },
+    /// Some paths are not as in the source.
+    Differs {
+        /// Paths that failed; they are tried again.
+        failed: u64,
+        /// Paths held back or skipped.
+        held: u64,
+    },
+    /// Nothing is deleted, or nothing done at all, until this is over.
+    Halted(String),
+}
+
+/// Whoever watches the engine. Called from several threads at once; must be quick.
+pub trait Monitor: Send + Sync {
+    /// Something happened.
+    fn event(&self, event: Event);
+
+    /// What a mirror is doing changed.
+    fn state(&self, state: State) {
+        let _ = state;
+    }
+
+    /// `entries` more entries of the source were looked at.
+    fn looked(&self, entries: u64) {
+        let _ = entries;
+    }
+}

@@ -1,0 +1,403 @@
+//! A source and a replica that belong together: found, told apart from every other, refused or locked.
+//!
+//! Both ends have an identity that outlives a reboot: the filesystem's id. The replica carries a marker that says whose
+//! replica it is; the state says on which filesystem the replica was. A drive that is not mounted is found by these two
+//! before anything is written or deleted.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use alike_model::filter::Filter;
+use alike_model::path::{OWN_FOLDER, RelPath};
+use alike_model::policy::{Deletes, MaxDelete};
+use alike_storage::{Local, Source};
+use serde::{Deserialize, Serialize};
+
+use crate::index::Index;
+use crate::pass::Top;
+use crate::refusal::Refusal;
+
+/// What a pair is made from.
+#[derive(Clone, Debug)]
+pub struct Spec {
+    /// The source's path.
+    pub source: PathBuf,
+    /// The replica's path; need not exist.
+    pub replica: PathBuf,
+    /// The folder that holds the state of all pairs.
+    pub state: PathBuf,
+    /// The filters: a replica inside the source must be excluded by them.
+    pub filter: Filter,
+    /// What may be deleted: an emptied source is refused unless all may.
+    pub deletes: Deletes,
+}
+
+/// Both ends, open, checked and (unless for a rehearsal) locked.
+pub struct Pair {
+    /// The source.
+    pub source: Local,
+    /// The replica; where it does not exist yet, a stand-in that is never touched.
+    pub replica: Local,
+    /// Whether its top folder was there before.
+    pub replica_top: Top,
+    /// What is known of both.
+    pub index: Index,
+    /// Inodes of both top folders.
+    pub roots: [(u64, u64); 2],
+    /// The source has a `.alike` of its own at the top, which is left out.
+    pub source_has_own_folder: bool,
+    /// Held as long as the pair is.
+    _lock: Option<File>,
+}
+
+/// The marker on the replica (`.alike/pair.json`), and its twin in the state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Marker {
+    /// Random; ties the state to the marker.
+    id: String,
+    source: String,
+    source_filesystem: String,
+    source_inode: u64,
+    replica: String,
+    replica_filesystem: String,
+}
+
+impl Pair {
+    /// Opens a pair to work on it: makes the replica's folder, marks and locks it.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub fn open(spec: &Spec) -> Result<Self, Refusal> {
+        let (source_path, source) = open_source(&spec.source)?;
+        let found = find_replica(&spec.replica)?;
+        refuse_same_or_nested(&source_path, &found, &spec.filter)?;
+        let state = state_folder(spec, &source_path, &found.path);
+        let before = read_marker(&state.join("pair.json"))?;
+        refuse_unmounted(before.as_ref(), &found)?;
+        make_replica(&found.path).map_err(|why| Refusal::ReplicaUnusable(found.path.clone(), why))?;
+        let unusable = |why| Refusal::ReplicaUnusable(found.path.clone(), why);
+        let replica = Local::open(&found.path).map_err(unusable)?;
+        let own = replica.own_folder().map(|_| found.path.join(".alike")).map_err(unusable)?;
+        let lock = lock(&own, &found.path)?;
+        let now = describe((&source_path, &source), (&found.path, &replica))?;
+        let marker = read_marker(&own.join("pair.json"))?;
+        refuse_other_source(marker.as_ref(), &now, &found.path)?;
+        refuse_emptied(spec, &source, &replica)?;
+        replica.clear_staging().map_err(unusable)?;
+        let known = match &marker {
+            Some(marker) => Marker { id: marker.id.clone(), ..now },
+            None => now,
+        };
+        let state_failed = |why| Refusal::StateUnusable(state.clone(), why);
+        fs::create_dir_all(&state).map_err(state_failed)?;
+        write_marker(&own.join("pair.json"), marker.as_ref(), &known).map_err(unusable)?;
+        write_marker(&state.join("pair.json"), before.as_ref(), &known).map_err(state_failed)?;
+        let index = Index::open(&state, true)?;
+        if before.is_none_or(|before| before.id != known.id) {
+            index.forget_all()?;
+        }
+        let top = if found.exists { Top::There } else { Top::Made };
+        Self::new(source, replica, top, index, Some(lock))
+    }
+
+    /// Opens a pair to rehearse a pass: the same refusals, and nothing is made, marked or written.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub fn open_to_rehearse(spec: &Spec) -> Result<Self, Refusal> {
+        let (source_path, source) = open_source(&spec.source)?;
+        let found = find_replica(&spec.replica)?;
+        refuse_same_or_nested(&source_path, &found, &spec.filter)?;
+        let state = state_folder(spec, &source_path, &found.path);
+        let before = read_marker(&state.join("pair.json"))?;
+        refuse_unmounted(before.as_ref(), &found)?;
+        if !found.exists {
+            let index = Index::open(&state.join("none"), false)?;
+            let stand_in =
+                Local::open(&source_path).map_err(|why| Refusal::SourceUnreadable(source_path, why))?;
+            return Self::new(source, stand_in, Top::Absent, index, None);
+        }
+        let replica =
+            Local::open(&found.path).map_err(|why| Refusal::ReplicaUnusable(found.path.clone(), why))?;
+        let own = found.path.join(".alike");
+        let lock = if own.join("lock").exists() { Some(lock(&own, &found.path)?) } else { None };
+        let now = describe((&source_path, &source), (&found.path, &replica))?;
+        let marker = read_marker(&own.join("pair.json"))?;
+        refuse_other_source(marker.as_ref(), &now, &found.path)?;
+        refuse_emptied(spec, &source, &replica)?;
+        let same = before.is_some_and(|before| marker.is_some_and(|marker| marker.id == before.id));
+        let index = Index::open(&if same { state } else { state.join("none") }, false)?;
+        Self::new(source, replica, Top::There, index, lock)
+    }
+
+    /// True while both paths still lead to the folders that are open.
+    #[must_use]
+    pub fn is_in_place(&self, spec: &Spec) -> bool {
+        use std::os::unix::fs::MetadataExt;
+        let inode = |path: &Path| fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()));
+        [inode(&spec.source), inode(&spec.replica)] == self.roots.map(Some)
+    }
+
+    /// Refuses a source that has become empty while the replica has not.
+    ///
+    /// # Errors
+    /// When that is so, or cannot be told.
+    pub fn refuse_emptied(&self, spec: &Spec) -> Result<(), Refusal> {
+        refuse_emptied(spec, &self.source, &self.replica)
+    }
+
+    fn new(
+        source: Local,
+        replica: Local,
+        replica_top: Top,
+        index: Index,
+        lock: Option<File>,
+    ) -> Result<Self, Refusal> {
+        let root = |tree: &Local| -> Result<(u64, u64), alike_storage::Error> {
+            let stamp = tree.stamp(&tree.root()?)?;
+            Ok((stamp.dev, stamp.ino))
+        };
+        let source_root = root(&source).map_err(Refusal::Look)?;
+        let replica_root =
+            if replica_top == Top::Absent { source_root } else { root(&replica).map_err(Refusal::Look)? };
+        let source_has_own_folder = has_own_folder(&source);
+        let roots = [source_root, replica_root];
+        Ok(Self { source, replica, replica_top, index, roots, source_has_own_folder, _lock: lock })
+    }
+}
+
+fn has_own_folder(source: &Local) -> bool {
+    let own = alike_model::path::Name::new(OWN_FOLDER);
+    own.is_some_and(|own| {
+        source.root().and_then(|root| source.look(&root, &own)).is_ok_and(|found| found.is_some())
+    })
+}
+
+fn open_source(path: &Path) -> Result<(PathBuf, Local), Refusal> {
+    let whole = match path.canonicalize() {
+        Ok(whole) => whole,
+        Err(why) if why.kind() == io::ErrorKind::NotFound => {
+            return Err(Refusal::SourceMissing(path.to_owned()));
+        }
+        Err(why) => return Err(Refusal::SourceUnreadable(path.to_owned(), why)),
+    };
+    if !whole.is_dir() {
+        return Err(Refusal::SourceNoFolder(path.to_owned()));
+    }
+    let source = Local::open(&whole).map_err(|why| Refusal::SourceUnreadable(path.to_owned(), why))?;
+    Ok((whole, source))
+}
+
+/// Where the replica is or will be.
+struct Found {
+    path: PathBuf,
+    exists: bool,
+    /// What is open: the replica, or the nearest folder above it that exists.
+    nearest: Local,
+}
+
+fn find_replica(path: &Path) -> Result<Found, Refusal> {
+    let unusable = |why| Refusal::ReplicaUnusable(path.to_owned(), why);
+    if let Ok(whole) = path.canonicalize() {
+        if !whole.is_dir() {
+            return Err(Refusal::ReplicaNoFolder(path.to_owned()));
+        }
+        let nearest = Local::open(&whole).map_err(unusable)?;
+        return Ok(Found { path: whole, exists: true, nearest });
+    }
+    if path.symlink_metadata().is_ok() {
+        return Err(Refusal::ReplicaNoFolder(path.to_owned()));
+    }
+    let absolute = std::path::absolute(path).map_err(unusable)?;
+    for above in absolute.ancestors().skip(1) {
+        match above.canonicalize() {
+            Ok(whole) if whole.is_dir() => {
+                let rest = absolute.strip_prefix(above).unwrap_or(&absolute);
+                let nearest = Local::open(&whole).map_err(unusable)?;
+                return Ok(Found { path: whole.join(rest), exists: false, nearest });
+            }
+            Ok(whole) => return Err(Refusal::ReplicaNoFolder(whole)),
+            Err(why) if why.kind() == io::ErrorKind::NotFound => {}
+            Err(why) => return Err(unusable(why)),
+        }
+    }
+    Err(unusable(io::ErrorKind::NotFound.into()))
+}
+
+/// Makes the replica's folder, closed to others until its own mode is set, and the folders above it.
+fn make_replica(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    if let Some(above) = path.parent() {
+        fs::create_dir_all(above)?;
+    }
+    match fs::DirBuilder::new().mode(0o700).create(path) {
+        Err(why) if why.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made,
+    }
+}
+
+fn refuse_same_or_nested(source: &Path, replica: &Found, filter: &Filter) -> Result<(), Refusal> {
+    use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::fs::MetadataExt;
+    let inode = |path: &Path| fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()));
+    if replica.path == *source || (replica.exists && inode(&replica.path) == inode(source)) {
+        return Err(Refusal::Same(source.to_owned()));
+    }
+    let excluded = |rest: &Path| {
+        RelPath::parse(rest.as_os_str().as_bytes())
+            .is_some_and(|path| filter.excludes_with_parents(&path, true))
+    };
+    if let Ok(rest) = replica.path.strip_prefix(source)
+        && !excluded(rest)
+    {
+        return Err(Refusal::ReplicaInside { path: replica.path.clone(), exclude: rest.to_owned() });
+    }
+    if let Ok(rest) = source.strip_prefix(&replica.path)
+        && !excluded(rest)
+    {
+        return Err(Refusal::SourceInside { path: source.to_owned(), exclude: rest.to_owned() });
+    }
+    Ok(())
+}
+
+/// The replica's drive: the filesystem on which the replica is or would be made must be the one it was on.
+fn refuse_unmounted(before: Option<&Marker>, replica: &Found) -> Result<(), Refusal> {
+    let Some(before) = before else { return Ok(()) };
+    let now =
+        replica.nearest.filesystem_id().map_err(|why| Refusal::ReplicaUnusable(replica.path.clone(), why))?;
+    if now == before.replica_filesystem {
+        return Ok(());
+    }
+    Err(Refusal::ReplicaElsewhere(replica.path.clone()))
+}
+
+fn refuse_other_source(marker: Option<&Marker>, now: &Marker, replica: &Path) -> Result<(), Refusal> {
+    let Some(marker) = marker else { return Ok(()) };
+    let same_folder =
+        (&marker.source_filesystem, marker.source_inode) == (&now.source_filesystem, now.source_inode);
+    if marker.source != now.source && !same_folder {
+        return Err(Refusal::OtherSource { replica: replica.to_owned(), of: marker.source.clone() });
+    }
+    if marker.source_filesystem != now.source_filesystem {
+        return Err(Refusal::SourceElsewhere { is: now.source.clone(), replica: replica.to_owned() });
+    }
+    Ok(())
+}
+
+/// An empty source is more often an unmounted or half-mounted one than a wish.
+fn refuse_emptied(spec: &Spec, source: &Local, replica: &Local) -> Result<(), Refusal> {
+    if !matches!(spec.deletes, Deletes::Within(_)) {
+        return Ok(());
+    }
+    let holds = |tree: &Local, most: u64| count_entries(tree, &spec.filter, most).map_err(Refusal::Look);
+    if holds(source, 1)? == 0 && holds(replica, MaxDelete::ALWAYS_FINE)? >= MaxDelete::ALWAYS_FINE {
+        return Err(Refusal::SourceEmptied(spec.source.clone()));
+    }
+    Ok(())
+}
+
+/// Counts entries that are not excluded, up to `most`.
+fn count_entries(tree: &Local, filter: &Filter, most: u64) -> Result<u64, alike_storage::Error> {
+    let mut count = 0;
+    let mut folders = vec![(tree.root()?, RelPath::root())];
+    while let Some((folder, path)) = folders.pop() {
+        for entry in tree.list(&folder)? {
+            let is_folder =
+                entry.look.as_ref().is_ok_and(|stamp| stamp.kind == alike_model::entry::Kind::Folder);
+            let own = path.is_root() && entry.name.as_bytes() == OWN_FOLDER;
+            if own || filter.excludes(&path, &entry.name, is_folder) {
+                continue;
+            }
+            count += 1;
+            if count >= most {
+                return Ok(count);
+            }
+            if is_folder && let Ok(below) = tree.open_folder(&folder, &entry.name) {
+                folders.push((below, path.join(&entry.name)));
+            }
+        }
+    }
+    Ok(count)
+}
+
+fn lock(own: &Path, replica: &Path) -> Result<File, Refusal> {
+    let failed = |why| Refusal::ReplicaUnusable(replica.to_owned(), why);
+    // Opened so that nothing is written when it is there: a pass with nothing to do leaves no trace.
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(own.join("lock"))
+        .map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Refusal::InUse(replica.to_owned())),
+        Err(TryLockError::Error(why)) => Err(failed(why)),
+    }
+}
+
+fn describe(
+    (source_path, source): (&Path, &Local),
+    (replica_path, replica): (&Path, &Local),
+) -> Result<Marker, Refusal> {
+    let root = source.root().and_then(|root| source.stamp(&root)).map_err(Refusal::Look)?;
+    let source_filesystem =
+        source.filesystem_id().map_err(|why| Refusal::SourceUnreadable(source_path.to_owned(), why))?;
+    let replica_filesystem =
+        replica.filesystem_id().map_err(|why| Refusal::ReplicaUnusable(replica_path.to_owned(), why))?;
+    let mut hasher = std::hash::BuildHasher::build_hasher(&std::hash::RandomState::new());
+    std::hash::Hasher::write_u32(&mut hasher, std::process::id());
+    Ok(Marker {
+        id: format!("{:016x}", std::hash::Hasher::finish(&hasher)),
+        source: shown(source_path),
+        source_filesystem,
+        source_inode: root.ino,
+        replica: shown(replica_path),
+        replica_filesystem,
+    })
+}
+
+/// A path as text that can be told from every other: what is no UTF-8 comes escaped.
+fn shown(path: &Path) -> String {
+    use std::os::unix::ffi::OsStrExt;
+    alike_model::path::Escaped(path.as_os_str().as_bytes()).to_string()
+}
+
+fn read_marker(path: &Path) -> Result<Option<Marker>, Refusal> {
+    match fs::read(path) {
+        Ok(bytes) => match serde_json::from_slice(&bytes) {
+            Ok(marker) => Ok(Some(marker)),
+            Err(_) => Err(Refusal::MarkerDamaged(path.to_owned())),
+        },
+        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(why) => Err(Refusal::MarkerUnreadable(path.to_owned(), why)),
+    }
+}
+
+/// Writes a marker, when it is not the same already, beside and then over the old one.
+fn write_marker(path: &Path, old: Option<&Marker>, new: &Marker) -> io::Result<()> {
+    if old == Some(new) {
+        return Ok(());
+    }
+    let beside = path.with_extension("new");
+    let mut text = serde_json::to_vec_pretty(new)?;
+    text.push(b'\n');
+    let mut file = File::create(&beside)?;
+    io::Write::write_all(&mut file, &text)?;
+    file.sync_all()?;
+    fs::rename(&beside, path)
+}
+
+/// One folder a pair, found by both paths; its name starts with the replica's for people who look.
+fn state_folder(spec: &Spec, source: &Path, replica: &Path) -> PathBuf {
+    use std::os::unix::ffi::OsStrExt;
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(source.as_os_str().as_bytes()).update(&[0]).update(replica.as_os_str().as_bytes());
+    let name: String = replica
+        .file_name()
+        .map(|name| name.to_string_lossy().chars().filter(|ch| ch.is_ascii_alphanumeric()).take(32).collect())
+        .unwrap_or_default();
+    spec.state.join(format!("{name}-{}", &hasher.finalize().to_hex()[..16]))
+}

@@ -1,0 +1,259 @@
+//! One pass: what is dirty is scanned, compared, planned, guarded, applied, recorded and reported.
+//!
+//! The stages stand in the order in which they run. Folders are visited in parallel, each on its own; what can only be
+//! judged when all of them are known (moves, deletions) waits for its stage.
+
+use std::sync::Mutex;
+use std::sync::atomic::AtomicU32;
+use std::time::Instant;
+
+use alike_model::dirty::Dirty;
+use alike_model::entry::{Stamp, Time};
+use alike_model::event::Action;
+use alike_model::filter::Filter;
+use alike_model::guard::{self, Judgement};
+use alike_model::outcome::{Ending, Outcome, Tally};
+use alike_model::path::RelPath;
+use alike_model::policy::{Deletes, Policy};
+use alike_storage::{Replica, Source};
+
+use crate::crew;
+use crate::error::PassError;
+use crate::hands::{Hands, Rehearsing, Working};
+use crate::index::Index;
+use crate::monitor::{Event, Monitor};
+use crate::stop::Stop;
+use crate::visit::Waiting;
+use crate::watch::Watch;
+
+/// What a pass works on and with.
+pub struct Work<'a, S: Source, R: Replica> {
+    /// The source.
+    pub source: &'a S,
+    /// The replica.
+    pub replica: &'a R,
+    /// Whether its top folder was there before.
+    pub replica_top: Top,
+    /// Inodes (device and number) of both top folders: neither may turn up inside the other tree.
+    pub roots: [(u64, u64); 2],
+    /// What is known of both.
+    pub index: &'a Index,
+    /// What the user asked for.
+    pub policy: Policy,
+    /// What is left out.
+    pub filter: &'a Filter,
+    /// Told of everything.
+    pub monitor: &'a dyn Monitor,
+    /// Told of each folder before it is listed.
+    pub watch: &'a dyn Watch<S::Folder>,
+    /// Tells the time.
+    pub clock: &'a (dyn Fn() -> Time + Sync),
+    /// Ends the pass early.
+    pub stop: &'a Stop,
+    /// How many folders are visited at once, at least 1.
+    pub threads: usize,
+    /// What is done is on the disk before it is called done.
+    pub sync: bool,
+}
+
+/// The top folder of a replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Top {
+    /// It was there.
+    There,
+    /// It was made just now.
+    Made,
+    /// It is not there: only a rehearsal can go on, and takes it for empty.
+    Absent,
+}
+
+/// A pass under way.
+pub(crate) struct Run<'a, S: Source, R: Replica, H> {
+    pub(crate) work: &'a Work<'a, S, R>,
+    pub(crate) hands: &'a H,
+    /// It looks at everything; only such passes are announced.
+    full: bool,
+    started: Instant,
+    pub(crate) number: u64,
+    /// What was born later cannot be a moved acquaintance; see [`alike_model::plan::Horizon`].
+    pub(crate) indexed: Option<Time>,
+    /// The look at what failed or changed meanwhile; the last one reports instead of trying again.
+    pub(crate) round: AtomicU32,
+    pub(crate) waiting: Mutex<Waiting<S, R>>,
+    pub(crate) tally: Mutex<Tally>,
+    pub(crate) unsettled: Mutex<Dirty>,
+}
+
+/// Makes the dirty part of the replica identical.
+///
+/// # Errors
+/// When nothing could be compared at all, or the outcome could not be brought to the disk; a single path that fails is
+/// no error but part of the outcome.
+pub fn pass<S: Source, R: Replica>(work: &Work<'_, S, R>, dirty: Dirty) -> Result<Outcome, PassError> {
+    let hands = Working {
+        source: work.source,
+        replica: work.replica,
+        owner: work.policy.owner,
+        sync: work.sync,
+        interrupted: &|| work.stop.is_set(),
+    };
+    run(work, &hands, dirty)
+}
+
+/// Says what [`pass`] would do, and does none of it.
+///
+/// # Errors
+/// When nothing could be compared at all.
+pub fn rehearse<S: Source, R: Replica>(work: &Work<'_, S, R>, dirty: Dirty) -> Result<Outcome, PassError> {
+    run(work, &Rehearsing, dirty)
+}
+
+fn run<S: Source, R: Replica>(
+    work: &Work<'_, S, R>,
+    hands: &impl Hands<S, R>,
+    dirty: Dirty,
+) -> Result<Outcome, PassError> {
+    let run = Run::begin(work, hands, dirty.is_everything());
+    let mut tasks = run.scan(dirty)?;
+    while !tasks.is_empty() {
+        // Each visit scans, compares and plans one folder, and applies what need not wait.
+        crew::run(work.threads, tasks, |task, more| run.visit(task, more));
+        tasks = run.match_moves();
+        if tasks.is_empty() {
+            tasks = run.look_again();
+        }
+    }
+    let judgement = guard::judge(run.proposal(), &work.policy);
+    match judgement {
+        Judgement::Go => run.delete(),
+        Judgement::Halt(_) => run.hold_deletions(),
+    }
+    run.record()?;
+    Ok(run.report(judgement))
+}
+
+impl<'a, S: Source, R: Replica, H: Hands<S, R>> Run<'a, S, R, H> {
+    fn begin(work: &'a Work<'a, S, R>, hands: &'a H, full: bool) -> Self {
+        let number = work.index.next_pass();
+        if full {
+            work.monitor.event(Event::general(number, Action::PassStart, "full"));
+        }
+        Self {
+            work,
+            hands,
+            full,
+            started: Instant::now(),
+            number,
+            indexed: work.index.indexed(),
+            round: AtomicU32::new(0),
+            waiting: Mutex::new(Waiting::new()),
+            tally: Mutex::default(),
+            unsettled: Mutex::default(),
+        }
+    }
+
+    /// Replica first, index after: the index must never claim what a power cut could take back.
+    fn record(&self) -> Result<(), PassError> {
+        let changed = self.tally(|tally| tally.changes()) > 0;
+        if changed {
+            self.hands.sync().map_err(PassError::Sync)?;
+        }
+        if self.work.index.is_uncommitted() {
+            self.work.index.set_indexed((self.work.clock)());
+        }
+        Ok(())
+    }
+
+    fn report(self, judgement: Judgement) -> Outcome {
+        let tally = self.tally.into_inner().unwrap_or_default();
+        let unsettled = self.unsettled.into_inner().unwrap_or_default();
+        let ending = match judgement {
+            _ if self.work.stop.is_set() => Ending::Stopped,
+            Judgement::Halt(over) => Ending::Halted(over),
+            Judgement::Go if tally.is_clean() => Ending::Identical,
+            Judgement::Go => Ending::Differs,
+        };
+        if let Ending::Halted(over) = &ending {
+            self.work.monitor.event(Event::general(self.number, Action::Halt, over.to_string()));
+        }
+        if self.full {
+            let event = Event::general(self.number, Action::PassEnd, summary(&tally, &ending));
+            self.work.monitor.event(Event { took: Some(self.started.elapsed()), ..event });
+        }
+        Outcome { pass: self.number, tally, ending, unsettled }
+    }
+
+    /// Works on the tally.
+    pub(crate) fn tally<T>(&self, work: impl FnOnce(&mut Tally) -> T) -> T {
+        work(&mut self.tally.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+
+    /// Counts an event and tells the monitor of it.
+    pub(crate) fn tell(&self, event: Event) {
+        self.tally(|tally| tally.count(event.action, event.bytes.unwrap_or(0)));
+        self.work.monitor.event(event);
+    }
+
+    /// Notes that a path has to be looked at again after this pass.
+    pub(crate) fn is_unsettled(&self, path: &RelPath) {
+        let mut unsettled = self.unsettled.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        match path.split() {
+            Some((folder, name)) => unsettled.mark_name(folder, name),
+            None => unsettled.absorb(Dirty::everything()),
+        }
+    }
+
+    /// Leaves a path alone because it keeps changing.
+    pub(crate) fn put_off(&self, path: RelPath, reason: &str) {
+        self.is_unsettled(&path);
+        self.tell(Event::about(self.number, Action::Skip, path, reason));
+    }
+
+    /// Reports a path that failed.
+    pub(crate) fn fail(&self, path: RelPath, error: String) {
+        self.is_unsettled(&path);
+        let event = Event::about(self.number, Action::Error, path, error.clone());
+        self.tell(Event { error: Some(error), ..event });
+    }
+
+    /// Stops at a top folder that turns up inside a tree (through a bind mount, say): mirroring or deleting it there would
+    /// eat the pair.
+    pub(crate) fn refuse_roots(&self, folder: &Stamp) -> alike_storage::Result<()> {
+        if self.work.roots.contains(&(folder.dev, folder.ino)) {
+            let cause = "it is the top folder of the source or the replica; exclude it";
+            return Err(alike_storage::Error::of("go on here", std::io::Error::other(cause)));
+        }
+        Ok(())
+    }
+
+    /// True when deletions need no judgement and no evidence.
+    pub(crate) fn deletes_allowed(&self) -> bool {
+        self.work.policy.deletes == Deletes::Allowed
+    }
+}
+
+/// The end of a pass in words.
+fn summary(tally: &Tally, ending: &Ending) -> String {
+    let ending = match ending {
+        Ending::Identical => "identical",
+        Ending::Differs => "differs",
+        Ending::Halted(_) => "halted",
+        Ending::Stopped => "stopped",
+    };
+    let counts = [
+        (tally.created, "created"),
+        (tally.updated, "updated"),
+        (tally.meta, "meta"),
+        (tally.renamed, "renamed"),
+        (tally.folders, "folders made"),
+        (tally.deleted + tally.folders_deleted, "deleted"),
+        (tally.failed, "failed"),
+        (tally.held, "held"),
+        (tally.skipped, "skipped"),
+    ];
+    let mut text = format!("{ending}, {} files", tally.files);
+    for (count, what) in counts.into_iter().filter(|(count, _)| *count > 0) {
+        text.push_str(&format!(", {count} {what}"));
+    }
+    text
+}

@@ -1,0 +1,74 @@
+//! What alike refuses to start on, and what to do then.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::index::IndexError;
+
+/// A refusal. Nothing was changed when it is returned.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each says it")]
+pub enum Refusal {
+    #[error("source and replica are the same folder, {}; name two different ones", .0.display())]
+    Same(PathBuf),
+    #[error("the replica {} lies inside the source; exclude it (--exclude /{}) or choose another place", path.display(), exclude.display())]
+    ReplicaInside { path: PathBuf, exclude: PathBuf },
+    #[error("the source {} lies inside the replica; exclude it (--exclude /{}) or choose another place", path.display(), exclude.display())]
+    SourceInside { path: PathBuf, exclude: PathBuf },
+    #[error("the source {} does not exist; check the path, or mount its drive", .0.display())]
+    SourceMissing(PathBuf),
+    #[error("the source {} is not a folder; name the folder that holds it", .0.display())]
+    SourceNoFolder(PathBuf),
+    #[error("the source {} cannot be read: {}", .0.display(), plain(.1))]
+    SourceUnreadable(PathBuf, io::Error),
+    #[error("the source {} is empty, but the replica is not: is its drive mounted? If it is meant to be empty, run once with --allow-deletes", .0.display())]
+    SourceEmptied(PathBuf),
+    #[error("the source {is} is on another filesystem than last time: is its drive mounted? If this is right, remove {}/.alike/pair.json", replica.display())]
+    SourceElsewhere { is: String, replica: PathBuf },
+    #[error("the replica {} is not a folder; move it away or choose another place", .0.display())]
+    ReplicaNoFolder(PathBuf),
+    #[error("the replica {} cannot be used: {}", .0.display(), plain(.1))]
+    ReplicaUnusable(PathBuf, io::Error),
+    #[error("the replica {} is on another filesystem than last time: mount its drive. If it moved for good, remove its folder under the state folder", .0.display())]
+    ReplicaElsewhere(PathBuf),
+    #[error("the replica {} belongs to another source, {of}; choose another place, or remove {}/.alike/pair.json to give it to this one", replica.display(), replica.display())]
+    OtherSource { replica: PathBuf, of: String },
+    #[error("the replica {} is in use by another alike; stop that one first", .0.display())]
+    InUse(PathBuf),
+    #[error("{} is damaged; remove it, and the pair is compared afresh", .0.display())]
+    MarkerDamaged(PathBuf),
+    #[error("{} cannot be read: {}", .0.display(), plain(.1))]
+    MarkerUnreadable(PathBuf, io::Error),
+    #[error("the state folder {} cannot be used: {}; choose another with --state-dir", .0.display(), plain(.1))]
+    StateUnusable(PathBuf, io::Error),
+    #[error("a top folder: {0}")]
+    Look(alike_storage::Error),
+    #[error(transparent)]
+    Index(#[from] IndexError),
+}
+
+impl Refusal {
+    /// True when the command itself is wrong, whatever the state of the world.
+    #[must_use]
+    pub fn is_usage(&self) -> bool {
+        matches!(self, Self::Same(_) | Self::ReplicaInside { .. } | Self::SourceInside { .. })
+    }
+
+    /// True when something just could not be used: no danger was seen, so it is a failure rather than a halt.
+    #[must_use]
+    pub fn is_failure(&self) -> bool {
+        matches!(
+            self,
+            Self::ReplicaUnusable(..)
+                | Self::StateUnusable(..)
+                | Self::SourceUnreadable(..)
+                | Self::MarkerUnreadable(..)
+                | Self::Index(_)
+        )
+    }
+}
+
+fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_lowercase()
+}

@@ -1,0 +1,105 @@
+//! From what is dirty to the folders to visit.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use alike_model::dirty::{Dirty, Extent};
+use alike_model::known::FolderId;
+use alike_model::path::{Name, RelPath};
+use alike_storage::{Error, Replica, Source};
+
+use crate::error::PassError;
+use crate::hands::Hands;
+use crate::ignore_files::read_ignore_files;
+use crate::pass::{Run, Top};
+use crate::place::{Opened, Place};
+use crate::visit::{How, Task};
+
+impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
+    /// Opens the roots and the folders that lead to what is dirty.
+    pub(crate) fn scan(&self, dirty: Dirty) -> Result<Vec<Task<S, R>>, PassError> {
+        let root = self.open_root()?;
+        let mut open: HashMap<RelPath, Arc<Place<S, R>>> =
+            HashMap::from([(RelPath::root(), Arc::clone(&root))]);
+        let mut tasks = Vec::new();
+        for (path, extent) in dirty.into_folders() {
+            let (place, extent) = self.lead_to(&root, &path, extent, &mut open);
+            tasks.push(Task::Look { place: place.retain(), extent });
+        }
+        // Each of these had one thing pending: being opened here. The root's own comes last.
+        open.remove(&RelPath::root());
+        for place in open.into_values() {
+            self.release(place);
+        }
+        self.release(root);
+        Ok(tasks)
+    }
+
+    fn open_root(&self) -> Result<Arc<Place<S, R>>, PassError> {
+        let source = self.work.source.root().map_err(PassError::Source)?;
+        let replica = match self.work.replica_top {
+            Top::Absent => None,
+            Top::There | Top::Made => Some(self.work.replica.root().map_err(PassError::Replica)?),
+        };
+        self.work.watch.about_to_look(&RelPath::root, &source);
+        let source_stamp = self.work.source.stamp(&source).map_err(PassError::Source)?;
+        let replica_stamp = replica
+            .as_ref()
+            .filter(|_| self.work.replica_top == Top::There)
+            .map(|replica| self.work.replica.stamp(replica))
+            .transpose();
+        let replica_stamp = replica_stamp.map_err(PassError::Replica)?;
+        let filter = read_ignore_files(self.work.source, &source, self.work.filter, &RelPath::root)
+            .map_err(PassError::Source)?
+            .unwrap_or_else(|(filter, bad)| {
+                self.fail(RelPath::root(), format!("ignore file: {bad}"));
+                filter
+            });
+        let opened = Opened { source, replica, source_stamp, replica_stamp };
+        Ok(Place::new(None, opened, FolderId::ROOT, filter))
+    }
+
+    /// Opens folder by folder down to `path`, as far as both sides and the index have it; where one of them has not, the
+    /// name there is what has to be looked at.
+    fn lead_to(
+        &self,
+        root: &Arc<Place<S, R>>,
+        path: &RelPath,
+        extent: Extent,
+        open: &mut HashMap<RelPath, Arc<Place<S, R>>>,
+    ) -> (Arc<Place<S, R>>, Extent) {
+        let mut here = Arc::clone(root);
+        let mut here_path = RelPath::root();
+        for name in path.names() {
+            let next_path = here_path.join(&name);
+            if let Some(place) = open.get(&next_path) {
+                here = Arc::clone(place);
+            } else if here.filter.excludes(&here_path, &name, true) {
+                return (here, Extent::Names(BTreeSet::new()));
+            } else {
+                match self.lead_one(&here, &name) {
+                    Ok(place) => {
+                        open.insert(next_path.clone(), Arc::clone(&place));
+                        here = place;
+                    }
+                    Err(_) => return (here, Extent::Names(BTreeSet::from([name]))),
+                }
+            }
+            here_path = next_path;
+        }
+        (here, extent)
+    }
+
+    fn lead_one(&self, parent: &Arc<Place<S, R>>, name: &Name) -> Result<Arc<Place<S, R>>, Error> {
+        let known = self.work.index.row(parent.id).and_then(|row| row.get(name).copied());
+        let id = known.and_then(|known| known.folder).ok_or(Error::Changed)?;
+        let identity = self.work.source.look(&parent.source, name)?.map(|stamp| stamp.identity());
+        if identity != known.map(|known| known.source.identity) {
+            return Err(Error::Changed);
+        }
+        let child = self.enter(parent, name, Some(id), How::ByName);
+        let (place, _) = child?;
+        parent.retain();
+        Ok(place)
+    }
+}

@@ -1,0 +1,500 @@
+//! One folder: opened on both sides, scanned, compared, planned, and whatever need not wait applied.
+
+use std::collections::HashSet;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::time::Instant;
+
+use alike_model::compare::{Finding, Verdict, compare_folder};
+use alike_model::dirty::Extent;
+use alike_model::entry::{Entry, Kind, Stamp, Time};
+use alike_model::event::Action;
+use alike_model::known::{FolderId, Known, Row};
+use alike_model::path::{Name, OWN_FOLDER, RelPath};
+use alike_model::plan::{Descent, FolderPlan, Horizon, Removal, Step, Verb, folder_meta, plan_folder};
+use alike_storage::{Error, Replica, Result, Source};
+
+use crate::crew::Tasks;
+use crate::doubt::compare_contents;
+use crate::hands::{Done, Hands};
+use crate::ignore_files::read_ignore_files;
+use crate::monitor::Event;
+use crate::moves::Departures;
+use crate::pass::Run;
+use crate::place::{Opened, Place};
+
+/// A stamp taken this close to a change may hide another: twice the coarsest tick of a Linux kernel's clock.
+const RACY_MILLIS: u32 = 20;
+/// How often a path that failed or changed meanwhile is looked at in one pass.
+const ROUNDS: u32 = 3;
+
+/// A folder to visit. Holds one pending count of the place it names.
+pub(crate) enum Task<S: Source, R: Replica> {
+    /// Open a folder in a folder, and look at it.
+    Enter { parent: Arc<Place<S, R>>, name: Name, id: Option<FolderId>, how: How<R::Folder>, extent: Extent },
+    /// Look at a folder that is open.
+    Look { place: Arc<Place<S, R>>, extent: Extent },
+}
+
+/// How the replica's folder comes to be open.
+pub(crate) enum How<F> {
+    /// It is there.
+    ByName,
+    /// It is made, or put in the place of what is in the way.
+    Make(Box<Step>),
+    /// It came by a move, and is open; how it looked before.
+    Moved(F, Box<Stamp>),
+}
+
+/// What waits for its stage. Holds one pending count of each place it names.
+pub(crate) struct Waiting<S: Source, R: Replica> {
+    pub(crate) arrivals: Vec<(Arc<Place<S, R>>, Step)>,
+    pub(crate) removals: Vec<Option<(Arc<Place<S, R>>, Removal)>>,
+    pub(crate) again: Vec<(Arc<Place<S, R>>, Name)>,
+    /// What is gone from its old name; `None` until all folders in scope have been seen.
+    pub(crate) departures: Option<Departures>,
+    /// Old paths, below folders that are to go, of what was renamed. In a rehearsal they are still there.
+    pub(crate) moved_away: HashSet<RelPath>,
+}
+
+impl<S: Source, R: Replica> Waiting<S, R> {
+    pub(crate) fn new() -> Self {
+        Self {
+            arrivals: Vec::new(),
+            removals: Vec::new(),
+            again: Vec::new(),
+            departures: None,
+            moved_away: HashSet::new(),
+        }
+    }
+}
+
+type Here<S, R> = Arc<Place<S, R>>;
+
+impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
+    /// Visits one folder, and adds its subfolders to the tasks.
+    pub(crate) fn visit(&self, task: Task<S, R>, more: &Tasks<Task<S, R>>) {
+        match task {
+            Task::Enter { parent, .. } if self.work.stop.is_set() => self.release(parent),
+            Task::Look { place, .. } if self.work.stop.is_set() => self.release(place),
+            Task::Look { place, extent } => self.look(place, extent, more),
+            Task::Enter { parent, name, id, how, extent } => match self.enter(&parent, &name, id, how) {
+                Ok((place, seen_before)) => {
+                    self.look(place, if seen_before { extent } else { Extent::Subtree }, more);
+                }
+                Err(error) => {
+                    self.again(&parent, &name, error);
+                    self.release(parent);
+                }
+            },
+        }
+    }
+
+    /// Opens a folder on both sides; also tells whether the index knows it.
+    pub(crate) fn enter(
+        &self,
+        parent: &Here<S, R>,
+        name: &Name,
+        id: Option<FolderId>,
+        how: How<R::Folder>,
+    ) -> Result<(Here<S, R>, bool)> {
+        let source = self.work.source.open_folder(&parent.source, name)?;
+        let (replica, replica_stamp) = match how {
+            How::Moved(folder, stamp) => (Some(folder), Some(*stamp)),
+            How::Make(step) => {
+                let made =
+                    self.timed(parent, &step, |step| self.hands.make_folder(parent, step), |_| None)?;
+                (made, None)
+            }
+            How::ByName => {
+                let folder = parent.replica.as_ref().ok_or(Error::Changed)?;
+                let folder = self.work.replica.open_folder(folder, name)?;
+                let stamp = self.work.replica.stamp(&folder)?;
+                self.refuse_roots(&stamp)?;
+                (Some(folder), Some(stamp))
+            }
+        };
+        // Watch first, then look: what changes after the look is announced.
+        let path = || parent.path().join(name);
+        self.work.watch.about_to_look(&path, &source);
+        let source_stamp = self.work.source.stamp(&source)?;
+        self.refuse_roots(&source_stamp)?;
+        let ignoring = read_ignore_files(self.work.source, &source, &parent.filter, &path)?;
+        let filter = ignoring.unwrap_or_else(|(filter, bad)| {
+            self.fail(path(), format!("ignore file: {bad}"));
+            filter
+        });
+        let made_now = replica.as_ref().map(|folder| self.work.replica.stamp(folder)).transpose()?;
+        let seen_before = id.is_some();
+        let id = id.unwrap_or_else(|| self.work.index.new_folder());
+        if let Some(now) = made_now
+            && !seen_before
+        {
+            parent.learn(name, Some(Known::equal(&source_stamp, false, &now, Some(id))));
+        }
+        let opened = Opened { source, replica, source_stamp, replica_stamp };
+        Ok((Place::new(Some((Arc::clone(parent), name.clone())), opened, id, filter), seen_before))
+    }
+
+    fn look(&self, place: Here<S, R>, extent: Extent, more: &Tasks<Task<S, R>>) {
+        let now = (self.work.clock)();
+        let row = self.work.index.row(place.id);
+        let extent = self.widen(&place, &extent, row.is_some());
+        match self.scan_folder(&place, &extent) {
+            Ok((source, replica)) => {
+                let plan = self.plan(&place, (&source, &replica), row, &extent);
+                self.carry_out(&place, plan, &extent, now, more);
+            }
+            Err(error) => self.fail_folder(&place, error),
+        }
+        self.release(place);
+    }
+
+    /// How much of a folder has to be looked at: all, when the index has no row for it or its filters changed.
+    fn widen(&self, place: &Here<S, R>, extent: &Extent, has_row: bool) -> Extent {
+        let own_filters = |names: &std::collections::BTreeSet<Name>| {
+            names.iter().any(|name| place.filter.ignore_files().contains(&name.as_bytes()))
+        };
+        let elsewhere = self.work.policy.one_filesystem
+            && place.parent.as_ref().is_some_and(|parent| parent.source_stamp.dev != place.source_stamp.dev);
+        match extent {
+            _ if elsewhere => Extent::Names(std::collections::BTreeSet::new()),
+            _ if !has_row => Extent::Subtree,
+            Extent::Names(names) if own_filters(names) => Extent::Subtree,
+            other => other.clone(),
+        }
+    }
+
+    fn scan_folder(&self, place: &Here<S, R>, extent: &Extent) -> Result<(Vec<Entry>, Vec<Entry>)> {
+        let (source, replica) = (self.work.source, self.work.replica);
+        let mut lists = match extent {
+            Extent::Names(names) => (
+                look_at(source, &place.source, names)?,
+                place
+                    .replica
+                    .as_ref()
+                    .map_or_else(|| Ok(Vec::new()), |folder| look_at(replica, folder, names))?,
+            ),
+            Extent::Folder | Extent::Subtree => (
+                source.list(&place.source)?,
+                place.replica.as_ref().map_or_else(|| Ok(Vec::new()), |folder| replica.list(folder))?,
+            ),
+        };
+        if place.parent.is_none() {
+            lists.0.retain(|entry| entry.name.as_bytes() != OWN_FOLDER);
+            lists.1.retain(|entry| entry.name.as_bytes() != OWN_FOLDER);
+        }
+        self.work.monitor.looked(lists.0.len() as u64);
+        Ok(lists)
+    }
+
+    /// Compares, settles doubts and plans.
+    fn plan(
+        &self,
+        place: &Here<S, R>,
+        (source, replica): (&[Entry], &[Entry]),
+        row: Option<Row>,
+        extent: &Extent,
+    ) -> FolderPlan {
+        let filter_changed = row.as_ref().is_some_and(|row| row.filter != place.filter.fingerprint());
+        let had_row = row.is_some();
+        let mut row = row.unwrap_or_default();
+        if let Extent::Names(names) = extent {
+            row.entries.retain(|(name, _)| names.contains(name));
+        }
+        let path = if place.filter.is_empty() { RelPath::root() } else { place.path() };
+        let excluded = |name: &Name, is_folder: bool| place.filter.excludes(&path, name, is_folder);
+        let findings = compare_folder(source, replica, &row, &self.work.policy, excluded);
+        let findings = findings.into_iter().map(|finding| self.settle(place, finding)).collect();
+        let horizon = Horizon { indexed: self.indexed, filter_changed };
+        let plan = plan_folder(findings, &self.work.policy, horizon);
+        let in_full = !matches!(extent, Extent::Names(_));
+        if in_full && (filter_changed || !had_row) && plan.holds.is_empty() {
+            place.draft(|draft| draft.filter = Some(place.filter.fingerprint()));
+        }
+        plan
+    }
+
+    fn settle(&self, place: &Here<S, R>, finding: Finding) -> Finding {
+        let (Verdict::Doubt, Some(source), Some(replica), Some(folder)) =
+            (&finding.verdict, &finding.source, &finding.replica, &place.replica)
+        else {
+            return finding;
+        };
+        let looked = compare_contents(
+            (self.work.source, (&place.source, &finding.name), source),
+            (self.work.replica, (folder, &finding.name), replica),
+            self.work.policy.compare,
+            &|| self.work.stop.is_set(),
+        );
+        match looked {
+            Ok(contents) => finding.settle(contents, &self.work.policy),
+            Err(error) => {
+                self.again(place, &finding.name, error);
+                finding
+            }
+        }
+    }
+
+    fn carry_out(
+        &self,
+        place: &Here<S, R>,
+        plan: FolderPlan,
+        extent: &Extent,
+        now: Time,
+        more: &Tasks<Task<S, R>>,
+    ) {
+        if !matches!(extent, Extent::Names(_)) {
+            self.tally(|tally| {
+                tally.entries += plan.entries;
+                tally.files += plan.files;
+                tally.replica_entries += plan.replica_entries;
+            });
+        }
+        self.unlock_for(place, &plan);
+        for (name, source, replica) in plan.learn {
+            place.learn(&name, Some(Known::equal(&source, is_racy(&source, now), &replica, None)));
+        }
+        for name in plan.forget {
+            place.learn(&name, None);
+        }
+        for (name, why) in plan.unreadable {
+            self.fail(place.path().join(&name), why.0);
+        }
+        for (name, reason) in plan.skips {
+            self.tell(Event::about(self.number, Action::Skip, place.path().join(&name), reason.to_string()));
+        }
+        for (name, reason) in plan.holds {
+            self.tell(Event::about(self.number, Action::Hold, place.path().join(&name), reason.to_string()));
+        }
+        let (mut now_steps, mut arrivals) = (plan.now, plan.arrivals);
+        self.sort_out_arrivals(&mut now_steps, &mut arrivals);
+        let mut tasks = Vec::new();
+        for step in now_steps {
+            if self.work.stop.is_set() {
+                return;
+            }
+            match step.verb {
+                Verb::Mkdir { .. } => tasks.push(enter_new(place, step)),
+                _ => self.take(place, &step, now),
+            }
+        }
+        tasks.extend(plan.descents.into_iter().map(|descent| enter_known(place, descent, extent)));
+        self.wait_for(|waiting| {
+            waiting.arrivals.extend(arrivals.into_iter().map(|step| (place.retain(), step)));
+            waiting.removals.extend(plan.removals.into_iter().map(|removal| Some((place.retain(), removal))));
+        });
+        more.push(tasks.into_iter());
+    }
+
+    /// Once all departures are known, an arrival that is none of them need not wait any longer.
+    fn sort_out_arrivals(&self, now: &mut Vec<Step>, arrivals: &mut Vec<Step>) {
+        self.wait_for(|waiting| {
+            if let Some(departures) = &waiting.departures {
+                let (moved, new) =
+                    std::mem::take(arrivals).into_iter().partition(|step| departures.have(step));
+                *arrivals = moved;
+                now.extend::<Vec<Step>>(new);
+            }
+        });
+    }
+
+    fn unlock_for(&self, place: &Here<S, R>, plan: &FolderPlan) {
+        let writes = !(plan.now.is_empty() && plan.arrivals.is_empty() && plan.removals.is_empty());
+        if let (true, Some(folder), Some(stamp)) = (writes, &place.replica, &place.replica_stamp) {
+            match self.hands.unlock(folder, stamp) {
+                Ok(changed) => place.draft(|draft| draft.touched |= changed),
+                Err(error) => self.fail(place.path(), error.to_string()),
+            }
+        }
+    }
+
+    /// Takes a step in an open folder and writes down what came of it.
+    pub(crate) fn take(&self, place: &Here<S, R>, step: &Step, now: Time) {
+        let taken = self.timed(place, step, |step| self.hands.take(place, step), |done: &Done| done.bytes);
+        match taken {
+            Ok(done) => self.learn_step(place, step, done, now),
+            Err(error) => self.again(place, &step.name, error),
+        }
+    }
+
+    /// Writes down that a step made both sides equal.
+    pub(crate) fn learn_step(&self, place: &Here<S, R>, step: &Step, done: Done, now: Time) {
+        if let (Some(source), Some(replica)) = (step.verb.source(), done.replica) {
+            place.learn(&step.name, Some(Known::equal(source, is_racy(source, now), &replica, None)));
+            // Setting attributes leaves the folder's own times alone.
+            place.draft(|draft| draft.touched |= !matches!(step.verb, Verb::Meta { .. }));
+        }
+    }
+
+    /// Takes a step and tells the monitor of it when it succeeded.
+    pub(crate) fn timed<T>(
+        &self,
+        place: &Here<S, R>,
+        step: &Step,
+        take: impl FnOnce(&Step) -> Result<T>,
+        bytes: impl FnOnce(&T) -> Option<u64>,
+    ) -> Result<T> {
+        let started = Instant::now();
+        let done = take(step)?;
+        let from = match &step.verb {
+            Verb::Rename { from, .. } => Some(from.clone()),
+            _ => None,
+        };
+        self.tell(Event {
+            from,
+            bytes: bytes(&done),
+            took: Some(started.elapsed()),
+            ..Event::about(
+                self.number,
+                action_of(&step.verb),
+                place.path().join(&step.name),
+                step.reason.to_string(),
+            )
+        });
+        Ok(done)
+    }
+
+    /// A path failed or changed meanwhile: it is looked at again, or reported when that was the last time.
+    pub(crate) fn again(&self, place: &Here<S, R>, name: &Name, error: Error) {
+        if matches!(error, Error::Interrupted) || self.work.stop.is_set() {
+            return;
+        }
+        if self.round.load(Ordering::Relaxed) + 1 < ROUNDS {
+            self.wait_for(|waiting| waiting.again.push((place.retain(), name.clone())));
+        } else if error.is_changed() {
+            let reason = "keeps changing while it is copied; looked at again in the next pass";
+            self.put_off(place.path().join(name), reason);
+        } else {
+            self.fail(place.path().join(name), error.to_string());
+        }
+    }
+
+    /// The folders with something to look at again.
+    pub(crate) fn look_again(&self) -> Vec<Task<S, R>> {
+        let again = self.wait_for(|waiting| std::mem::take(&mut waiting.again));
+        if !again.is_empty() {
+            let round = self.round.fetch_add(1, Ordering::Relaxed);
+            std::thread::sleep(std::time::Duration::from_millis(5 << (2 * round.min(3))));
+        }
+        self.tasks_for(again)
+    }
+
+    /// One task a folder for a list of names. Takes over the pending counts.
+    pub(crate) fn tasks_for(&self, names: Vec<(Arc<Place<S, R>>, Name)>) -> Vec<Task<S, R>> {
+        let mut by_place: Vec<(Arc<Place<S, R>>, std::collections::BTreeSet<Name>)> = Vec::new();
+        let mut at: std::collections::HashMap<*const Place<S, R>, usize> = std::collections::HashMap::new();
+        for (place, name) in names {
+            match at.get(&Arc::as_ptr(&place)) {
+                Some(at) => {
+                    by_place[*at].1.insert(name);
+                    self.release(place);
+                }
+                None => {
+                    at.insert(Arc::as_ptr(&place), by_place.len());
+                    by_place.push((place, std::collections::BTreeSet::from([name])));
+                }
+            }
+        }
+        by_place
+            .into_iter()
+            .map(|(place, names)| Task::Look { place, extent: Extent::Names(names) })
+            .collect()
+    }
+
+    fn fail_folder(&self, place: &Here<S, R>, error: Error) {
+        match (&place.parent, &place.name) {
+            (Some(parent), Some(name)) => self.again(parent, name, error),
+            _ => self.fail(RelPath::root(), error.to_string()),
+        }
+    }
+
+    /// Works on what waits.
+    pub(crate) fn wait_for<T>(&self, work: impl FnOnce(&mut Waiting<S, R>) -> T) -> T {
+        work(&mut self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Gives back one pending count; finishes the folder, and then its parents, when it was the last.
+    pub(crate) fn release(&self, place: Here<S, R>) {
+        let mut next = Some(place);
+        while let Some(here) = next {
+            if !here.release() {
+                return;
+            }
+            self.finish(&here);
+            next = here.parent.clone();
+        }
+    }
+
+    /// All in the folder is done: its own attributes, then its row.
+    fn finish(&self, place: &Here<S, R>) {
+        let draft = place.draft(std::mem::take);
+        let name = place.name.clone();
+        let meta = place.replica_stamp.as_ref().and_then(|replica| {
+            let anonymous = Name::new(b"-")?;
+            folder_meta(name.as_ref().unwrap_or(&anonymous), &place.source_stamp, replica, &self.work.policy)
+        });
+        if (meta.is_some() || draft.touched) && !self.work.stop.is_set() {
+            let started = Instant::now();
+            match self.hands.dress(place) {
+                Ok(()) => {
+                    if let Some(step) = meta {
+                        let event =
+                            Event::about(self.number, Action::Meta, place.path(), step.reason.to_string());
+                        self.tell(Event { took: Some(started.elapsed()), ..event });
+                    }
+                }
+                Err(error) => self.fail(place.path(), error.to_string()),
+            }
+        }
+        if !draft.edits.is_empty() || draft.filter.is_some() {
+            let mut row = self.work.index.row(place.id).unwrap_or_default().edited(draft.edits);
+            row.filter = draft.filter.unwrap_or(row.filter);
+            self.work.index.put(place.id, &row);
+        }
+    }
+}
+
+fn enter_new<S: Source, R: Replica>(place: &Here<S, R>, step: Step) -> Task<S, R> {
+    let (name, how) = (step.name.clone(), How::Make(Box::new(step)));
+    Task::Enter { parent: place.retain(), name, id: None, how, extent: Extent::Subtree }
+}
+
+fn enter_known<S: Source, R: Replica>(place: &Here<S, R>, descent: Descent, extent: &Extent) -> Task<S, R> {
+    // Beyond a look at single folders, only what is new is entered; of the others, just their own attributes count.
+    let extent = match extent {
+        Extent::Subtree => Extent::Subtree,
+        Extent::Names(_) | Extent::Folder => Extent::Names(std::collections::BTreeSet::new()),
+    };
+    Task::Enter { parent: place.retain(), name: descent.name, id: descent.known, how: How::ByName, extent }
+}
+
+fn look_at<T: Source>(
+    tree: &T,
+    folder: &T::Folder,
+    names: &std::collections::BTreeSet<Name>,
+) -> Result<Vec<Entry>> {
+    let mut entries = Vec::new();
+    for name in names {
+        if let Some(stamp) = tree.look(folder, name)? {
+            entries.push(Entry { name: name.clone(), look: Ok(stamp) });
+        }
+    }
+    Ok(entries)
+}
+
+fn is_racy(source: &Stamp, now: Time) -> bool {
+    source.kind == Kind::File && source.ctime.plus_millis(RACY_MILLIS) > now
+}
+
+fn action_of(verb: &Verb) -> Action {
+    match verb {
+        Verb::Create { .. } => Action::Create,
+        Verb::Update { .. } => Action::Update,
+        Verb::Meta { .. } => Action::Meta,
+        Verb::Mkdir { .. } => Action::Mkdir,
+        Verb::Rename { .. } => Action::Rename,
+        Verb::Delete { .. } => Action::Delete,
+        Verb::Rmdir { .. } => Action::Rmdir,
+    }
+}

@@ -1,0 +1,442 @@
+//! The mirror: a first pass, then a pass for whatever the watcher, the interval or the user makes dirty, until stopped.
+//!
+//! One loop and one code path: whatever wakes it, dirt is collected, and a pass cleans it. What cannot be cleaned (a
+//! drive that is gone, a path that fails) is tried again after a while that grows.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use alike_model::dirty::Dirty;
+use alike_model::entry::Time;
+use alike_model::event::Action;
+use alike_model::outcome::{Ending, Outcome};
+use alike_model::policy::{Deletes, MaxDelete, Policy};
+use alike_storage::linux::Waker;
+use alike_storage::{Folder, Replica};
+
+use crate::error::PassError;
+use crate::monitor::{Event, Monitor, State};
+use crate::pair::{Pair, Spec};
+use crate::pass::{Top, Work, pass};
+use crate::refusal::Refusal;
+use crate::stop::Stop;
+use crate::watch::{NoWatch, Watch, Watcher};
+
+/// How a mirror runs.
+#[derive(Clone, Debug)]
+pub struct Rhythm {
+    /// A full pass this long after the last one.
+    pub interval: Duration,
+    /// Watch the source beside.
+    pub watch: bool,
+    /// Wait until the source has been quiet this long.
+    pub settle: Duration,
+    /// Threads of a pass.
+    pub threads: usize,
+    /// What is done is brought to the disk.
+    pub sync: bool,
+}
+
+/// How a mirror is told something while it runs.
+#[derive(Debug)]
+pub struct Controls {
+    /// Ends it.
+    pub stop: Stop,
+    /// A full pass is wanted now.
+    pub pass_now: AtomicBool,
+    /// Ends its wait, so that it sees the others.
+    pub waker: Waker,
+}
+
+/// A file that was made is looked at when it is closed, or after this, for links are never closed.
+const CREATED_WAITS: Duration = Duration::from_millis(5);
+/// A file that is written to without being closed is looked at this long after.
+const WRITTEN_WAITS: Duration = Duration::from_millis(500);
+/// How long live changes may be on the replica without being brought to its disk.
+const FLUSH_AFTER: Duration = Duration::from_secs(1);
+/// How often a missing drive is looked for.
+const LOOK_FOR_DRIVE: Duration = Duration::from_secs(1);
+/// The longest pause before something that failed is tried again; the first is a second, and it doubles.
+const LONGEST_RETRY: Duration = Duration::from_secs(64);
+
+/// Runs until stopped. A pair that is refused at the start ends it; one that is refused later halts it until that is over.
+///
+/// # Errors
+/// When the pair is refused at the start.
+pub fn mirror(
+    spec: &Spec,
+    policy: Policy,
+    rhythm: &Rhythm,
+    (monitor, clock): (&dyn Monitor, &(dyn Fn() -> Time + Sync)),
+    controls: &Controls,
+) -> Result<(), Refusal> {
+    let mut pair = Pair::open(spec)?;
+    let mut allowed = policy.deletes;
+    while !controls.stop.is_set() {
+        let watcher = open_watcher(rhythm, monitor);
+        let mirror =
+            Mirror { spec, policy, rhythm, monitor, clock, controls, pair: &pair, watcher: watcher.as_ref() };
+        mirror.run(&mut allowed);
+        drop(pair);
+        if controls.stop.is_set() {
+            break;
+        }
+        match wait_for_pair(spec, monitor, controls) {
+            Some(back) => pair = back,
+            None => break,
+        }
+    }
+    monitor.event(Event::general(0, Action::Stop, "stopped"));
+    Ok(())
+}
+
+fn open_watcher(rhythm: &Rhythm, monitor: &dyn Monitor) -> Option<Watcher> {
+    if !rhythm.watch {
+        return None;
+    }
+    match Watcher::new() {
+        Ok(watcher) => Some(watcher),
+        Err(why) => {
+            let text = format!("not watching ({why}); every interval finds what changed");
+            monitor.event(Event::general(0, Action::Watch, text));
+            None
+        }
+    }
+}
+
+/// Waits until both ends are back; `None` when stopped meanwhile.
+fn wait_for_pair(spec: &Spec, monitor: &dyn Monitor, controls: &Controls) -> Option<Pair> {
+    let mut said = String::new();
+    while !controls.stop.is_set() {
+        match Pair::open(spec) {
+            Ok(pair) => return Some(pair),
+            Err(refusal) => {
+                let text = refusal.to_string();
+                if text != said {
+                    monitor.state(State::Halted(text.clone()));
+                    monitor.event(Event::general(0, Action::Halt, text.clone()));
+                    said = text;
+                }
+            }
+        }
+        controls.waker.clear();
+        let _ = controls.waker.wait(None, LOOK_FOR_DRIVE);
+    }
+    None
+}
+
+struct Mirror<'a> {
+    spec: &'a Spec,
+    policy: Policy,
+    rhythm: &'a Rhythm,
+    monitor: &'a dyn Monitor,
+    clock: &'a (dyn Fn() -> Time + Sync),
+    controls: &'a Controls,
+    pair: &'a Pair,
+    watcher: Option<&'a Watcher>,
+}
+
+/// What is to be done, and when.
+struct Agenda {
+    /// To be looked at now.
+    dirty: Dirty,
+    /// To be looked at a little later, when nothing else is heard of it.
+    created: (Dirty, Option<Instant>),
+    written: (Dirty, Option<Instant>),
+    /// What failed, when to try it again, and how long to wait after that.
+    failed: (Dirty, Option<Instant>),
+    pause: Duration,
+    /// When the next full pass is due.
+    full: Instant,
+    /// Since when something is not on the disk.
+    unflushed: Option<Instant>,
+    /// The last full pass was halted: no deletion until one is not.
+    halted: bool,
+    /// Something was unmounted inside: what is missing was not seen being deleted.
+    judge: bool,
+    files: u64,
+    /// A pass has been done since the pair was opened.
+    seen: bool,
+}
+
+impl Mirror<'_> {
+    /// Runs until stopped or until an end of the pair is no longer where it was.
+    fn run(&self, deletes: &mut Deletes) {
+        let mut agenda = Agenda::new();
+        while !self.controls.stop.is_set() {
+            if !self.pair.is_in_place(self.spec) {
+                self.flush(&mut agenda);
+                return;
+            }
+            let now = Instant::now();
+            if self.controls.pass_now.swap(false, Ordering::Relaxed) || now >= agenda.full {
+                self.full_pass(&mut agenda, deletes);
+            } else if !agenda.dirty.is_empty() {
+                self.live_pass(&mut agenda);
+            } else if agenda.unflushed.is_some_and(|since| now >= since + FLUSH_AFTER) {
+                self.flush(&mut agenda);
+            } else {
+                self.wait(&mut agenda);
+            }
+        }
+        self.flush(&mut agenda);
+    }
+
+    fn full_pass(&self, agenda: &mut Agenda, deletes: &mut Deletes) {
+        let policy = Policy { deletes: *deletes, ..self.policy };
+        agenda.begin_full();
+        self.monitor.state(State::Working { full: true });
+        if let Some(outcome) = self.pass(agenda, Dirty::everything(), policy) {
+            // Allowed for one pass only.
+            if *deletes == Deletes::Allowed {
+                *deletes = Deletes::default();
+            }
+            agenda.halted = matches!(outcome.ending, Ending::Halted(_));
+            agenda.files = outcome.tally.files;
+            if outcome.tally.changes() > 0 {
+                agenda.unflushed.get_or_insert_with(Instant::now);
+            }
+            self.say_watching();
+            self.end(agenda, &outcome);
+        }
+        self.flush(agenda);
+        agenda.full = Instant::now() + self.rhythm.interval;
+    }
+
+    /// A pass for what the watcher announced. Deletions seen as they happen need no judgement: the guard is for what is
+    /// found missing; but while it is halted, or something was unmounted, nothing is deleted.
+    fn live_pass(&self, agenda: &mut Agenda) {
+        let limit = if agenda.halted || agenda.judge { 0 } else { u64::MAX };
+        let deletes = match self.policy.deletes {
+            Deletes::Never => Deletes::Never,
+            Deletes::Within(_) | Deletes::Allowed => Deletes::Within(MaxDelete::Entries(limit)),
+        };
+        let dirty = std::mem::take(&mut agenda.dirty);
+        if dirty.has_root() && self.pair.refuse_emptied(self.spec).is_err() {
+            // The next full pass says so, and halts.
+            agenda.full = Instant::now();
+            agenda.halted = true;
+            return;
+        }
+        self.monitor.state(State::Working { full: false });
+        if let Some(outcome) = self.pass(agenda, dirty, Policy { deletes, ..self.policy }) {
+            let tally = &outcome.tally;
+            agenda.files = (agenda.files + tally.created).saturating_sub(tally.deleted);
+            if tally.changes() > 0 {
+                agenda.unflushed.get_or_insert_with(Instant::now);
+            }
+            self.end(agenda, &outcome);
+        }
+    }
+
+    fn pass(&self, agenda: &mut Agenda, dirty: Dirty, policy: Policy) -> Option<Outcome> {
+        let full = dirty.is_everything();
+        if full
+            && let Err(refusal) =
+                self.pair.refuse_emptied(&Spec { deletes: policy.deletes, ..self.spec.clone() })
+        {
+            self.halt(refusal.to_string());
+            agenda.halted = true;
+            return None;
+        }
+        let watch: &dyn Watch<Folder> = self.watcher.map_or(&NoWatch, |watcher| watcher);
+        let work = Work {
+            source: &self.pair.source,
+            replica: &self.pair.replica,
+            replica_top: if agenda.seen { Top::There } else { self.pair.replica_top },
+            roots: self.pair.roots,
+            index: &self.pair.index,
+            policy,
+            filter: &self.spec.filter,
+            monitor: self.monitor,
+            watch,
+            clock: self.clock,
+            stop: &self.controls.stop,
+            threads: self.rhythm.threads,
+            // Live changes are brought to the disk together, see `flush`.
+            sync: false,
+        };
+        match pass(&work, dirty.clone()) {
+            Ok(outcome) => {
+                agenda.seen = true;
+                Some(outcome)
+            }
+            Err(error) => {
+                self.trouble(&error);
+                agenda.fail(dirty);
+                None
+            }
+        }
+    }
+
+    fn end(&self, agenda: &mut Agenda, outcome: &Outcome) {
+        if outcome.unsettled.is_empty() {
+            agenda.settled();
+        } else {
+            agenda.fail(outcome.unsettled.clone());
+        }
+        self.monitor.state(match &outcome.ending {
+            Ending::Halted(over) => State::Halted(over.to_string()),
+            _ if agenda.halted => State::Halted("deletions are held back; see the log".to_owned()),
+            Ending::Identical if agenda.failed.0.is_empty() => State::Identical { files: agenda.files },
+            Ending::Identical | Ending::Differs | Ending::Stopped => State::Differs {
+                failed: outcome.tally.failed,
+                held: outcome.tally.held + outcome.tally.skipped,
+            },
+        });
+    }
+
+    fn halt(&self, reason: String) {
+        self.monitor.state(State::Halted(reason.clone()));
+        self.monitor.event(Event::general(0, Action::Halt, reason));
+    }
+
+    fn trouble(&self, error: &PassError) {
+        let event = Event::general(0, Action::Error, error.to_string());
+        self.monitor.event(Event { error: Some(error.to_string()), ..event });
+    }
+
+    fn say_watching(&self) {
+        let Some(watcher) = self.watcher else { return };
+        if let Some((count, why)) = watcher.take_refused() {
+            let advice = match why.kind() {
+                std::io::ErrorKind::StorageFull => {
+                    "; raise the limit: sysctl fs.inotify.max_user_watches=1048576".to_owned()
+                }
+                _ => format!(" ({why})"),
+            };
+            let text = format!(
+                "inotify: {} folders; {count} unwatched, found each interval{advice}",
+                watcher.watched()
+            );
+            self.monitor.event(Event::general(0, Action::Watch, text));
+        }
+    }
+
+    /// Replica first, index after.
+    fn flush(&self, agenda: &mut Agenda) {
+        let synced =
+            if self.rhythm.sync && agenda.unflushed.is_some() { self.pair.replica.sync() } else { Ok(()) };
+        let result = match synced {
+            Ok(()) => self.pair.index.commit().map_err(PassError::Index),
+            // What is on the disk is unknown now, so what the index says of it is worth nothing.
+            Err(error) => {
+                agenda.fail(Dirty::everything());
+                let forgotten = self.pair.index.forget_all().map_err(PassError::Index);
+                forgotten.and(Err(PassError::Sync(error)))
+            }
+        };
+        if let Err(error) = result {
+            self.trouble(&error);
+        }
+        agenda.unflushed = None;
+    }
+
+    /// Waits for what comes first, and takes it in.
+    fn wait(&self, agenda: &mut Agenda) {
+        let now = Instant::now();
+        agenda.bring_due(now);
+        if !agenda.dirty.is_empty() {
+            return;
+        }
+        let until = agenda.next_due().saturating_duration_since(now);
+        let descriptor = self.watcher.map(Watcher::descriptor);
+        let heard = self.controls.waker.wait(descriptor, until);
+        self.controls.waker.clear();
+        if !matches!(heard, Ok(true)) {
+            return;
+        }
+        self.hear(agenda);
+        while !self.rhythm.settle.is_zero() && !self.controls.stop.is_set() {
+            match self.controls.waker.wait(descriptor, self.rhythm.settle) {
+                Ok(true) => self.hear(agenda),
+                _ => break,
+            }
+        }
+    }
+
+    fn hear(&self, agenda: &mut Agenda) {
+        let Some(watcher) = self.watcher else { return };
+        match watcher.hear() {
+            Ok(heard) => {
+                if heard.overflow {
+                    let text = "inotify: the queue ran over; looking at everything. To avoid it: \
+                                sysctl fs.inotify.max_queued_events=1048576";
+                    self.monitor.event(Event::general(0, Action::Watch, text));
+                }
+                agenda.judge |= heard.unmounted;
+                agenda.take_in(heard);
+            }
+            Err(why) => {
+                self.monitor.event(Event::general(0, Action::Watch, format!("inotify: {why}")));
+                agenda.dirty.absorb(Dirty::everything());
+            }
+        }
+    }
+}
+
+impl Agenda {
+    fn new() -> Self {
+        Self {
+            dirty: Dirty::new(),
+            created: (Dirty::new(), None),
+            written: (Dirty::new(), None),
+            failed: (Dirty::new(), None),
+            pause: Duration::from_secs(1),
+            full: Instant::now(),
+            unflushed: None,
+            halted: false,
+            judge: false,
+            files: 0,
+            seen: false,
+        }
+    }
+
+    /// A full pass sees all of it.
+    fn begin_full(&mut self) {
+        self.dirty = Dirty::new();
+        self.created = (Dirty::new(), None);
+        self.failed = (Dirty::new(), None);
+        self.judge = false;
+    }
+
+    fn take_in(&mut self, heard: crate::watch::Heard) {
+        let now = Instant::now();
+        self.created.0.absorb(heard.created);
+        self.written.0.absorb(heard.written);
+        self.created.0.leave_to(&heard.dirty);
+        self.written.0.leave_to(&heard.dirty);
+        self.dirty.absorb(heard.dirty);
+        for ((dirty, due), waits) in [(&mut self.created, CREATED_WAITS), (&mut self.written, WRITTEN_WAITS)]
+        {
+            *due = if dirty.is_empty() { None } else { due.or(Some(now + waits)) };
+        }
+    }
+
+    fn bring_due(&mut self, now: Instant) {
+        for (dirty, due) in [&mut self.created, &mut self.written, &mut self.failed] {
+            if due.is_some_and(|due| now >= due) {
+                self.dirty.absorb(std::mem::take(dirty));
+                *due = None;
+            }
+        }
+    }
+
+    fn next_due(&self) -> Instant {
+        let flush = self.unflushed.map(|since| since + FLUSH_AFTER);
+        let dues = [self.created.1, self.written.1, self.failed.1, flush];
+        dues.into_iter().flatten().fold(self.full, Instant::min)
+    }
+
+    fn fail(&mut self, dirty: Dirty) {
+        self.failed.0.absorb(dirty);
+        self.failed.1 = Some(Instant::now() + self.pause);
+        self.pause = (self.pause * 2).min(LONGEST_RETRY);
+    }
+
+    fn settled(&mut self) {
+        if self.failed.0.is_empty() {
+            self.pause = Duration::from_secs(1);
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! What may be stale and must be looked at again. Dirt only ever grows coarser, so nothing falls out of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::path::{Name, RelPath};
+
+/// How much of a folder is to be looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// These names only.
+    Names(BTreeSet<Name>),
+    /// The folder, not what is below its subfolders.
+    Folder,
+    /// Everything below.
+    Subtree,
+}
+
+/// Folders to be looked at again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Dirty {
+    folders: BTreeMap<RelPath, Extent>,
+}
+
+impl Dirty {
+    /// More names than this in one folder, and the whole folder is looked at.
+    pub const MOST_NAMES: usize = 256;
+    /// More folders than this, and the whole tree is.
+    pub const MOST_FOLDERS: usize = 20_000;
+
+    /// Nothing is dirty.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The whole tree.
+    #[must_use]
+    pub fn everything() -> Self {
+        let mut dirty = Self::new();
+        dirty.mark(RelPath::root(), Extent::Subtree);
+        dirty
+    }
+
+    /// True when nothing is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.folders.is_empty()
+    }
+
+    /// True when all is.
+    #[must_use]
+    pub fn is_everything(&self) -> bool {
+        self.folders.get(&RelPath::root()) == Some(&Extent::Subtree)
+    }
+
+    /// Number of folders named.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.folders.len()
+    }
+
+    /// Adds one name of a folder.
+    pub fn mark_name(&mut self, folder: RelPath, name: Name) {
+        self.mark(folder, Extent::Names(BTreeSet::from([name])));
+    }
+
+    /// Adds dirt to a folder; with what is there the coarser of both holds.
+    pub fn mark(&mut self, folder: RelPath, extent: Extent) {
+        if self.is_everything() {
+            return;
+        }
+        let merged = match (self.folders.remove(&folder), extent) {
+            (Some(Extent::Subtree), _) | (_, Extent::Subtree) => Extent::Subtree,
+            (Some(Extent::Folder), _) | (_, Extent::Folder) => Extent::Folder,
+            (Some(Extent::Names(mut have)), Extent::Names(more)) => {
+                have.extend(more);
+                Extent::Names(have)
+            }
+            (None, names) => names,
+        };
+        let merged = match merged {
+            Extent::Names(names) if names.len() > Self::MOST_NAMES => Extent::Folder,
+            other => other,
+        };
+        self.folders.insert(folder, merged);
+        if self.folders.len() > Self::MOST_FOLDERS || self.is_everything() {
+            self.folders = BTreeMap::from([(RelPath::root(), Extent::Subtree)]);
+        }
+    }
+
+    /// Adds all of another's dirt.
+    pub fn absorb(&mut self, other: Self) {
+        for (folder, extent) in other.folders {
+            self.mark(folder, extent);
+        }
+    }
+
+    /// Takes out the names that `other` covers: they will be looked at by then anyway.
+    pub fn leave_to(&mut self, other: &Self) {
+        if other.is_empty() {
+            return;
+        }
+        self.folders.retain(|folder, extent| match (extent, other.folders.get(folder)) {
+            (_, None) => true,
+            (Extent::Names(names), Some(Extent::Names(covered))) => {
+                names.retain(|name| !covered.contains(name));
+                !names.is_empty()
+            }
+            (Extent::Names(_) | Extent::Folder, Some(Extent::Folder)) | (_, Some(Extent::Subtree)) => false,
+            (Extent::Folder | Extent::Subtree, Some(_)) => true,
+        });
+    }
+
+    /// True when something of the root folder itself is to be looked at.
+    #[must_use]
+    pub fn has_root(&self) -> bool {
+        self.folders.contains_key(&RelPath::root())
+    }
+
+    /// The folders to look at, parents first; what lies below a dirty subtree is left out.
+    #[must_use]
+    pub fn into_folders(self) -> Vec<(RelPath, Extent)> {
+        let mut kept: Vec<(RelPath, Extent)> = Vec::with_capacity(self.folders.len());
+        let mut covered: Option<RelPath> = None;
+        for (folder, extent) in self.folders {
+            if covered.as_ref().is_some_and(|top| folder.is_within(top)) {
+                continue;
+            }
+            if extent == Extent::Subtree {
+                covered = Some(folder.clone());
+            }
+            kept.push((folder, extent));
+        }
+        kept
+    }
+}

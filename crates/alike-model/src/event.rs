@@ -1,0 +1,71 @@
+//! The words of the log.
+
+use std::fmt;
+
+/// What a log line tells of. The order and the words are the contract's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// An entry was made.
+    Create,
+    /// An entry was replaced.
+    Update,
+    /// Attributes were set.
+    Meta,
+    /// An entry got another name.
+    Rename,
+    /// An entry that is no folder was deleted.
+    Delete,
+    /// A folder was made.
+    Mkdir,
+    /// A folder was deleted.
+    Rmdir,
+    /// A hard link was made.
+    Link,
+    /// A change was held back.
+    Hold,
+    /// An entry was left alone.
+    Skip,
+    /// Something failed.
+    Error,
+    /// A pass began.
+    PassStart,
+    /// A pass ended.
+    PassEnd,
+    /// The mirror halted for safety.
+    Halt,
+    /// Watching began or changed.
+    Watch,
+    /// The mirror stopped.
+    Stop,
+}
+
+impl Action {
+    /// The word in the log.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Meta => "meta",
+            Self::Rename => "rename",
+            Self::Delete => "delete",
+            Self::Mkdir => "mkdir",
+            Self::Rmdir => "rmdir",
+            Self::Link => "link",
+            Self::Hold => "hold",
+            Self::Skip => "skip",
+            Self::Error => "error",
+            Self::PassStart => "pass-start",
+            Self::PassEnd => "pass-end",
+            Self::Halt => "halt",
+            Self::Watch => "watch",
+            Self::Stop => "stop",
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}

@@ -1,0 +1,199 @@
+//! Filters: which names are left out, by gitignore patterns from the command line and from ignore files.
+//!
+//! Matched from the top down, folder by folder, so that an excluded folder is never entered. What decides, first match
+//! counts: the command line (`--include` over `--exclude`, in whatever order they were given), then `.alikeignore` from
+//! the entry's own folder up to the root, then `--ignore-file`, then `.gitignore` from its own folder up.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use ignore::Match;
+use ignore::gitignore::{Gitignore, GitignoreBuilder};
+
+use crate::path::{Name, RelPath};
+
+/// The ignore file that counts in every folder of the source.
+pub const ALIKE_IGNORE: &[u8] = b".alikeignore";
+/// The ignore file that counts with `--gitignore`.
+pub const GIT_IGNORE: &[u8] = b".gitignore";
+
+/// A pattern that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("pattern \"{pattern}\": {why}")]
+pub struct BadPattern {
+    pattern: String,
+    why: String,
+}
+
+/// The filters in force in one folder. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Filter {
+    base: Arc<Base>,
+    level: Option<Arc<Level>>,
+    fingerprint: u64,
+}
+
+#[derive(Debug)]
+struct Base {
+    command_line: Gitignore,
+    ignore_files: Gitignore,
+    gitignore: bool,
+}
+
+#[derive(Debug)]
+struct Level {
+    above: Option<Arc<Level>>,
+    /// Bytes of an entry's path that lead to this level's folder, the slash included.
+    prefix: usize,
+    alike: Option<Gitignore>,
+    git: Option<Gitignore>,
+}
+
+/// Patterns as the user gave them.
+#[derive(Clone, Debug, Default)]
+pub struct Patterns {
+    /// `--exclude`.
+    pub exclude: Vec<String>,
+    /// `--include`.
+    pub include: Vec<String>,
+    /// The lines of each `--ignore-file`.
+    pub ignore_files: Vec<String>,
+    /// `--gitignore`.
+    pub gitignore: bool,
+}
+
+impl Filter {
+    /// The filters of the root, before its own ignore files.
+    ///
+    /// # Errors
+    /// When a pattern cannot be read.
+    pub fn new(patterns: &Patterns) -> Result<Self, BadPattern> {
+        let mut print = Fingerprint::default();
+        let included: Vec<String> = patterns.include.iter().map(|pattern| format!("!{pattern}")).collect();
+        let command_line = matcher(patterns.exclude.iter().chain(&included), &mut print)?;
+        let ignore_files = matcher(patterns.ignore_files.iter().flat_map(|text| text.lines()), &mut print)?;
+        print.add(&[u8::from(patterns.gitignore)]);
+        let base = Arc::new(Base { command_line, ignore_files, gitignore: patterns.gitignore });
+        Ok(Self { base, level: None, fingerprint: print.0 })
+    }
+
+    /// The names of the ignore files to read in a folder.
+    #[must_use]
+    pub fn ignore_files(&self) -> &'static [&'static [u8]] {
+        if self.base.gitignore { &[ALIKE_IGNORE, GIT_IGNORE] } else { &[ALIKE_IGNORE] }
+    }
+
+    /// The filters inside `folder`, whose ignore files have these texts.
+    ///
+    /// # Errors
+    /// When a pattern cannot be read; the filters without that folder's files are returned with it.
+    pub fn enter(
+        &self,
+        folder: &RelPath,
+        alike: Option<&str>,
+        git: Option<&str>,
+    ) -> Result<Self, (Self, BadPattern)> {
+        if alike.is_none() && git.is_none() {
+            return Ok(self.clone());
+        }
+        let mut print = Fingerprint(self.fingerprint);
+        let mut read = |text: Option<&str>| {
+            print.add(if text.is_some() { b"+" } else { b"-" });
+            text.map(|text| matcher(text.lines(), &mut print)).transpose()
+        };
+        let (alike, git) = match (read(alike), read(git)) {
+            (Ok(alike), Ok(git)) => (alike, git),
+            (Err(bad), _) | (_, Err(bad)) => return Err((self.clone(), bad)),
+        };
+        let prefix = if folder.is_root() { 0 } else { folder.as_bytes().len() + 1 };
+        let level = Some(Arc::new(Level { above: self.level.clone(), prefix, alike, git }));
+        Ok(Self { base: Arc::clone(&self.base), level, fingerprint: print.0 })
+    }
+
+    /// A number that changes when the rules do, the same in every run.
+    #[must_use]
+    pub fn fingerprint(&self) -> u64 {
+        self.fingerprint
+    }
+
+    /// True when no rule is in force, so that no path need be built to ask.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.level.is_none() && self.base.command_line.is_empty() && self.base.ignore_files.is_empty()
+    }
+
+    /// True when the filters leave `name` in `folder` out. The folder itself must not be excluded.
+    #[must_use]
+    pub fn excludes(&self, folder: &RelPath, name: &Name, is_folder: bool) -> bool {
+        if self.is_empty() {
+            return false;
+        }
+        self.excludes_path(&folder.join(name), is_folder)
+    }
+
+    /// True when the filters leave out a path or a folder above it.
+    #[must_use]
+    pub fn excludes_with_parents(&self, path: &RelPath, is_folder: bool) -> bool {
+        let mut above = RelPath::root();
+        let mut names = path.names().peekable();
+        while let Some(name) = names.next() {
+            above.push(&name);
+            if self.excludes_path(&above, is_folder || names.peek().is_some()) {
+                return true;
+            }
+        }
+        false
+    }
+
+    fn excludes_path(&self, path: &RelPath, is_folder: bool) -> bool {
+        let levels = || std::iter::successors(self.level.as_deref(), |level| level.above.as_deref());
+        let asked = |rules: &Gitignore, prefix: usize| decide(rules, &path.as_bytes()[prefix..], is_folder);
+        asked(&self.base.command_line, 0)
+            .or_else(|| levels().find_map(|level| asked(level.alike.as_ref()?, level.prefix)))
+            .or_else(|| asked(&self.base.ignore_files, 0))
+            .or_else(|| levels().find_map(|level| asked(level.git.as_ref()?, level.prefix)))
+            .unwrap_or(false)
+    }
+}
+
+fn decide(rules: &Gitignore, path: &[u8], is_folder: bool) -> Option<bool> {
+    use std::os::unix::ffi::OsStrExt;
+    let path = Path::new(std::ffi::OsStr::from_bytes(path));
+    match rules.matched(path, is_folder) {
+        Match::None => None,
+        Match::Ignore(_) => Some(true),
+        Match::Whitelist(_) => Some(false),
+    }
+}
+
+fn matcher<T: AsRef<str>>(
+    lines: impl Iterator<Item = T>,
+    print: &mut Fingerprint,
+) -> Result<Gitignore, BadPattern> {
+    let mut builder = GitignoreBuilder::new("");
+    for line in lines {
+        let line = line.as_ref();
+        print.add(line.as_bytes());
+        builder
+            .add_line(None, line)
+            .map_err(|error| BadPattern { pattern: line.to_owned(), why: error.to_string() })?;
+    }
+    builder.build().map_err(|error| BadPattern { pattern: String::new(), why: error.to_string() })
+}
+
+/// FNV-1a, 64 bits: kept in the index, so it must be the same in every build (std's hasher need not be).
+struct Fingerprint(u64);
+
+impl Default for Fingerprint {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Fingerprint {
+    fn add(&mut self, bytes: &[u8]) {
+        for byte in bytes.iter().chain(b"\n") {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! alike's words and decisions.
+//!
+//! Floor 0: pure. It takes values and returns values; no I/O, no clock, no async. See `DESIGN.md` for the map.
+
+pub mod compare;
+pub mod dirty;
+pub mod entry;
+pub mod event;
+pub mod filter;
+pub mod guard;
+pub mod known;
+pub mod moves;
+pub mod outcome;
+pub mod path;
+pub mod plan;
+pub mod policy;
+pub mod reason;

@@ -1,0 +1,301 @@
+//! Turns the findings of one folder into steps, and says which may be taken at once and which must wait.
+//!
+//! What must wait: whatever deletes (judged as a whole at the end of the pass) and whatever may turn out to be a move
+//! (its old name may be found gone only later).
+
+use crate::compare::{Finding, Verdict};
+use crate::entry::{Kind, Stamp, Time, Unreadable};
+use crate::known::{FolderId, Known};
+use crate::path::{Name, RelPath};
+use crate::policy::{Deletes, Policy};
+use crate::reason::{AttrsDiff, Reason};
+
+/// One thing to do in a folder of the replica. It carries what it expects to find there, and why it is done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The name, in the folder that the plan is for.
+    pub name: Name,
+    /// What to do.
+    pub verb: Verb,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// What to do; the same words as the replica's verbs and the log's actions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// Make an entry (no folder) that the replica lacks.
+    Create {
+        /// How it looks in the source.
+        source: Stamp,
+    },
+    /// Replace an entry (no folder) by the source's.
+    Update {
+        /// How it looks in the source.
+        source: Stamp,
+        /// How it looks on the replica.
+        replica: Stamp,
+    },
+    /// Set attributes, leaving contents alone.
+    Meta {
+        /// How it looks in the source.
+        source: Stamp,
+        /// How it looks on the replica.
+        replica: Stamp,
+    },
+    /// Make a folder, in place of an entry that is none if one stands there.
+    Mkdir {
+        /// How it looks in the source.
+        source: Stamp,
+        /// What it takes the place of.
+        replaces: Option<Stamp>,
+    },
+    /// Give what stands under another name this one.
+    Rename {
+        /// How it looks in the source.
+        source: Stamp,
+        /// How it looks on the replica, under the old name.
+        replica: Stamp,
+        /// What it takes the place of.
+        replaces: Option<Stamp>,
+        /// The old path.
+        from: RelPath,
+    },
+    /// Remove an entry that is no folder.
+    Delete {
+        /// How it looks on the replica.
+        replica: Stamp,
+    },
+    /// Remove a folder, empty by then.
+    Rmdir {
+        /// How it looks on the replica.
+        replica: Stamp,
+    },
+}
+
+/// A folder that both sides have or will have, to be compared in turn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Descent {
+    /// Its name.
+    pub name: Name,
+    /// How it looks in the source.
+    pub source: Stamp,
+    /// What the index knows of it, when it is still the same folder.
+    pub known: Option<FolderId>,
+}
+
+/// An entry of the replica that is to go when the whole plan has been judged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Removal {
+    /// Its name.
+    pub name: Name,
+    /// How it looks on the replica.
+    pub replica: Stamp,
+    /// What the index knows of it: how a move is recognised.
+    pub known: Option<Known>,
+    /// Why it goes.
+    pub reason: Reason,
+    /// What is made in its place once it is gone.
+    pub then: Option<Step>,
+}
+
+/// What a folder comes to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FolderPlan {
+    /// Steps that may be taken at once, in name order.
+    pub now: Vec<Step>,
+    /// Creations that may turn out to be moves.
+    pub arrivals: Vec<Step>,
+    /// Deletions, to be judged as a whole.
+    pub removals: Vec<Removal>,
+    /// Folders on both sides.
+    pub descents: Vec<Descent>,
+    /// Names proven equal of which the index does not hold that yet.
+    pub learn: Vec<(Name, Stamp, Stamp)>,
+    /// Names that the index may forget.
+    pub forget: Vec<Name>,
+    /// Left alone though the replica differs, with the reason.
+    pub skips: Vec<(Name, Reason)>,
+    /// Deletions not even proposed, with the reason; `true` where the user must know that the replica differs.
+    pub holds: Vec<(Name, Reason)>,
+    /// Entries that exist but could not be looked at.
+    pub unreadable: Vec<(Name, Unreadable)>,
+    /// Doubts that could not be settled by now.
+    pub doubts: Vec<Finding>,
+    /// Entries of the source, folders included.
+    pub entries: u64,
+    /// Of these, the ones that are no folders.
+    pub files: u64,
+    /// Entries of the replica, folders included.
+    pub replica_entries: u64,
+}
+
+/// What planning needs to know beside the findings.
+#[derive(Clone, Copy, Debug)]
+pub struct Horizon {
+    /// The last moment at which the index took anything in: what was born later cannot be a moved acquaintance.
+    /// `None`: the index is empty, nothing can have moved.
+    pub indexed: Option<Time>,
+    /// The filters are not those under which the index row was written.
+    pub filter_changed: bool,
+}
+
+/// Plans one folder.
+#[must_use]
+pub fn plan_folder(findings: Vec<Finding>, policy: &Policy, horizon: Horizon) -> FolderPlan {
+    let mut plan = FolderPlan::default();
+    for finding in findings {
+        if let Some(source) = finding.source.filter(|_| finding.verdict != Verdict::Excluded) {
+            plan.entries += 1;
+            plan.files += u64::from(source.kind != Kind::Folder);
+        }
+        plan.replica_entries += u64::from(finding.replica.is_some());
+        plan.add(finding, policy, horizon);
+    }
+    plan
+}
+
+impl FolderPlan {
+    fn add(&mut self, finding: Finding, policy: &Policy, horizon: Horizon) {
+        let Finding { name, source, replica, known, verdict } = finding;
+        match (verdict, source, replica) {
+            (Verdict::Same { proven: false }, Some(source), Some(replica)) => {
+                self.learn.push((name, source, replica))
+            }
+            (Verdict::Folders, Some(source), _) => self.descend(name, source, known),
+            (Verdict::Meta(diff), Some(source), Some(replica)) => {
+                let verb = Verb::Meta { source, replica };
+                self.now.push(Step { name, verb, reason: Reason::Attrs(diff) });
+            }
+            (Verdict::Differs(reason), Some(source), Some(replica)) => {
+                let verb = Verb::Update { source, replica };
+                self.arrive(Step { name, verb, reason }, known, horizon);
+            }
+            (Verdict::Missing, Some(source), _) => self.miss(name, source, None, known, horizon),
+            (Verdict::OtherKind, Some(source), Some(replica)) => {
+                self.flip(name, source, replica, known, (policy, horizon))
+            }
+            (Verdict::Gone, _, Some(replica)) => {
+                let removal = Removal { name, replica, known, reason: Reason::Gone, then: None };
+                self.remove(removal, policy, horizon);
+            }
+            (Verdict::ExcludedGoes, _, Some(replica)) => {
+                let removal = Removal { name, replica, known, reason: Reason::Excluded, then: None };
+                self.remove(removal, policy, Horizon { filter_changed: false, ..horizon });
+            }
+            (Verdict::Forgotten, ..) => self.forget.push(name),
+            // What is excluded is not alike's any more: forgetting it keeps it from being deleted as an old
+            // acquaintance when the filter goes again.
+            (Verdict::Excluded, ..) if known.is_some() => self.forget.push(name),
+            (Verdict::Skip(reason), ..) => self.skips.push((name, reason)),
+            (Verdict::Unreadable(why), ..) => self.unreadable.push((name, why)),
+            (Verdict::Doubt, ..) => {
+                self.doubts.push(Finding { name, source, replica, known, verdict: Verdict::Doubt });
+            }
+            _ => {}
+        }
+    }
+
+    fn descend(&mut self, name: Name, source: Stamp, known: Option<Known>) {
+        // A row stands for a folder, not for a name: another folder of that name starts afresh.
+        let known =
+            known.filter(|known| known.source.identity == source.identity()).and_then(|known| known.folder);
+        self.descents.push(Descent { name, source, known });
+    }
+
+    fn miss(
+        &mut self,
+        name: Name,
+        source: Stamp,
+        replaces: Option<Stamp>,
+        known: Option<Known>,
+        horizon: Horizon,
+    ) {
+        let reason = replaces.map_or(Reason::New, |old| Reason::Kind(old.kind, source.kind));
+        let verb = match (source.kind, replaces) {
+            (Kind::Folder, replaces) => Verb::Mkdir { source, replaces },
+            (_, None) => Verb::Create { source },
+            (_, Some(replica)) => Verb::Update { source, replica },
+        };
+        self.arrive(Step { name, verb, reason }, known, horizon);
+    }
+
+    fn flip(
+        &mut self,
+        name: Name,
+        source: Stamp,
+        replica: Stamp,
+        known: Option<Known>,
+        (policy, horizon): (&Policy, Horizon),
+    ) {
+        if replica.kind != Kind::Folder {
+            return self.miss(name, source, Some(replica), known, horizon);
+        }
+        // A folder in the way is a deletion of all it holds, so it waits for the judgement.
+        let reason = Reason::Kind(replica.kind, source.kind);
+        let then = Some(Step { name: name.clone(), verb: Verb::Create { source }, reason });
+        let removal = Removal { name, replica, known, reason: Reason::Displaced(source.kind), then };
+        self.remove(removal, policy, horizon);
+    }
+
+    fn arrive(&mut self, step: Step, known: Option<Known>, horizon: Horizon) {
+        let source = step.verb.source();
+        let is_acquaintance =
+            known.is_some_and(|known| source.is_some_and(|now| known.source.identity == now.identity()));
+        let old_enough = horizon
+            .indexed
+            .is_some_and(|indexed| source.is_some_and(|now| now.btime.is_none_or(|born| born <= indexed)));
+        if old_enough && !is_acquaintance { self.arrivals.push(step) } else { self.now.push(step) }
+    }
+
+    fn remove(&mut self, removal: Removal, policy: &Policy, horizon: Horizon) {
+        let hold = match policy.deletes {
+            Deletes::Never => Some(Reason::DeletesOff),
+            Deletes::Within(_) if horizon.filter_changed && removal.known.is_none() => {
+                Some(Reason::FilterChanged)
+            }
+            Deletes::Within(_) | Deletes::Allowed => None,
+        };
+        match hold {
+            Some(reason) => self.holds.push((removal.name, reason)),
+            None => self.removals.push(removal),
+        }
+    }
+}
+
+impl Verb {
+    /// How the entry looks in the source; `None` for deletions.
+    #[must_use]
+    pub fn source(&self) -> Option<&Stamp> {
+        match self {
+            Self::Create { source }
+            | Self::Update { source, .. }
+            | Self::Meta { source, .. }
+            | Self::Mkdir { source, .. }
+            | Self::Rename { source, .. } => Some(source),
+            Self::Delete { .. } | Self::Rmdir { .. } => None,
+        }
+    }
+
+    /// What stands on the replica under the step's own name before it is taken.
+    #[must_use]
+    pub fn replaces(&self) -> Option<&Stamp> {
+        match self {
+            Self::Create { .. } => None,
+            Self::Update { replica, .. } | Self::Meta { replica, .. } => Some(replica),
+            Self::Mkdir { replaces, .. } | Self::Rename { replaces, .. } => replaces.as_ref(),
+            Self::Delete { replica } | Self::Rmdir { replica } => Some(replica),
+        }
+    }
+}
+
+/// The step that sets a folder's own attributes, when they differ.
+#[must_use]
+pub fn folder_meta(name: &Name, source: &Stamp, replica: &Stamp, policy: &Policy) -> Option<Step> {
+    let diff = AttrsDiff::between(&replica.attrs(), &source.attrs(), Kind::Folder, policy.owner);
+    (!diff.is_empty()).then(|| Step {
+        name: name.clone(),
+        verb: Verb::Meta { source: *source, replica: *replica },
+        reason: Reason::Attrs(diff),
+    })
+}

@@ -1,0 +1,123 @@
+//! Why a step is taken, in words that stand in the log.
+
+use std::fmt;
+
+use crate::entry::{Attrs, Kind, Time};
+use crate::path::RelPath;
+
+/// Why a step is taken, held or skipped. Shown in the plan and the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The replica lacks it.
+    New,
+    /// The lengths differ: replica's, source's.
+    Size(u64, u64),
+    /// The contents differ, and the source's time says it was written.
+    Mtime,
+    /// The contents differ though length and time agree.
+    Content,
+    /// The replica holds another kind: replica's, source's.
+    Kind(Kind, Kind),
+    /// The symlinks point elsewhere.
+    Target,
+    /// The device numbers differ.
+    Device,
+    /// Only attributes differ.
+    Attrs(AttrsDiff),
+    /// It stands under another name in the source now.
+    Moved(RelPath),
+    /// The source no longer has it.
+    Gone,
+    /// The source has another kind under this name.
+    Displaced(Kind),
+    /// A filter leaves it out, and excluded entries are to be deleted.
+    Excluded,
+    /// The replica's is newer, and only newer files are copied.
+    ReplicaNewer,
+    /// `--no-delete`.
+    DeletesOff,
+    /// The filters changed since, and what they left out before was never alike's to delete.
+    FilterChanged,
+    /// Entries below are kept, so their folder is.
+    KeptBelow,
+    /// The pass would delete more than its limit.
+    OverLimit,
+    /// Pipes, sockets and devices are not copied.
+    SpecialsOff,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::New => f.write_str("new"),
+            Self::Size(old, new) => write!(f, "size {old}→{new}"),
+            Self::Mtime => f.write_str("content, mtime"),
+            Self::Content => f.write_str("content (same size and mtime)"),
+            Self::Kind(old, new) => write!(f, "kind {old}→{new}"),
+            Self::Displaced(new) => write!(f, "gone, now a {new}"),
+            Self::Target => f.write_str("target"),
+            Self::Device => f.write_str("device number"),
+            Self::Attrs(diff) => diff.fmt(f),
+            Self::Moved(from) => write!(f, "moved from {from}"),
+            Self::Gone => f.write_str("gone from the source"),
+            Self::Excluded => f.write_str("excluded"),
+            Self::ReplicaNewer => f.write_str("the replica's is newer"),
+            Self::DeletesOff => f.write_str("gone from the source; kept by --no-delete"),
+            Self::FilterChanged => {
+                f.write_str("was excluded before the filters changed; --allow-deletes lets it go")
+            }
+            Self::KeptBelow => f.write_str("gone from the source; kept for what is below"),
+            Self::OverLimit => f.write_str("more deletions than --max-delete allows"),
+            Self::SpecialsOff => f.write_str("special file; left out by --no-special"),
+        }
+    }
+}
+
+/// Which attributes differ, the replica's and the source's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AttrsDiff {
+    /// Permission bits.
+    pub mode: Option<(u32, u32)>,
+    /// Owner and group.
+    pub owner: Option<((u32, u32), (u32, u32))>,
+    /// Modification time.
+    pub mtime: Option<(Time, Time)>,
+}
+
+impl AttrsDiff {
+    /// Compares what can be kept of `kind` (a symlink has no mode); owners only where they are copied.
+    #[must_use]
+    pub fn between(replica: &Attrs, source: &Attrs, kind: Kind, owner: bool) -> Self {
+        let owners = ((replica.uid, replica.gid), (source.uid, source.gid));
+        Self {
+            mode: (kind != Kind::Symlink && replica.mode != source.mode)
+                .then_some((replica.mode, source.mode)),
+            owner: (owner && owners.0 != owners.1).then_some(owners),
+            mtime: (replica.mtime != source.mtime).then_some((replica.mtime, source.mtime)),
+        }
+    }
+
+    /// True when nothing differs.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.mode.is_none() && self.owner.is_none() && self.mtime.is_none()
+    }
+}
+
+impl fmt::Display for AttrsDiff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut between = "";
+        if let Some((old, new)) = self.mode {
+            write!(f, "mode {old:o}→{new:o}")?;
+            between = ", ";
+        }
+        if let Some((old, new)) = self.owner {
+            write!(f, "{between}owner {}:{}→{}:{}", old.0, old.1, new.0, new.1)?;
+            between = ", ";
+        }
+        if self.mtime.is_some() {
+            write!(f, "{between}mtime")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,72 @@
+//! What can go wrong with one operation on a tree, and what to do about it.
+
+use std::io;
+
+/// A failed operation. Names the operation; the path is known to whoever reports it, and stands there once.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The system refused.
+    #[error("cannot {op}: {}", explain(.cause))]
+    Io {
+        /// What was tried, as it reads after "cannot".
+        op: &'static str,
+        /// The system's answer.
+        cause: io::Error,
+    },
+    /// It is not what it was when it was looked at: look again, overwrite nothing.
+    #[error("changed meanwhile")]
+    Changed,
+    /// Asked to stop half-way.
+    #[error("stopped")]
+    Interrupted,
+}
+
+/// The result of an operation on a tree.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// Wraps what the system answered; what says "it is not there any more" becomes [`Error::Changed`].
+    #[must_use]
+    pub fn of(op: &'static str, cause: io::Error) -> Self {
+        use rustix::io::Errno;
+        let changed = [Errno::NOENT, Errno::NOTDIR, Errno::LOOP, Errno::STALE, Errno::EXIST, Errno::ISDIR];
+        if changed.iter().any(|errno| cause.raw_os_error() == Some(errno.raw_os_error())) {
+            Self::Changed
+        } else {
+            Self::Io { op, cause }
+        }
+    }
+
+    /// True when a second look may find it otherwise.
+    #[must_use]
+    pub fn is_changed(&self) -> bool {
+        matches!(self, Self::Changed)
+    }
+
+    /// True when the rights do not suffice.
+    #[must_use]
+    pub fn is_denied(&self) -> bool {
+        matches!(self, Self::Io { cause, .. } if cause.kind() == io::ErrorKind::PermissionDenied)
+    }
+
+    /// True when the target has no room left.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        use io::ErrorKind::{QuotaExceeded, StorageFull};
+        matches!(self, Self::Io { cause, .. } if matches!(cause.kind(), StorageFull | QuotaExceeded))
+    }
+}
+
+/// The system's words without Rust's "(os error N)", and with what to do where there is something to do.
+fn explain(cause: &io::Error) -> String {
+    let text = cause.to_string();
+    let text = text.split(" (os error").next().unwrap_or(&text).to_lowercase();
+    let advice = match cause.kind() {
+        io::ErrorKind::StorageFull => "; free some room, it is tried again",
+        io::ErrorKind::QuotaExceeded => "; the quota is used up, it is tried again",
+        io::ErrorKind::ReadOnlyFilesystem => "; mount it read-write",
+        _ if cause.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error()) => "; raise \"ulimit -n\"",
+        _ => "",
+    };
+    format!("{text}{advice}")
+}

@@ -1,0 +1,201 @@
+//! alike's hands: the only code that touches a tree.
+//!
+//! Floor 1. A [`Source`] can be listed and read, and has no verb that writes: that the source is never written is a fact
+//! of types. A [`Replica`] has the verbs of a plan besides. [`Local`] is a folder of this machine; object stores and
+//! SFTP are to come behind the same traits. What is Linux's own is in `linux`.
+
+mod content;
+mod error;
+pub mod linux;
+mod local;
+mod publish;
+
+use alike_model::entry::{Entry, Stamp, Time};
+use alike_model::path::Name;
+
+pub use content::Content;
+pub use error::{Error, Result};
+pub use local::{Folder, Local};
+
+/// A tree that can be listed and read.
+///
+/// All work is relative to open folders, one name at a time; no symlink is ever followed, so neither long paths nor
+/// links can lead elsewhere.
+pub trait Source: Sync {
+    /// An open folder.
+    type Folder: Send + Sync;
+
+    /// Opens the top folder.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    fn root(&self) -> Result<Self::Folder>;
+
+    /// Opens a folder in a folder.
+    ///
+    /// # Errors
+    /// [`Error::Changed`] when there is no folder of that name, others when it cannot be opened.
+    fn open_folder(&self, parent: &Self::Folder, name: &Name) -> Result<Self::Folder>;
+
+    /// Looks at an open folder itself.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    fn stamp(&self, folder: &Self::Folder) -> Result<Stamp>;
+
+    /// All entries, sorted by name.
+    ///
+    /// # Errors
+    /// When any part of it could not be read: a listing that ended in an error is no listing.
+    fn list(&self, folder: &Self::Folder) -> Result<Vec<Entry>>;
+
+    /// Looks at one name; `None` when there is none.
+    ///
+    /// # Errors
+    /// When the system refuses; this is not absence.
+    fn look(&self, folder: &Self::Folder, name: &Name) -> Result<Option<Stamp>>;
+
+    /// Opens a regular file for reading.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    fn read_file(&self, folder: &Self::Folder, name: &Name) -> Result<Content>;
+
+    /// The target of a symlink, whatever its length.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn read_link(&self, folder: &Self::Folder, name: &Name) -> Result<Vec<u8>>;
+}
+
+/// A tree that a plan can be applied to. Each verb looks at what it would replace, and touches nothing that is not as
+/// expected ([`Error::Changed`]).
+pub trait Replica: Source {
+    /// An entry that is complete but has no name yet. Dropped, it leaves nothing behind.
+    type Staged;
+
+    /// Makes an entry without a name: contents, owner, mode, time.
+    ///
+    /// # Errors
+    /// When it could not be made whole.
+    fn stage(&self, folder: &Self::Folder, new: New<'_>) -> Result<Self::Staged>;
+
+    /// Gives a staged entry its name, in one step for whoever looks. Returns how it looks then.
+    ///
+    /// # Errors
+    /// [`Error::Changed`] when the name is not as expected.
+    fn publish(
+        &self,
+        folder: &Self::Folder,
+        name: &Name,
+        staged: Self::Staged,
+        replaces: Option<&Stamp>,
+    ) -> Result<Stamp>;
+
+    /// Sets the attributes of an entry that is no folder. Returns how it looks then.
+    ///
+    /// # Errors
+    /// [`Error::Changed`] when it is not the expected inode.
+    fn set_attrs(&self, folder: &Self::Folder, name: &Name, expected: &Stamp, want: &Want) -> Result<Stamp>;
+
+    /// Makes a folder that only its owner may enter, and opens it.
+    ///
+    /// # Errors
+    /// [`Error::Changed`] when the name is not as expected.
+    fn make_folder(
+        &self,
+        parent: &Self::Folder,
+        name: &Name,
+        replaces: Option<&Stamp>,
+    ) -> Result<Self::Folder>;
+
+    /// Sets the attributes of an open folder. Returns how it looks then.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    fn set_folder_attrs(&self, folder: &Self::Folder, want: &Want) -> Result<Stamp>;
+
+    /// Lets the owner write into an open folder that forbids it; `true` when that changed its mode.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    fn unlock(&self, folder: &Self::Folder, stamp: &Stamp) -> Result<bool>;
+
+    /// Moves an entry. Returns how it looks then.
+    ///
+    /// # Errors
+    /// [`Error::Changed`] when either name is not as expected.
+    fn rename(
+        &self,
+        from: (&Self::Folder, &Name),
+        to: (&Self::Folder, &Name),
+        expected: &Stamp,
+        replaces: Option<&Stamp>,
+    ) -> Result<Stamp>;
+
+    /// Removes an entry that is no folder.
+    ///
+    /// # Errors
+    /// [`Error::Changed`] when it is not as expected.
+    fn remove_file(&self, folder: &Self::Folder, name: &Name, expected: &Stamp) -> Result<()>;
+
+    /// Removes an empty folder.
+    ///
+    /// # Errors
+    /// When it is not empty or not a folder.
+    fn remove_folder(&self, parent: &Self::Folder, name: &Name) -> Result<()>;
+
+    /// Brings all that was written to the disk.
+    ///
+    /// # Errors
+    /// When any of it may not be there: all that was done since the last success is then unknown.
+    fn sync(&self) -> Result<()>;
+}
+
+/// An entry to be made.
+pub enum New<'a> {
+    /// A regular file.
+    File {
+        /// Where its bytes come from.
+        content: &'a mut Content,
+        /// How many; the copy ends there.
+        size: u64,
+        /// Its attributes.
+        want: Want,
+        /// Asked between blocks; `true` ends the copy with [`Error::Interrupted`].
+        interrupted: &'a dyn Fn() -> bool,
+    },
+    /// A symlink.
+    Symlink {
+        /// Where it points.
+        target: &'a [u8],
+        /// Its attributes (mode does not count).
+        want: Want,
+    },
+    /// A pipe, socket or device node.
+    Special {
+        /// How it looks in the source.
+        like: &'a Stamp,
+        /// Its attributes.
+        want: Want,
+    },
+}
+
+/// Attributes to set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Want {
+    /// Permission bits (`0o7777`).
+    pub mode: u32,
+    /// Owner and group, where they are copied.
+    pub owner: Option<(u32, u32)>,
+    /// Modification time.
+    pub mtime: Time,
+}
+
+impl Want {
+    /// The attributes of `stamp`.
+    #[must_use]
+    pub fn of(stamp: &Stamp, owner: bool) -> Self {
+        Self { mode: stamp.mode, owner: owner.then_some((stamp.uid, stamp.gid)), mtime: stamp.mtime }
+    }
+}

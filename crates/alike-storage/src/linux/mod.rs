@@ -1,0 +1,13 @@
+//! All that is Linux's own: a port to another system is another one of these.
+//!
+//! Functions take open folders and single names, follow no symlink, and answer with `io::Error`.
+
+mod copy;
+mod fs;
+mod inotify;
+mod system;
+
+pub use copy::copy;
+pub use fs::*;
+pub use inotify::{Change, Inotify, Mark, What};
+pub use system::{Waker, am_root, filesystem_id, raise_descriptor_limit, sync_filesystem};

@@ -1,0 +1,115 @@
+//! What concerns the process or a whole filesystem.
+
+use std::io::Result;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Resource, Rlimit};
+
+/// True when the process may change owners.
+#[must_use]
+pub fn am_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Brings all of a filesystem's changes to the disk.
+///
+/// # Errors
+/// When any of them may not be there.
+pub fn sync_filesystem(open: BorrowedFd<'_>) -> Result<()> {
+    Ok(rustix::fs::syncfs(open)?)
+}
+
+/// A text that tells this filesystem from others, also after a reboot: its UUID where the kernel tells it (6.9 and
+/// later), else the id that `statvfs` has, which may be the device number.
+///
+/// # Errors
+/// When the system refuses.
+pub fn filesystem_id(open: BorrowedFd<'_>) -> Result<String> {
+    if let Some(uuid) = uuid::of(open) {
+        return Ok(format!("uuid:{uuid}"));
+    }
+    let stat = rustix::fs::fstatvfs(open.as_fd())?;
+    Ok(format!("fsid:{:016x}", stat.f_fsid))
+}
+
+/// Takes as many descriptors as the system allows: a held folder costs one, and deep trees hold many.
+pub fn raise_descriptor_limit() {
+    let now = rustix::process::getrlimit(Resource::Nofile);
+    // Refused, the old limit stays, and a folder that cannot be opened is reported as such.
+    let _ =
+        rustix::process::setrlimit(Resource::Nofile, Rlimit { current: now.maximum, maximum: now.maximum });
+}
+
+/// Ends a wait from another thread.
+#[derive(Debug)]
+pub struct Waker(OwnedFd);
+
+impl Waker {
+    /// Makes one.
+    ///
+    /// # Errors
+    /// When the process has no descriptors left.
+    pub fn new() -> Result<Self> {
+        Ok(Self(rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?))
+    }
+
+    /// Ends the current wait, or the next one.
+    pub fn wake(&self) {
+        // The only refusal is a counter that is full, which wakes as well.
+        let _ = rustix::io::write(&self.0, &1_u64.to_ne_bytes());
+    }
+
+    /// Forgets earlier wakes.
+    pub fn clear(&self) {
+        let _ = rustix::io::read(&self.0, &mut [0_u8; 8]);
+    }
+
+    /// Waits until it is woken, `other` can be read, or the time is over; tells whether `other` can be read.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn wait(&self, other: Option<BorrowedFd<'_>>, longest: Duration) -> Result<bool> {
+        let timeout = Timespec::try_from(longest).unwrap_or(Timespec { tv_sec: 60, tv_nsec: 0 });
+        let mut polled = vec![PollFd::new(&self.0, PollFlags::IN)];
+        polled.extend(other.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+        match poll(&mut polled, Some(&timeout)) {
+            Ok(_) => Ok(polled.get(1).is_some_and(|other| !other.revents().is_empty())),
+            Err(Errno::INTR) => Ok(false),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+}
+
+#[allow(unsafe_code)]
+mod uuid {
+    //! `FS_IOC_GETFSUUID`, which rustix has no word for.
+
+    use std::fmt::Write;
+    use std::os::fd::BorrowedFd;
+
+    use rustix::ioctl::{Getter, Opcode, ioctl, opcode};
+
+    /// `struct fsuuid2` of `linux/fs.h`.
+    #[repr(C)]
+    #[derive(Clone, Copy)]
+    struct FsUuid {
+        len: u8,
+        uuid: [u8; 16],
+    }
+
+    const GET_UUID: Opcode = opcode::read::<FsUuid>(0x15, 0);
+
+    pub(super) fn of(open: BorrowedFd<'_>) -> Option<String> {
+        // SAFETY: the opcode is FS_IOC_GETFSUUID, whose argument is a `struct fsuuid2`, which `FsUuid` mirrors.
+        let answer = unsafe { ioctl(open, Getter::<GET_UUID, FsUuid>::new()) }.ok()?;
+        let bytes = answer.uuid.get(..usize::from(answer.len))?;
+        let mut text = String::new();
+        for byte in bytes {
+            write!(text, "{byte:02x}").ok()?;
+        }
+        (!text.is_empty()).then_some(text)
+    }
+}

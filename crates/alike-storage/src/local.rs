@@ -1,0 +1,232 @@
+//! A folder of this machine, as a source and as a replica.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::sync::OnceLock;
+use std::sync::atomic::AtomicU64;
+
+use alike_model::entry::{Entry, Kind, Stamp};
+use alike_model::path::{Name, OWN_FOLDER};
+
+use crate::content::Content;
+use crate::error::{Error, Result};
+use crate::publish::Staged;
+use crate::{New, Replica, Source, Want, linux};
+
+/// A folder of this machine, held open: what is mounted or moved over its path later does not change what it is.
+#[derive(Debug)]
+pub struct Local {
+    root: OwnedFd,
+    pub(crate) staging: OnceLock<OwnedFd>,
+    pub(crate) staged: AtomicU64,
+}
+
+/// An open folder.
+#[derive(Debug)]
+pub struct Folder(pub(crate) OwnedFd);
+
+impl Folder {
+    /// Its descriptor, for watching it.
+    #[must_use]
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl Local {
+    /// Opens the folder at `path`, following symlinks.
+    ///
+    /// # Errors
+    /// When it cannot be opened or is no folder.
+    pub fn open(path: &Path) -> std::io::Result<Self> {
+        Ok(Self { root: linux::open_root(path)?, staging: OnceLock::new(), staged: AtomicU64::new(0) })
+    }
+
+    /// Its descriptor.
+    #[must_use]
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        self.root.as_fd()
+    }
+
+    /// Tells its filesystem from others, also after a reboot.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn filesystem_id(&self) -> std::io::Result<String> {
+        linux::filesystem_id(self.root.as_fd())
+    }
+
+    /// alike's own folder at the top; made, for its owner only, when it is missing.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn own_folder(&self) -> std::io::Result<Folder> {
+        let Some(name) = Name::new(OWN_FOLDER) else { unreachable!("a constant") };
+        match linux::make_folder(self.root.as_fd(), &name) {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        Ok(Folder(linux::open_folder(self.root.as_fd(), &name)?))
+    }
+}
+
+impl Source for Local {
+    type Folder = Folder;
+
+    fn root(&self) -> Result<Folder> {
+        // A second descriptor of its own: listing moves a descriptor's position.
+        linux::open_root(Path::new(&format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&self.root))))
+            .map(Folder)
+            .map_err(|cause| Error::of("open the top folder", cause))
+    }
+
+    fn open_folder(&self, parent: &Folder, name: &Name) -> Result<Folder> {
+        linux::open_folder(parent.descriptor(), name)
+            .map(Folder)
+            .map_err(|cause| Error::of("open the folder", cause))
+    }
+
+    fn stamp(&self, folder: &Folder) -> Result<Stamp> {
+        linux::look_at_open(folder.descriptor()).map_err(|cause| Error::of("look at the folder", cause))
+    }
+
+    fn list(&self, folder: &Folder) -> Result<Vec<Entry>> {
+        linux::list(folder.descriptor()).map_err(|cause| Error::of("list the folder", cause))
+    }
+
+    fn look(&self, folder: &Folder, name: &Name) -> Result<Option<Stamp>> {
+        linux::look(folder.descriptor(), name).map_err(|cause| Error::of("look at it", cause))
+    }
+
+    fn read_file(&self, folder: &Folder, name: &Name) -> Result<Content> {
+        linux::open_for_reading(folder.descriptor(), name)
+            .map(Content::new)
+            .map_err(|cause| Error::of("read it", cause))
+    }
+
+    fn read_link(&self, folder: &Folder, name: &Name) -> Result<Vec<u8>> {
+        // "Invalid" is what the system says of a name that is no symlink (any more).
+        linux::read_link(folder.descriptor(), name).map_err(|cause| match cause.kind() {
+            std::io::ErrorKind::InvalidInput => Error::Changed,
+            _ => Error::of("read the symlink", cause),
+        })
+    }
+}
+
+impl Replica for Local {
+    type Staged = Staged;
+
+    fn stage(&self, folder: &Folder, new: New<'_>) -> Result<Staged> {
+        self.stage_new(folder, new)
+    }
+
+    fn publish(
+        &self,
+        folder: &Folder,
+        name: &Name,
+        staged: Staged,
+        replaces: Option<&Stamp>,
+    ) -> Result<Stamp> {
+        self.publish_staged(folder, name, staged, replaces)
+    }
+
+    fn set_attrs(&self, folder: &Folder, name: &Name, expected: &Stamp, want: &Want) -> Result<Stamp> {
+        let failed = |cause| Error::of("set its attributes", cause);
+        let held = linux::hold(folder.descriptor(), name).map_err(failed)?;
+        let now = linux::look_at_open(held.as_fd()).map_err(failed)?;
+        if !now.is_untouched_since(expected) {
+            return Err(Error::Changed);
+        }
+        if want.owner.is_some_and(|owner| owner != (now.uid, now.gid)) {
+            linux::set_owner(held.as_fd(), want.owner.unwrap_or_default()).map_err(failed)?;
+        }
+        if now.kind != Kind::Symlink {
+            // After the owner, for a change of owner takes set-id bits away.
+            linux::set_mode_of_held(held.as_fd(), want.mode).map_err(failed)?;
+        }
+        linux::set_mtime(held.as_fd(), want.mtime).map_err(failed)?;
+        linux::look_at_open(held.as_fd()).map_err(failed)
+    }
+
+    fn make_folder(&self, parent: &Folder, name: &Name, replaces: Option<&Stamp>) -> Result<Folder> {
+        let failed = |cause| Error::of("make the folder", cause);
+        match replaces {
+            None => linux::make_folder(parent.descriptor(), name).map_err(failed)?,
+            Some(old) => self.make_folder_over(parent, name, old)?,
+        }
+        self.open_folder(parent, name)
+    }
+
+    fn set_folder_attrs(&self, folder: &Folder, want: &Want) -> Result<Stamp> {
+        let failed = |cause| Error::of("set the folder's attributes", cause);
+        let now = self.stamp(folder)?;
+        if let Some(owner) = want.owner.filter(|owner| *owner != (now.uid, now.gid)) {
+            linux::set_owner(folder.descriptor(), owner).map_err(failed)?;
+        }
+        if now.mode != want.mode || want.owner.is_some() && want.mode & 0o6000 != 0 {
+            linux::set_mode(folder.descriptor(), want.mode).map_err(failed)?;
+        }
+        if now.mtime != want.mtime {
+            linux::set_mtime(folder.descriptor(), want.mtime).map_err(failed)?;
+        }
+        self.stamp(folder)
+    }
+
+    fn unlock(&self, folder: &Folder, stamp: &Stamp) -> Result<bool> {
+        const WRITE: u32 = 0o300;
+        if linux::am_root() || stamp.mode & WRITE == WRITE {
+            return Ok(false);
+        }
+        linux::set_mode(folder.descriptor(), stamp.mode | 0o700)
+            .map_err(|cause| Error::of("write into the folder", cause))?;
+        Ok(true)
+    }
+
+    fn rename(
+        &self,
+        from: (&Folder, &Name),
+        to: (&Folder, &Name),
+        expected: &Stamp,
+        replaces: Option<&Stamp>,
+    ) -> Result<Stamp> {
+        let failed = |cause| Error::of("rename it", cause);
+        self.expect(from.0, from.1, Some(expected))?;
+        let (old, new) = ((from.0.descriptor(), from.1), (to.0.descriptor(), to.1));
+        match replaces {
+            None => linux::rename_to_free(old, new).map_err(failed)?,
+            Some(_) => {
+                self.expect(to.0, to.1, replaces)?;
+                linux::rename_over(old, new).map_err(failed)?;
+            }
+        }
+        self.look(to.0, to.1)?.ok_or(Error::Changed)
+    }
+
+    fn remove_file(&self, folder: &Folder, name: &Name, expected: &Stamp) -> Result<()> {
+        self.expect(folder, name, Some(expected))?;
+        linux::remove_file(folder.descriptor(), name).map_err(|cause| Error::of("delete it", cause))
+    }
+
+    fn remove_folder(&self, parent: &Folder, name: &Name) -> Result<()> {
+        linux::remove_folder(parent.descriptor(), name).map_err(|cause| Error::of("delete the folder", cause))
+    }
+
+    fn sync(&self) -> Result<()> {
+        linux::sync_filesystem(self.root.as_fd()).map_err(|cause| Error::of("bring it to the disk", cause))
+    }
+}
+
+impl Local {
+    /// Looks whether a name is as expected.
+    pub(crate) fn expect(&self, folder: &Folder, name: &Name, expected: Option<&Stamp>) -> Result<()> {
+        match (self.look(folder, name)?, expected) {
+            (None, None) => Ok(()),
+            // A folder's times change with what is done in it, so there only its identity counts.
+            (Some(now), Some(then)) if then.kind == Kind::Folder && now.identity() == then.identity() => {
+                Ok(())
+            }
+            (Some(now), Some(then)) if now.is_untouched_since(then) => Ok(()),
+            _ => Err(Error::Changed),
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Tools for testing alike from outside: build a tree, run the real binary on it, judge the replica.
+//!
+//! Nothing here uses an `alike-*` crate: what judges the program must not share its mistakes. A tool that
+//! fails panics, since in a test that is the message.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod compare;
+mod live;
+mod machine;
+mod pair;
+mod run;
+mod snapshot;
+mod tree;
+mod walk;
+
+use std::time::{Duration, Instant};
+
+pub use compare::compare;
+pub use live::Live;
+pub use machine::{Mount, NOBODY, is_root, root_or_say};
+pub use pair::Pair;
+pub use run::{Alike, Run};
+pub use snapshot::{Record, Snapshot};
+pub use tree::{Tree, name, odd_names};
+pub use walk::{give_tree_to, remove_tree};
+
+/// Asks `done` every few milliseconds until it says yes; false when `limit` passes first.
+pub fn wait_until(limit: Duration, mut done: impl FnMut() -> bool) -> bool {
+    let end = Instant::now() + limit;
+    loop {
+        if done() {
+            return true;
+        }
+        if Instant::now() >= end {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// A name for people: escaped, so that odd names stay on one line of a test's report.
+pub(crate) fn show(name: &[u8]) -> String {
+    let shown = String::from_utf8_lossy(name).escape_debug().to_string();
+    if shown.len() <= 200 {
+        return shown;
+    }
+    let end: String = shown.chars().rev().take(60).collect::<Vec<_>>().into_iter().rev().collect();
+    let start: String = shown.chars().take(100).collect();
+    format!("{start}[…]{end}")
+}

@@ -1,0 +1,233 @@
+//! The command line: one definition for parsing, help and, later, completions and man pages.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use alike_model::policy::MaxDelete;
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+/// Keeps a replica folder identical to a source folder, from the first copy through every later change.
+#[derive(Debug, Parser)]
+#[command(name = "alike", version, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make REPLICA identical to SOURCE, then watch and re-check until stopped
+    Mirror(MirrorArgs),
+    /// One pass, then exit
+    Once(OnceArgs),
+    /// What a pass would do, and why, one line a step; changes nothing
+    Plan(PlanArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MirrorArgs {
+    #[command(flatten)]
+    pub(crate) pair: PairArgs,
+    /// As the older scripts took them: LOGFILE INTERVAL, or INTERVAL LOGDIR
+    #[arg(num_args = 2, value_names = ["LOGFILE|INTERVAL", "INTERVAL|LOGDIR"])]
+    pub(crate) older: Vec<PathBuf>,
+    /// Look at everything this often, beside watching; a bare number is seconds
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = interval)]
+    pub(crate) interval: Duration,
+    /// Do not watch; the interval alone finds what changed
+    #[arg(long)]
+    pub(crate) no_watch: bool,
+    /// Wait until the source has been quiet this long before copying
+    #[arg(long, value_name = "TIME", default_value = "0ms", value_parser = duration)]
+    pub(crate) settle: Duration,
+    #[command(flatten)]
+    pub(crate) pass: PassArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OnceArgs {
+    #[command(flatten)]
+    pub(crate) pair: PairArgs,
+    #[command(flatten)]
+    pub(crate) pass: PassArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PlanArgs {
+    #[command(flatten)]
+    pub(crate) pair: PairArgs,
+    #[command(flatten)]
+    pub(crate) pass: PassArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PairArgs {
+    /// The folder to copy from; never written
+    pub(crate) source: PathBuf,
+    /// The folder to make identical; made when it is missing
+    pub(crate) replica: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "What a pass does")]
+pub(crate) struct PassArgs {
+    /// How files are told equal: by stamps and the index, by content, or copy only what is newer
+    #[arg(long, value_enum, default_value_t = CompareArg::Auto)]
+    pub(crate) compare: CompareArg,
+    /// The hash of --compare content
+    #[arg(long, value_enum, default_value_t = HashArg::Blake3)]
+    pub(crate) hash: HashArg,
+    /// Leave out what matches (gitignore syntax; repeatable)
+    #[arg(long, value_name = "PATTERN", allow_hyphen_values = true)]
+    pub(crate) exclude: Vec<String>,
+    /// Keep what matches though --exclude leaves it out (repeatable)
+    #[arg(long, value_name = "PATTERN", allow_hyphen_values = true)]
+    pub(crate) include: Vec<String>,
+    /// Read patterns from this file (repeatable)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ignore_file: Vec<PathBuf>,
+    /// Let .gitignore files count as well
+    #[arg(long)]
+    pub(crate) gitignore: bool,
+    /// Delete on the replica what the filters leave out
+    #[arg(long)]
+    pub(crate) delete_excluded: bool,
+    /// Delete nothing in a pass that would delete more than this share (50%) or number
+    #[arg(long, value_name = "50%|N", default_value = "50%")]
+    pub(crate) max_delete: MaxDelete,
+    /// Let the first pass delete as much as it has to
+    #[arg(long)]
+    pub(crate) allow_deletes: bool,
+    /// Delete nothing, ever
+    #[arg(long, conflicts_with_all = ["allow_deletes", "delete_excluded"])]
+    pub(crate) no_delete: bool,
+    /// Do not copy owner and group (the default when not root)
+    #[arg(long)]
+    pub(crate) no_owner: bool,
+    /// Leave out pipes, sockets and device nodes
+    #[arg(long)]
+    pub(crate) no_special: bool,
+    /// Stay on the source's filesystem
+    #[arg(short = 'x', long)]
+    pub(crate) one_file_system: bool,
+    /// When copies are brought to the disk: at the end of the pass, or left to the system
+    #[arg(long, value_enum, default_value_t = SyncArg::Pass)]
+    pub(crate) sync: SyncArg,
+    /// Folders looked at at once
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) threads: Option<u16>,
+    /// Only say what would be done
+    #[arg(short = 'n', long)]
+    pub(crate) dry_run: bool,
+    /// Where alike keeps what it knows [default: $XDG_STATE_HOME/alike]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "What is said")]
+pub(crate) struct OutputArgs {
+    /// Write the log here as well; its folder is made
+    #[arg(long, value_name = "FILE")]
+    pub(crate) log_file: Option<PathBuf>,
+    /// The form of the log file
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    pub(crate) log_format: LogFormat,
+    /// The least important lines to write: error, warn (held and skipped as well) or info
+    #[arg(long, value_enum, default_value_t = LogLevel::Info)]
+    pub(crate) log_level: LogLevel,
+    /// One JSON object a line on standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Only errors
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Also say what it works with
+    #[arg(short, long, action = ArgAction::SetTrue)]
+    pub(crate) verbose: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CompareArg {
+    Auto,
+    Content,
+    Newer,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum HashArg {
+    Blake3,
+    Xxh3,
+    Sha256,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SyncArg {
+    Pass,
+    None,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub(crate) enum LogLevel {
+    Error,
+    Warn,
+    Info,
+}
+
+/// A time such as `30s`, `10m`, `1h 30m` or `2d`; a bare number is seconds.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    if let Ok(seconds) = text.trim().parse::<f64>() {
+        return Duration::try_from_secs_f64(seconds).map_err(|_| "must not be negative".to_owned());
+    }
+    let bad = || "is no time; write it as 30s, 10m or 1h 30m (a bare number is seconds)".to_owned();
+    let span: jiff::Span = text.trim().parse().map_err(|_| bad())?;
+    let time = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(|_| bad())?;
+    Duration::try_from(time).map_err(|_| "must not be negative".to_owned())
+}
+
+/// A time between looks, which cannot be zero.
+pub(crate) fn interval(text: &str) -> Result<Duration, String> {
+    const LEAST: Duration = Duration::from_millis(100);
+    match duration(text)? {
+        time if time < LEAST => Err("is too short; 1 s is a good least".to_owned()),
+        time => Ok(time),
+    }
+}
+
+impl MirrorArgs {
+    /// Takes the two argument orders of the older scripts into the flags that they stand for.
+    ///
+    /// # Errors
+    /// When neither order fits; the text says how it should be.
+    pub(crate) fn read_older_order(&mut self) -> Result<(), String> {
+        let [first, second] = self.older.as_slice() else { return Ok(()) };
+        let time = |path: &PathBuf| {
+            path.to_str().map(str::to_owned).ok_or_else(String::new).and_then(|t| interval(&t))
+        };
+        let (every, log) = match (time(first), time(second)) {
+            (Ok(every), _) => (every, second.join("logfile.log")),
+            (Err(_), Ok(every)) => (every, first.clone()),
+            (Err(_), Err(why)) => {
+                return Err(format!(
+                    "after SOURCE REPLICA come LOGFILE INTERVAL or INTERVAL LOGDIR, but \"{}\" {why}",
+                    second.display()
+                ));
+            }
+        };
+        self.interval = every;
+        self.output.log_file.get_or_insert(log);
+        Ok(())
+    }
+}

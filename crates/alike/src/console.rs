@@ -1,0 +1,235 @@
+//! Standard output and error: lines, and on a terminal a line below them that says what is going on.
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use alike_engine::monitor::{Event, Monitor, State};
+use alike_model::event::Action;
+use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use crate::args::LogLevel;
+use crate::log::{Form, LogFile, level, line, size};
+
+/// What is said, and where.
+pub(crate) struct Console {
+    zone: TimeZone,
+    /// How events are written to standard output; `None`: not at all.
+    stdout_form: Option<Form>,
+    least: LogLevel,
+    log_form: Form,
+    lines: Mutex<Lines>,
+    status: ProgressBar,
+    looked: AtomicU64,
+    copied: AtomicU64,
+    bytes: AtomicU64,
+    /// Entries of the source, once they have been counted.
+    total: Arc<AtomicU64>,
+    state: Mutex<(Option<State>, Option<Instant>)>,
+    quiet: AtomicBool,
+}
+
+struct Lines {
+    log: Option<LogFile>,
+    /// Not yet on standard output.
+    pending: Vec<u8>,
+    written: Instant,
+}
+
+/// What a console is made from.
+pub(crate) struct Options {
+    pub(crate) stdout_form: Option<Form>,
+    pub(crate) least: LogLevel,
+    pub(crate) log: Option<LogFile>,
+    pub(crate) log_form: Form,
+}
+
+/// Lines wait this long for others, and this many bytes.
+const GATHER: Duration = Duration::from_millis(100);
+const GATHER_BYTES: usize = 64 * 1024;
+
+impl Console {
+    pub(crate) fn new(options: Options) -> Self {
+        let shows_status = io::stderr().is_terminal() && options.stdout_form.is_some();
+        let target =
+            if shows_status { ProgressDrawTarget::stderr_with_hz(8) } else { ProgressDrawTarget::hidden() };
+        let status = ProgressBar::with_draw_target(None, target);
+        if let Ok(style) = ProgressStyle::with_template("{wide_msg}") {
+            status.set_style(style);
+        }
+        let lines = Lines { log: options.log, pending: Vec::new(), written: Instant::now() };
+        Self {
+            zone: TimeZone::system(),
+            stdout_form: options.stdout_form,
+            least: options.least,
+            log_form: options.log_form,
+            lines: Mutex::new(lines),
+            status,
+            looked: AtomicU64::new(0),
+            copied: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            total: Arc::new(AtomicU64::new(0)),
+            state: Mutex::new((None, None)),
+            quiet: AtomicBool::new(options.stdout_form.is_none()),
+        }
+    }
+
+    /// True when there is a line to keep up to date.
+    pub(crate) fn shows_status(&self) -> bool {
+        !self.status.is_hidden()
+    }
+
+    /// Where the number of entries goes when it is known.
+    pub(crate) fn total(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.total)
+    }
+
+    /// Brings the status line up to date.
+    pub(crate) fn tick(&self) {
+        self.status.set_message(self.status_text());
+    }
+
+    /// Says something to the person at the terminal.
+    pub(crate) fn say(&self, text: &str) {
+        self.flush();
+        self.status.suspend(|| eprintln!("alike: {text}"));
+    }
+
+    /// Opens the log file anew.
+    pub(crate) fn reopen_log(&self) {
+        if let Some(log) = &mut self.lock().log {
+            log.reopen();
+        }
+    }
+
+    /// Writes all that waits, and takes the status line away.
+    pub(crate) fn finish(&self) {
+        self.flush();
+        self.status.finish_and_clear();
+    }
+
+    fn status_text(&self) -> String {
+        let (state, changed) = self.state.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let changed =
+            changed.map_or_else(String::new, |at| format!(" · last change {} ago", ago(at.elapsed())));
+        match state {
+            None | Some(State::Working { full: true }) => self.progress_text(),
+            Some(State::Working { full: false }) => format!("copying changes{changed}"),
+            Some(State::Identical { files }) => format!("identical · {} files{changed}", HumanCount(files)),
+            Some(State::Differs { failed, held }) => {
+                format!("differs · {failed} failed, {held} held or skipped · trying again{changed}")
+            }
+            Some(State::Halted(why)) => format!("halted · {why}"),
+        }
+    }
+
+    fn progress_text(&self) -> String {
+        let (looked, total) = (self.looked.load(Ordering::Relaxed), self.total.load(Ordering::Relaxed));
+        let of = if total > 0 { format!(" of {}", HumanCount(total.max(looked))) } else { String::new() };
+        let copied = self.copied.load(Ordering::Relaxed);
+        let copied = match copied {
+            0 => String::new(),
+            count => format!(" · {} copied, {}", HumanCount(count), size(self.bytes.load(Ordering::Relaxed))),
+        };
+        format!("comparing · {}{of} entries{copied}", HumanCount(looked))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Lines> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn flush(&self) {
+        let mut lines = self.lock();
+        self.write_out(&mut lines);
+        if let Some(log) = &mut lines.log {
+            log.flush();
+        }
+    }
+
+    fn write_out(&self, lines: &mut Lines) {
+        if lines.pending.is_empty() {
+            return;
+        }
+        let pending = std::mem::take(&mut lines.pending);
+        lines.written = Instant::now();
+        self.status.suspend(|| {
+            let mut stdout = io::stdout().lock();
+            // A reader that went away is no reason to stop a mirror; from then on nothing is written there.
+            if stdout.write_all(&pending).and_then(|()| stdout.flush()).is_err() {
+                self.quiet.store(true, Ordering::Relaxed);
+            }
+        });
+    }
+}
+
+impl Monitor for Console {
+    fn event(&self, event: Event) {
+        if let Some(bytes) = event.bytes {
+            self.copied.fetch_add(1, Ordering::Relaxed);
+            self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        }
+        let about_errors = level(event.action) == LogLevel::Error;
+        if !matches!(event.action, Action::PassStart | Action::PassEnd | Action::Watch) {
+            self.state.lock().unwrap_or_else(PoisonError::into_inner).1 = Some(Instant::now());
+        }
+        if about_errors && self.stdout_form.is_none_or(|form| form == Form::Json) {
+            self.say(&complaint(&event));
+        }
+        if level(event.action) > self.least {
+            return;
+        }
+        let now = Timestamp::now();
+        let on_stdout = self.stdout_form.filter(|form| {
+            let is_frame = matches!(event.action, Action::PassStart | Action::PassEnd);
+            !self.quiet.load(Ordering::Relaxed) && !(*form == Form::Step && is_frame)
+        });
+        let shown = on_stdout.map(|form| (form, line(&event, now, &self.zone, form)));
+        let mut lines = self.lock();
+        if let Some(log) = &mut lines.log {
+            match &shown {
+                Some((form, text)) if *form == self.log_form => log.write(text),
+                _ => log.write(&line(&event, now, &self.zone, self.log_form)),
+            }
+        }
+        if let Some((_, text)) = shown {
+            lines.pending.extend_from_slice(text.as_bytes());
+            if lines.pending.len() >= GATHER_BYTES || lines.written.elapsed() >= GATHER {
+                self.write_out(&mut lines);
+            }
+        }
+    }
+
+    fn state(&self, state: State) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).0 = Some(state.clone());
+        if matches!(state, State::Working { full: true }) {
+            self.looked.store(0, Ordering::Relaxed);
+            self.copied.store(0, Ordering::Relaxed);
+            self.bytes.store(0, Ordering::Relaxed);
+        }
+        self.flush();
+        self.tick();
+    }
+
+    fn looked(&self, entries: u64) {
+        self.looked.fetch_add(entries, Ordering::Relaxed);
+    }
+}
+
+fn complaint(event: &Event) -> String {
+    match &event.path {
+        Some(path) => format!("{path}: {}", event.reason),
+        None => event.reason.clone(),
+    }
+}
+
+fn ago(time: Duration) -> String {
+    match time.as_secs() {
+        seconds @ 0..=59 => format!("{seconds} s"),
+        seconds @ 60..=3599 => format!("{} min", seconds / 60),
+        seconds @ 3600..=86_399 => format!("{} h", seconds / 3600),
+        seconds => format!("{} days", seconds / 86_400),
+    }
+}

@@ -1,0 +1,250 @@
+//! The log: one line for each event, as text or JSON, in which no name can forge a line or steer a terminal.
+
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use alike_engine::monitor::Event;
+use alike_model::event::Action;
+use alike_model::path::{RelPath, is_unsafe_to_show};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde::Serialize;
+
+use crate::args::{LogFormat, LogLevel};
+
+/// How an event is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// A line of text with the local time.
+    Text,
+    /// The same without times: what a plan is shown as.
+    Step,
+    /// A JSON object.
+    Json,
+}
+
+impl From<LogFormat> for Form {
+    fn from(format: LogFormat) -> Self {
+        match format {
+            LogFormat::Text => Self::Text,
+            LogFormat::Json => Self::Json,
+        }
+    }
+}
+
+/// How important an event is.
+pub(crate) fn level(action: Action) -> LogLevel {
+    match action {
+        Action::Error | Action::Halt => LogLevel::Error,
+        Action::Hold | Action::Skip => LogLevel::Warn,
+        _ => LogLevel::Info,
+    }
+}
+
+/// An event as a line, with its end.
+pub(crate) fn line(event: &Event, at: Timestamp, zone: &TimeZone, form: Form) -> String {
+    match form {
+        Form::Json => json(event, at),
+        Form::Text => {
+            let at = at.to_zoned(zone.clone());
+            format!("{} {}", at.strftime("%Y-%m-%d %H:%M:%S%.3f"), text(event, true))
+        }
+        Form::Step => text(event, false),
+    }
+}
+
+fn text(event: &Event, timed: bool) -> String {
+    let mut line = format!("{:<6}", event.action);
+    if let Some(path) = &event.path {
+        let _ = write!(line, "  {path}");
+    }
+    if !event.reason.is_empty() {
+        let _ = write!(line, "  {}", one_line(&event.reason));
+    }
+    if let Some(bytes) = event.bytes {
+        let _ = write!(line, "  {}", size(bytes));
+    }
+    if let (Some(took), true) = (event.took, timed) {
+        let _ = write!(line, "  {} ms", took.as_millis());
+    }
+    line.push('\n');
+    line
+}
+
+/// Reasons are alike's own words, but may carry a path or the system's words.
+fn one_line(text: &str) -> String {
+    text.chars().map(|ch| if ch.is_control() || is_unsafe_to_show(ch) { '?' } else { ch }).collect()
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    ts: String,
+    pass: u64,
+    action: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_bytes: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from_bytes: Option<String>,
+    reason: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ms: Option<u64>,
+    result: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
+}
+
+fn json(event: &Event, at: Timestamp) -> String {
+    let shown = |path: &RelPath| {
+        String::from_utf8_lossy(if path.is_root() { b"." } else { path.as_bytes() }).into_owned()
+    };
+    let raw = |path: &RelPath| {
+        std::str::from_utf8(path.as_bytes()).is_err().then(|| BASE64_STANDARD.encode(path.as_bytes()))
+    };
+    let result = match event.action {
+        Action::Error | Action::Halt => "error",
+        Action::Hold => "held",
+        Action::Skip => "skipped",
+        _ => "ok",
+    };
+    let line = Line {
+        ts: at.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(),
+        pass: event.pass,
+        action: event.action.as_str(),
+        path: event.path.as_ref().map(shown),
+        path_bytes: event.path.as_ref().and_then(raw),
+        from: event.from.as_ref().map(shown),
+        from_bytes: event.from.as_ref().and_then(raw),
+        reason: &event.reason,
+        bytes: event.bytes,
+        ms: event.took.map(|took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
+        result,
+        error: event.error.as_deref(),
+    };
+    let mut text = serde_json::to_string(&line).unwrap_or_default();
+    if !text.is_ascii() {
+        text = escape_beyond_ascii(&text);
+    }
+    text.push('\n');
+    text
+}
+
+/// JSON escapes the C0 controls by itself; the others that a terminal or a reader may act on come as `\uNNNN` as well.
+fn escape_beyond_ascii(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for ch in json.chars() {
+        if ch == '\u{7f}' || is_unsafe_to_show(ch) {
+            let mut units = [0; 2];
+            for unit in ch.encode_utf16(&mut units) {
+                let _ = write!(escaped, "\\u{unit:04x}");
+            }
+        } else {
+            escaped.push(ch);
+        }
+    }
+    escaped
+}
+
+/// Bytes for people: `4.1 KiB`.
+pub(crate) fn size(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    #[allow(clippy::cast_precision_loss, reason = "one decimal is shown")]
+    let mut value = bytes as f64 / 1024.0;
+    let mut unit = 0;
+    while value >= 1023.95 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    format!("{value:.1} {}", UNITS[unit])
+}
+
+/// A log file. What cannot be written is said once; the mirror goes on.
+pub(crate) struct LogFile {
+    path: PathBuf,
+    file: BufWriter<File>,
+    complained: bool,
+}
+
+impl LogFile {
+    /// Opens a log file for appending, and makes its folder.
+    ///
+    /// # Errors
+    /// When that is refused; the text says what to do.
+    pub(crate) fn open(path: &Path) -> Result<Self, String> {
+        let open = || -> io::Result<File> {
+            if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+                fs::create_dir_all(folder)?;
+            }
+            File::options().append(true).create(true).open(path)
+        };
+        match open() {
+            Ok(file) => Ok(Self {
+                path: path.to_owned(),
+                file: BufWriter::with_capacity(64 * 1024, file),
+                complained: false,
+            }),
+            Err(why) => {
+                let why = why.to_string();
+                let why = why.split(" (os error").next().unwrap_or_default().to_lowercase();
+                Err(format!(
+                    "the log file {} cannot be written: {why}; choose another --log-file",
+                    path.display()
+                ))
+            }
+        }
+    }
+
+    pub(crate) fn write(&mut self, line: &str) {
+        let written = self.file.write_all(line.as_bytes());
+        self.complain(written);
+    }
+
+    pub(crate) fn flush(&mut self) {
+        let written = self.file.flush();
+        self.complain(written);
+    }
+
+    /// Opens the path anew: the old file may have been renamed.
+    pub(crate) fn reopen(&mut self) {
+        self.flush();
+        match Self::open(&self.path) {
+            Ok(fresh) => *self = fresh,
+            Err(why) => eprintln!("alike: {why}"),
+        }
+    }
+
+    fn complain(&mut self, written: io::Result<()>) {
+        if let Err(why) = written
+            && !self.complained
+        {
+            self.complained = true;
+            eprintln!("alike: the log file {} cannot be written: {why}", self.path.display());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_read_as_people_write_them() {
+        for (bytes, text) in
+            [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (4198, "4.1 KiB"), (1 << 30, "1.0 GiB")]
+        {
+            assert_eq!(size(bytes), text);
+        }
+    }
+}

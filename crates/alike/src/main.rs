@@ -1,0 +1,64 @@
+//! alike keeps a replica folder identical to a source folder.
+//!
+//! Floor 3, the program: words in, words out. See `DESIGN.md` for the map.
+
+mod args;
+mod console;
+mod count;
+mod log;
+mod run;
+mod settings;
+mod signals;
+
+use std::process::ExitCode;
+
+use alike_storage::linux;
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use crate::args::{Cli, Command};
+use crate::run::Failure;
+
+fn main() -> ExitCode {
+    linux::raise_descriptor_limit();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return complain(&error),
+    };
+    let result = match cli.command {
+        Command::Once(args) => run::once(&args),
+        Command::Plan(args) => run::plan(&args),
+        Command::Mirror(mut args) => {
+            args.read_older_order().map_err(Failure::Usage).and_then(|()| run::mirror_until_stopped(&args))
+        }
+    };
+    let (text, code) = match result {
+        Ok(code) => return code,
+        Err(Failure::Failed(text)) => (text, 1),
+        Err(Failure::Usage(text)) => (text, 2),
+        Err(Failure::Halted(text)) => (text, 3),
+    };
+    eprintln!("alike: {text}");
+    ExitCode::from(code)
+}
+
+/// Help and version as they are; of a mistake one line, and one that says where to look.
+fn complain(error: &clap::Error) -> ExitCode {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            let _ = error.print();
+            return ExitCode::SUCCESS;
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
+            eprintln!("alike: say what to do, for instance: alike mirror SOURCE REPLICA");
+        }
+        _ => {
+            let text = error.to_string();
+            let first = text.split("\n\n").next().unwrap_or_default();
+            let first: Vec<&str> = first.lines().map(str::trim).collect();
+            eprintln!("alike: {}", first.join(" ").trim_start_matches("error: "));
+        }
+    }
+    eprintln!("alike: \"alike --help\" lists the commands, \"alike COMMAND --help\" its flags");
+    ExitCode::from(2)
+}

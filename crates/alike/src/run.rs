@@ -1,0 +1,220 @@
+//! The commands.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use alike_engine::error::PassError;
+use alike_engine::pair::{Pair, Spec};
+use alike_engine::pass::{Work, pass, rehearse};
+use alike_engine::refusal::Refusal;
+use alike_engine::stop::Stop;
+use alike_engine::watch::NoWatch;
+use alike_engine::worker::{Rhythm, mirror};
+use alike_model::dirty::Dirty;
+use alike_model::entry::Time;
+use alike_model::outcome::{Ending, Outcome};
+
+use crate::args::{MirrorArgs, OnceArgs, OutputArgs, PairArgs, PassArgs, PlanArgs};
+use crate::console::Console;
+use crate::settings::{self, Usage};
+use crate::{count, signals};
+
+/// What ends a command, with its exit code.
+pub(crate) enum Failure {
+    /// The command line is wrong.
+    Usage(String),
+    /// Halted for safety.
+    Halted(String),
+    /// It could not be done.
+    Failed(String),
+}
+
+impl From<Usage> for Failure {
+    fn from(Usage(text): Usage) -> Self {
+        Self::Usage(text)
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        let text = refusal.to_string();
+        match () {
+            () if refusal.is_usage() => Self::Usage(text),
+            () if refusal.is_failure() => Self::Failed(text),
+            () => Self::Halted(text),
+        }
+    }
+}
+
+impl From<PassError> for Failure {
+    fn from(error: PassError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::Failed(settings::plain(&error))
+    }
+}
+
+const IDENTICAL: u8 = 0;
+const DIFFERS: u8 = 1;
+const HALTED: u8 = 3;
+
+pub(crate) fn once(args: &OnceArgs) -> Result<ExitCode, Failure> {
+    if args.pass.dry_run {
+        return plan_of(&args.pair, &args.pass, &args.output);
+    }
+    let spec = settings::spec(&args.pair, &args.pass)?;
+    let console = Arc::new(settings::console(&args.output, false)?);
+    let signals = signals::listen(&console)?;
+    let pair = Pair::open(&spec)?;
+    say_start(&console, &pair, &spec, &args.pass, &args.output);
+    let outcome = with_status(&console, &spec, || {
+        let work = work(&pair, &spec, &args.pass, &console, &signals.controls.stop);
+        pass(&work, Dirty::everything())
+    });
+    console.finish();
+    let outcome = outcome?;
+    // The pass has brought the replica to the disk by now, so the index may say so.
+    pair.index.commit().map_err(PassError::Index)?;
+    say_end(&console, &outcome, &args.output);
+    Ok(ExitCode::from(exit_code(&outcome, || signals.exit_code())))
+}
+
+pub(crate) fn plan(args: &PlanArgs) -> Result<ExitCode, Failure> {
+    plan_of(&args.pair, &args.pass, &args.output)
+}
+
+pub(crate) fn mirror_until_stopped(args: &MirrorArgs) -> Result<ExitCode, Failure> {
+    if args.pass.dry_run {
+        return plan_of(&args.pair, &args.pass, &args.output);
+    }
+    let spec = settings::spec(&args.pair, &args.pass)?;
+    let console = Arc::new(settings::console(&args.output, false)?);
+    let signals = signals::listen(&console)?;
+    let rhythm = Rhythm {
+        interval: args.interval,
+        watch: !args.no_watch,
+        settle: args.settle,
+        threads: settings::threads(&args.pass),
+        sync: settings::syncs(&args.pass),
+    };
+    let ran = with_status(&console, &spec, || {
+        mirror(&spec, settings::policy(&args.pass), &rhythm, (&*console, &now), &signals.controls)
+    });
+    console.finish();
+    ran?;
+    Ok(ExitCode::from(IDENTICAL))
+}
+
+fn plan_of(pair: &PairArgs, args: &PassArgs, output: &OutputArgs) -> Result<ExitCode, Failure> {
+    let spec = settings::spec(pair, args)?;
+    let console = Arc::new(settings::console(output, true)?);
+    let signals = signals::listen(&console)?;
+    let pair = Pair::open_to_rehearse(&spec)?;
+    // One thread: the steps come in the same order each time.
+    let work = Work { threads: 1, ..work(&pair, &spec, args, &console, &signals.controls.stop) };
+    let outcome = rehearse(&work, Dirty::everything());
+    console.finish();
+    let outcome = outcome?;
+    if !output.quiet {
+        let steps = outcome.tally.changes();
+        console.say(&match steps {
+            0 => "nothing to do".to_owned(),
+            _ => format!("{steps} steps; nothing was changed"),
+        });
+    }
+    Ok(ExitCode::from(exit_code(&outcome, || signals.exit_code())))
+}
+
+fn work<'a>(
+    pair: &'a Pair,
+    spec: &'a Spec,
+    args: &PassArgs,
+    console: &'a Console,
+    stop: &'a Stop,
+) -> Work<'a, alike_storage::Local, alike_storage::Local> {
+    Work {
+        source: &pair.source,
+        replica: &pair.replica,
+        replica_top: pair.replica_top,
+        roots: pair.roots,
+        index: &pair.index,
+        policy: settings::policy(args),
+        filter: &spec.filter,
+        monitor: console,
+        watch: &NoWatch,
+        clock: &now,
+        stop,
+        threads: settings::threads(args),
+        sync: settings::syncs(args),
+    }
+}
+
+/// Runs with the status line kept up to date beside, where there is one.
+fn with_status<T>(console: &Arc<Console>, spec: &Spec, run: impl FnOnce() -> T) -> T {
+    if !console.shows_status() {
+        return run();
+    }
+    let (over, total) = (AtomicBool::new(false), console.total());
+    std::thread::scope(|scope| {
+        scope.spawn(|| count::entries(&spec.source, &total, &over));
+        let ticker = scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                console.tick();
+                std::thread::park_timeout(Duration::from_millis(250));
+            }
+        });
+        let result = run();
+        over.store(true, Ordering::Relaxed);
+        ticker.thread().unpark();
+        result
+    })
+}
+
+fn say_start(console: &Console, pair: &Pair, spec: &Spec, args: &PassArgs, output: &OutputArgs) {
+    if pair.source_has_own_folder && !output.quiet {
+        console.say("the source has a .alike of its own at the top; it is left out");
+    }
+    if output.verbose {
+        let (state, threads) = (spec.state.display(), settings::threads(args));
+        console.say(&format!(
+            "state in {state}; {threads} threads; owner copied: {}",
+            settings::policy(args).owner
+        ));
+    }
+}
+
+fn say_end(console: &Console, outcome: &Outcome, output: &OutputArgs) {
+    let tally = &outcome.tally;
+    match &outcome.ending {
+        Ending::Halted(over) if output.quiet => console.say(&over.to_string()),
+        Ending::Halted(over) if !output.json => console.say(&over.to_string()),
+        Ending::Differs => {
+            let (failed, held) = (tally.failed, tally.held + tally.skipped);
+            console.say(&format!(
+                "not identical: {failed} failed, {held} held back or skipped; each is in the log"
+            ));
+        }
+        Ending::Stopped => console.say("stopped half-way; the next pass goes on from here"),
+        Ending::Identical | Ending::Halted(_) => {}
+    }
+}
+
+fn exit_code(outcome: &Outcome, signal: impl FnOnce() -> u8) -> u8 {
+    match outcome.ending {
+        Ending::Identical => IDENTICAL,
+        Ending::Differs => DIFFERS,
+        Ending::Halted(_) => HALTED,
+        Ending::Stopped => signal(),
+    }
+}
+
+fn now() -> Time {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Time { secs: i64::try_from(now.as_secs()).unwrap_or(i64::MAX), nanos: now.subsec_nanos() }
+}

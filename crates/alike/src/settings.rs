@@ -1,0 +1,110 @@
+//! From arguments to what the engine takes.
+
+use std::path::{Path, PathBuf};
+
+use alike_engine::pair::Spec;
+use alike_model::filter::{Filter, Patterns};
+use alike_model::policy::{Compare, Deletes, Hash, Policy};
+use alike_storage::linux;
+use etcetera::BaseStrategy;
+
+use crate::args::{CompareArg, HashArg, OutputArgs, PairArgs, PassArgs, SyncArg};
+use crate::console::{Console, Options};
+use crate::log::{Form, LogFile};
+
+/// A command line that cannot be carried out; the text says what to do.
+#[derive(Debug)]
+pub(crate) struct Usage(pub(crate) String);
+
+pub(crate) fn policy(args: &PassArgs) -> Policy {
+    let hash = match args.hash {
+        HashArg::Blake3 => Hash::Blake3,
+        HashArg::Xxh3 => Hash::Xxh3,
+        HashArg::Sha256 => Hash::Sha256,
+    };
+    Policy {
+        compare: match args.compare {
+            CompareArg::Auto => Compare::Auto,
+            CompareArg::Content => Compare::Content(hash),
+            CompareArg::Newer => Compare::Newer,
+        },
+        deletes: match (args.no_delete, args.allow_deletes) {
+            (true, _) => Deletes::Never,
+            (false, true) => Deletes::Allowed,
+            (false, false) => Deletes::Within(args.max_delete),
+        },
+        delete_excluded: args.delete_excluded,
+        owner: !args.no_owner && linux::am_root(),
+        special: !args.no_special,
+        one_filesystem: args.one_file_system,
+    }
+}
+
+pub(crate) fn spec(pair: &PairArgs, args: &PassArgs) -> Result<Spec, Usage> {
+    let mut patterns = Patterns {
+        exclude: args.exclude.clone(),
+        include: args.include.clone(),
+        gitignore: args.gitignore,
+        ..Patterns::default()
+    };
+    for path in &args.ignore_file {
+        let bytes = std::fs::read(path).map_err(|why| {
+            Usage(format!("the ignore file {} cannot be read: {}", path.display(), plain(&why)))
+        })?;
+        patterns.ignore_files.push(String::from_utf8_lossy(&bytes).into_owned());
+    }
+    let filter = Filter::new(&patterns).map_err(|why| Usage(why.to_string()))?;
+    Ok(Spec {
+        source: pair.source.clone(),
+        replica: pair.replica.clone(),
+        state: state_folder(args.state_dir.as_deref())?,
+        filter,
+        deletes: policy(args).deletes,
+    })
+}
+
+fn state_folder(given: Option<&Path>) -> Result<PathBuf, Usage> {
+    if let Some(given) = given {
+        return std::path::absolute(given).map_err(|why| Usage(format!("--state-dir: {why}")));
+    }
+    let strategy = etcetera::choose_base_strategy().map_err(|_| {
+        Usage("there is no home folder to keep state in; name one with --state-dir".to_owned())
+    })?;
+    strategy
+        .state_dir()
+        .map(|state| state.join("alike"))
+        .ok_or_else(|| Usage("there is no state folder; name one with --state-dir".to_owned()))
+}
+
+pub(crate) fn console(output: &OutputArgs, plan: bool) -> Result<Console, Usage> {
+    let stdout_form = match (output.quiet, output.json, plan) {
+        (true, false, false) => None,
+        (_, true, _) => Some(Form::Json),
+        (_, false, true) => Some(Form::Step),
+        (false, false, false) => Some(Form::Text),
+    };
+    // A plan leaves no trace, not even in a log.
+    let path = output.log_file.as_deref().filter(|_| !plan);
+    let log = path.map(LogFile::open).transpose().map_err(Usage)?;
+    Ok(Console::new(Options {
+        stdout_form,
+        least: output.log_level,
+        log,
+        log_form: output.log_format.into(),
+    }))
+}
+
+pub(crate) fn threads(args: &PassArgs) -> usize {
+    let cores = || std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 8);
+    args.threads.map_or_else(cores, usize::from)
+}
+
+pub(crate) fn syncs(args: &PassArgs) -> bool {
+    args.sync == SyncArg::Pass
+}
+
+/// The system's words without Rust's "(os error N)".
+pub(crate) fn plain(why: &std::io::Error) -> String {
+    let text = why.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_lowercase()
+}

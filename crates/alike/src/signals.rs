@@ -1,0 +1,56 @@
+//! Signals: a first Ctrl+C or SIGTERM ends cleanly, a second at once; SIGUSR1 starts a pass, SIGHUP reopens the log.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+
+use alike_engine::stop::Stop;
+use alike_engine::worker::Controls;
+use alike_storage::linux::Waker;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::iterator::Signals;
+
+use crate::console::Console;
+
+/// What signals came.
+pub(crate) struct Received {
+    pub(crate) controls: Arc<Controls>,
+    ending: Arc<AtomicI32>,
+}
+
+impl Received {
+    /// The exit code of a run that a signal ended half-way.
+    pub(crate) fn exit_code(&self) -> u8 {
+        u8::try_from(128 + self.ending.load(Ordering::Relaxed)).unwrap_or(130)
+    }
+}
+
+/// Starts to listen.
+///
+/// # Errors
+/// When the system refuses.
+pub(crate) fn listen(console: &Arc<Console>) -> std::io::Result<Received> {
+    let controls =
+        Arc::new(Controls { stop: Stop::default(), pass_now: AtomicBool::new(false), waker: Waker::new()? });
+    let ending = Arc::new(AtomicI32::new(0));
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGUSR1])?;
+    let (theirs, last, console) = (Arc::clone(&controls), Arc::clone(&ending), Arc::clone(console));
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        for signal in signals.forever() {
+            match signal {
+                SIGHUP => console.reopen_log(),
+                SIGUSR1 => theirs.pass_now.store(true, Ordering::Relaxed),
+                ending => {
+                    if last.swap(ending, Ordering::Relaxed) != 0 {
+                        std::process::exit(128 + ending);
+                    }
+                    theirs.stop.set();
+                    if console.shows_status() {
+                        console.say("finishing what is in hand; once more ends at once");
+                    }
+                }
+            }
+            theirs.waker.wake();
+        }
+    })?;
+    Ok(Received { controls, ending })
+}

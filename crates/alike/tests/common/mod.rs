@@ -1,0 +1,90 @@
+//! What every test file here starts from: a pair for the built binary, and its JSON lines as values.
+
+#![allow(dead_code, reason = "each test file is a program of its own and uses a part of this")]
+
+use std::path::Path;
+use std::time::Duration;
+
+use alike_testkit::{Pair, Run};
+use serde_json::Value;
+
+/// How long a change may take to arrive before a live test fails (not the latency that is promised).
+pub const SOON: Duration = Duration::from_secs(10);
+
+/// The actions that change the replica.
+pub const CHANGES: [&str; 8] = ["create", "update", "meta", "rename", "delete", "mkdir", "rmdir", "link"];
+
+/// A fresh source and a place for its replica.
+pub fn pair() -> Pair {
+    Pair::new(env!("CARGO_BIN_EXE_alike"))
+}
+
+/// A pair whose source has `count` small files in two folders.
+pub fn pair_with_files(count: usize) -> Pair {
+    let pair = pair();
+    for i in 0..count {
+        pair.source
+            .file(format!("{}/file-{i:03}", if i % 2 == 0 { "even" } else { "odd" }), format!("content {i}"));
+    }
+    pair
+}
+
+/// One JSON line.
+#[derive(Debug, Clone)]
+pub struct Event {
+    pub action: String,
+    pub path: String,
+    pub line: Value,
+}
+
+impl Event {
+    pub fn text(&self, key: &str) -> &str {
+        self.line[key].as_str().unwrap_or_default()
+    }
+
+    pub fn changes(&self) -> bool {
+        CHANGES.contains(&self.action.as_str())
+    }
+}
+
+/// The JSON lines of a run's stdout; a line that is not JSON fails the test.
+#[track_caller]
+pub fn events(run: &Run) -> Vec<Event> {
+    parse(&run.out())
+}
+
+/// The JSON lines in a text.
+#[track_caller]
+pub fn parse(text: &str) -> Vec<Event> {
+    text.lines()
+        .map(|text| {
+            let line: Value =
+                serde_json::from_str(text).unwrap_or_else(|why| panic!("{why} in the line {text:?}"));
+            let of = |key: &str| line[key].as_str().unwrap_or_default().to_owned();
+            Event { action: of("action"), path: of("path"), line }
+        })
+        .collect()
+}
+
+/// `action path` of every event that changes the replica, sorted.
+pub fn steps(events: &[Event]) -> Vec<String> {
+    let mut steps: Vec<String> =
+        events.iter().filter(|e| e.changes()).map(|e| format!("{} {}", e.action, e.path)).collect();
+    steps.sort();
+    steps
+}
+
+/// As [`steps`], without the times and modes of folders that follow from what changed inside.
+pub fn steps_but_meta(events: &[Event]) -> Vec<String> {
+    steps(events).into_iter().filter(|step| !step.starts_with("meta ")).collect()
+}
+
+/// True when there is an event with this action and path.
+pub fn has(events: &[Event], action: &str, path: &str) -> bool {
+    events.iter().any(|e| e.action == action && e.path == path)
+}
+
+/// A path of a test as text, for a flag.
+pub fn text(path: &Path) -> &str {
+    path.to_str().unwrap_or_else(|| panic!("not a plain path: {}", path.display()))
+}

@@ -29,6 +29,9 @@ pub(crate) trait Hands<S: Source, R: Replica>: Sync {
     /// Renames into `place`.
     fn rename(&self, from: (&R::Folder, &Name), place: &Place<S, R>, step: &Step) -> Result<Done>;
 
+    /// Lets an entry and the one in `place` that the step replaces change names.
+    fn exchange(&self, from: (&R::Folder, &Name), place: &Place<S, R>, step: &Step) -> Result<Done>;
+
     /// Removes one entry, or one folder that is empty by then.
     fn remove(&self, folder: &R::Folder, step: &Step) -> Result<()>;
 
@@ -62,12 +65,13 @@ impl<S: Source, R: Replica> Working<'_, S, R> {
         source: &Stamp,
         replaces: Option<&Stamp>,
     ) -> Result<Done> {
-        let folder = place.replica.as_ref().ok_or(Error::Changed)?;
+        let folder = &*place.replica(self.replica)?;
+        let original = &*place.source(self.source)?;
         let want = Want::of(source, self.owner);
         match source.kind {
             Kind::Folder => Err(Error::Changed),
             Kind::File => {
-                let mut content = self.source.read_file(&place.source, &step.name)?;
+                let mut content = self.source.read_file(original, &step.name)?;
                 let new = New::File {
                     content: &mut content,
                     size: source.size,
@@ -83,12 +87,9 @@ impl<S: Source, R: Replica> Working<'_, S, R> {
                 Ok(Done { replica: Some(now), bytes: Some(source.size) })
             }
             Kind::Symlink => {
-                let target = self.source.read_link(&place.source, &step.name)?;
+                let target = self.source.read_link(original, &step.name)?;
                 let staged = self.replica.stage(folder, New::Symlink { target: &target, want })?;
-                if !self
-                    .source
-                    .look(&place.source, &step.name)?
-                    .is_some_and(|now| now.is_untouched_since(source))
+                if !self.source.look(original, &step.name)?.is_some_and(|now| now.is_untouched_since(source))
                 {
                     return Err(Error::Changed);
                 }
@@ -106,7 +107,7 @@ impl<S: Source, R: Replica> Working<'_, S, R> {
 
 impl<S: Source, R: Replica> Hands<S, R> for Working<'_, S, R> {
     fn take(&self, place: &Place<S, R>, step: &Step) -> Result<Done> {
-        let folder = place.replica.as_ref().ok_or(Error::Changed)?;
+        let folder = &*place.replica(self.replica)?;
         match &step.verb {
             Verb::Create { source } => self.publish(place, step, source, None),
             Verb::Update { source, replica } => self.publish(place, step, source, Some(replica)),
@@ -123,14 +124,23 @@ impl<S: Source, R: Replica> Hands<S, R> for Working<'_, S, R> {
     }
 
     fn make_folder(&self, place: &Place<S, R>, step: &Step) -> Result<Option<R::Folder>> {
-        let folder = place.replica.as_ref().ok_or(Error::Changed)?;
+        let folder = &*place.replica(self.replica)?;
         self.replica.make_folder(folder, &step.name, step.verb.replaces()).map(Some)
     }
 
     fn rename(&self, from: (&R::Folder, &Name), place: &Place<S, R>, step: &Step) -> Result<Done> {
-        let folder = place.replica.as_ref().ok_or(Error::Changed)?;
+        let folder = &*place.replica(self.replica)?;
         let Verb::Rename { replica, replaces, .. } = &step.verb else { return Err(Error::Changed) };
         let now = self.replica.rename(from, (folder, &step.name), replica, replaces.as_ref())?;
+        Ok(Done { replica: Some(now), bytes: None })
+    }
+
+    fn exchange(&self, from: (&R::Folder, &Name), place: &Place<S, R>, step: &Step) -> Result<Done> {
+        let folder = &*place.replica(self.replica)?;
+        let Verb::Rename { replica, replaces: Some(other), .. } = &step.verb else {
+            return Err(Error::Changed);
+        };
+        let now = self.replica.exchange((from.0, from.1, replica), (folder, &step.name, other))?;
         Ok(Done { replica: Some(now), bytes: None })
     }
 
@@ -142,7 +152,7 @@ impl<S: Source, R: Replica> Hands<S, R> for Working<'_, S, R> {
     }
 
     fn dress(&self, place: &Place<S, R>) -> Result<()> {
-        let folder = place.replica.as_ref().ok_or(Error::Changed)?;
+        let folder = &*place.replica(self.replica)?;
         self.replica.set_folder_attrs(folder, &Want::of(&place.source_stamp, self.owner)).map(drop)
     }
 
@@ -174,6 +184,10 @@ impl<S: Source, R: Replica> Hands<S, R> for Rehearsing {
     }
 
     fn rename(&self, _: (&R::Folder, &Name), _: &Place<S, R>, _: &Step) -> Result<Done> {
+        Ok(Done::default())
+    }
+
+    fn exchange(&self, _: (&R::Folder, &Name), _: &Place<S, R>, _: &Step) -> Result<Done> {
         Ok(Done::default())
     }
 

@@ -1,77 +1,102 @@
 //! Moves: what is gone from one name and stands under another is renamed on the replica.
 //!
 //! Folders are matched before files and in rounds: a folder that moved brings along what is in it, and what left it is
-//! found when it is visited under its new name.
+//! found when it is visited under its new name. Where the new name is taken by something that is wanted elsewhere, or by
+//! a folder, the two change names in one step, so that swaps, rings and rotations come out right without a moment in
+//! which a name is missing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use alike_model::compare::{Finding, Verdict, compare_entry};
 use alike_model::dirty::Extent;
-use alike_model::entry::{Identity, Kind, Stamp};
+use alike_model::entry::{Identity, Kind, Stamp, Time};
 use alike_model::known::{FolderId, Known};
 use alike_model::path::{Name, RelPath};
-use alike_model::plan::{Removal, Step, Verb};
+use alike_model::plan::{Arrival, Step, Verb};
 use alike_model::reason::Reason;
 use alike_storage::{Error, Replica, Result, Source};
 
 use crate::doubt::compare_contents;
-use crate::hands::Hands;
+use crate::hands::{Done, Hands};
 use crate::pass::Run;
 use crate::place::Place;
 use crate::visit::{How, Task};
 
 /// What is gone from its old name, by what it was.
-#[derive(Default)]
-pub(crate) struct Departures {
+pub(crate) struct Departures<S: Source, R: Replica> {
     by_identity: HashMap<(Identity, Kind), Departure>,
-    /// How many of the removals have been taken in.
-    seen: usize,
+    origins: Vec<Origin<S, R>>,
+    /// How many removals have been taken in.
+    removals_seen: usize,
 }
 
-/// Where something used to be: at a removal, or below one.
+/// A name of the replica that the source no longer has, or has given to something else.
+struct Origin<S: Source, R: Replica> {
+    /// Where what departs is now: an exchange puts it elsewhere.
+    place: Arc<Place<S, R>>,
+    name: Name,
+    /// Where it was at first.
+    path: RelPath,
+    /// The removal that waits for that name.
+    removal: Option<usize>,
+}
+
+/// Something that departed: an origin, or something below it.
 #[derive(Clone)]
 struct Departure {
-    removal: usize,
+    origin: usize,
     below: Vec<Name>,
     known: Known,
 }
 
-impl Departures {
-    /// True when the step's source is one of them.
-    pub(crate) fn have(&self, step: &Step) -> bool {
-        step.verb
-            .source()
-            .is_some_and(|source| self.by_identity.contains_key(&(source.identity(), source.kind)))
+impl<S: Source, R: Replica> Default for Departures<S, R> {
+    fn default() -> Self {
+        Self { by_identity: HashMap::new(), origins: Vec::new(), removals_seen: 0 }
     }
 }
 
-/// A match: what moved, from where.
+impl<S: Source, R: Replica> Departures<S, R> {
+    /// True when an inode of the source is one of them.
+    pub(crate) fn have(&self, source: &Stamp) -> bool {
+        self.by_identity.contains_key(&(source.identity(), source.kind))
+    }
+
+    fn path(&self, departure: &Departure) -> RelPath {
+        self.origins[departure.origin].path.clone().joined(&departure.below)
+    }
+}
+
+/// What arrived and where it came from.
 struct Move<S: Source, R: Replica> {
     place: Arc<Place<S, R>>,
-    step: Step,
+    arrival: Arrival,
     departure: Departure,
+    from: RelPath,
+    /// What is in its way is wanted under another name.
+    taken_by_wanted: bool,
 }
 
 impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
     /// Matches what arrived with what departed. Returns folders to visit: those that moved, or, when none did, those with
     /// arrivals that came from nowhere.
     pub(crate) fn match_moves(&self) -> Vec<Task<S, R>> {
-        if self.work.stop.is_set() {
-            return self.give_up_arrivals();
-        }
         self.take_in_departures();
-        let (mut folders, files) = self.wait_for(|waiting| {
-            std::mem::take(&mut waiting.arrivals)
-                .into_iter()
-                .partition::<Vec<_>, _>(|(_, step)| is_folder(step))
-        });
+        let arrivals = self.wait_for(|waiting| std::mem::take(&mut waiting.arrivals));
+        if self.work.stop.is_set() {
+            arrivals.into_iter().for_each(|(place, _)| self.release(place));
+            return Vec::new();
+        }
+        let wanted: HashSet<(Identity, Kind)> =
+            arrivals.iter().map(|(_, arrival)| (arrival.source.identity(), arrival.source.kind)).collect();
+        let (folders, files): (Vec<_>, Vec<_>) =
+            arrivals.into_iter().partition(|(_, arrival)| arrival.source.kind == Kind::Folder);
         let mut tasks = Vec::new();
         let mut left = Vec::new();
-        for (place, step) in folders.drain(..) {
-            match self.departure_of(&step) {
-                Some(departure) => tasks.extend(self.move_folder(Move { place, step, departure })),
-                None => left.push((place, step.name)),
+        for (place, arrival) in folders {
+            match self.match_one(&place, &arrival, &wanted) {
+                Some(moved) => tasks.extend(self.move_folder(moved)),
+                None => left.push((place, arrival.name)),
             }
         }
         if !tasks.is_empty() {
@@ -80,246 +105,304 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             tasks.extend(self.tasks_for(left));
             return tasks;
         }
-        for (place, step) in files {
-            match self.departure_of(&step) {
-                Some(departure) => self.move_file(Move { place, step, departure }),
-                None => left.push((place, step.name)),
+        for (place, arrival) in files {
+            match self.match_one(&place, &arrival, &wanted) {
+                Some(moved) => self.move_file(moved),
+                None => left.push((place, arrival.name)),
             }
         }
         self.tasks_for(left)
     }
 
-    fn give_up_arrivals(&self) -> Vec<Task<S, R>> {
-        let arrivals = self.wait_for(|waiting| std::mem::take(&mut waiting.arrivals));
-        for (place, _) in arrivals {
+    /// Takes in the names found gone or given away so far; what lies below them only when something arrived.
+    fn take_in_departures(&self) {
+        let (known, any_arrival) = self.wait_for(|waiting| {
+            let mut departures = waiting.departures.take().unwrap_or_default();
+            let mut known = Vec::new();
+            for at in departures.removals_seen..waiting.removals.len() {
+                let Some((place, removal)) = &waiting.removals[at] else { continue };
+                // An excluded entry has not departed: the source still has it, or never had.
+                if let (Some(was), true) = (removal.known, removal.reason != Reason::Excluded) {
+                    known.push((departures.origins.len(), was));
+                    departures.add_origin(place, &removal.name, Some(at));
+                }
+            }
+            departures.removals_seen = waiting.removals.len();
+            for (place, displaced) in std::mem::take(&mut waiting.displaced) {
+                known.push((departures.origins.len(), displaced.known));
+                departures.add_origin(&place, &displaced.name, None);
+                waiting.releasing.push(place);
+            }
+            waiting.departures = Some(departures);
+            (known, !waiting.arrivals.is_empty())
+        });
+        for (origin, known) in known {
+            let top = Departure { origin, below: Vec::new(), known };
+            let below =
+                known.folder.filter(|_| any_arrival).map(|id| self.below(id, &top)).unwrap_or_default();
+            self.wait_for(|waiting| {
+                if let Some(departures) = &mut waiting.departures {
+                    for departure in below.into_iter().chain([top]) {
+                        let key = (departure.known.source.identity, departure.known.kind);
+                        departures.by_identity.insert(key, departure);
+                    }
+                }
+            });
+        }
+        for place in self.wait_for(|waiting| std::mem::take(&mut waiting.releasing)) {
             self.release(place);
         }
-        Vec::new()
     }
 
-    /// Lists what the removals found so far would take away; looks below gone folders only when something arrived.
-    fn take_in_departures(&self) {
-        let (mut departures, removals, wanted) = self.wait_for(|waiting| {
-            let departures = waiting.departures.take().unwrap_or_default();
-            let removals: Vec<(usize, Known)> = (departures.seen..waiting.removals.len())
-                .filter_map(|at| {
-                    let (_, removal) = waiting.removals[at].as_ref()?;
-                    // A name that now holds another kind is gone as well; an excluded one is not.
-                    (removal.reason != Reason::Excluded).then_some((at, removal.known?))
-                })
-                .collect();
-            (departures, removals, !waiting.arrivals.is_empty())
-        });
-        departures.seen = self.wait_for(|waiting| waiting.removals.len());
-        for (removal, known) in removals {
-            let top = Departure { removal, below: Vec::new(), known };
-            if let (Some(id), true) = (known.folder, wanted) {
-                self.take_in_below(id, &top, &mut departures);
-            }
-            departures.by_identity.insert((known.source.identity, known.kind), top);
-        }
-        self.wait_for(|waiting| waiting.departures = Some(departures));
-    }
-
-    fn take_in_below(&self, id: FolderId, top: &Departure, departures: &mut Departures) {
+    fn below(&self, id: FolderId, top: &Departure) -> Vec<Departure> {
+        let mut found = Vec::new();
         let mut folders = vec![(id, Vec::new())];
-        while let Some((id, below)) = folders.pop() {
+        while let Some((id, path)) = folders.pop() {
             for (name, known) in self.work.index.row(id).unwrap_or_default().entries {
-                let mut path: Vec<Name> = below.clone();
-                path.push(name);
-                if let Some(id) = known.folder {
-                    folders.push((id, path.clone()));
-                }
-                let departure = Departure { below: path, known, ..top.clone() };
-                departures.by_identity.insert((known.source.identity, known.kind), departure);
+                let mut below: Vec<Name> = path.clone();
+                below.push(name);
+                folders.extend(known.folder.map(|id| (id, below.clone())));
+                found.push(Departure { below, known, ..top.clone() });
             }
         }
+        found
     }
 
-    /// Takes the departure that fits out of the list; when it is a folder, also all below it.
-    fn departure_of(&self, step: &Step) -> Option<Departure> {
-        let source = step.verb.source()?;
+    /// Takes the departure that fits an arrival out of the list; with a folder goes all below it.
+    fn match_one(
+        &self,
+        place: &Arc<Place<S, R>>,
+        arrival: &Arrival,
+        wanted: &HashSet<(Identity, Kind)>,
+    ) -> Option<Move<S, R>> {
+        let key = (arrival.source.identity(), arrival.source.kind);
+        let to = place.path().join(&arrival.name);
         self.wait_for(|waiting| {
-            let list = &mut waiting.departures.as_mut()?.by_identity;
-            let found = list.remove(&(source.identity(), source.kind))?;
-            // Its name may be taken already: the removal was handled as part of another move.
-            waiting.removals.get(found.removal)?.as_ref()?;
-            if found.known.kind == Kind::Folder {
-                list.retain(|_, other| {
-                    other.removal != found.removal || !other.below.starts_with(&found.below)
+            let departures = waiting.departures.as_mut()?;
+            let departure = departures.by_identity.remove(&key)?;
+            let from = departures.path(&departure);
+            if departure.known.kind == Kind::Folder {
+                departures.by_identity.retain(|_, other| {
+                    other.origin != departure.origin || !other.below.starts_with(&departure.below)
                 });
             }
-            Some(found)
+            if to.is_within(&from) || from.is_within(&to) {
+                // Nothing can be renamed into itself, nor take the place of what holds it: it is copied.
+                waiting.copied_away.push(from);
+                return None;
+            }
+            let taken_by_wanted = departures.by_identity.iter().any(|(key, other)| {
+                other.below.is_empty()
+                    && departures.is_at(other.origin, place, &arrival.name)
+                    && wanted.contains(key)
+            });
+            let (place, arrival) = (Arc::clone(place), arrival.clone());
+            Some(Move { place, arrival, departure, from, taken_by_wanted })
         })
     }
 
     fn move_folder(&self, moved: Move<S, R>) -> Option<Task<S, R>> {
-        let Move { place, step, departure } = moved;
-        let id = departure.known.folder;
-        let known = departure.known;
-        let moved = self.with_old_folder(&departure, |from, from_path| {
-            let (folder, name) = (from, &from_path.1);
-            let opened = self.work.replica.open_folder(folder, name)?;
+        let renamed = self.with_origin(&moved.departure, |from, name| {
+            let opened = self.work.replica.open_folder(from, name)?;
             let before = self.work.replica.stamp(&opened)?;
-            self.rename((folder, name), &place, &step, &before, from_path.0.join(name))?;
+            self.rename((from, name), &moved, &before)?;
             Ok((opened, before))
         });
-        match moved {
+        let (place, name) = (Arc::clone(&moved.place), moved.arrival.name.clone());
+        match renamed {
             Ok((opened, before)) => {
-                self.departed(&departure);
-                place.learn(&step.name, Some(known));
-                place.draft(|draft| draft.touched = true);
+                let known = moved.departure.known;
+                place.learn(&name, Some(known));
+                place.touch();
                 let how = How::Moved(opened, Box::new(before));
-                Some(Task::Enter { parent: place, name: step.name, id, how, extent: Extent::Subtree })
+                Some(Task::Enter { parent: place, name, id: known.folder, how, extent: Extent::Subtree })
             }
             Err(error) => {
-                self.again(&place, &step.name, error);
-                self.release(place);
+                self.could_not_move(moved, error);
                 None
             }
         }
     }
 
     fn move_file(&self, moved: Move<S, R>) {
-        let Move { place, step, departure } = moved;
         let now = (self.work.clock)();
-        let renamed = self.with_old_folder(&departure, |from, from_path| {
-            let (folder, name) = (from, &from_path.1);
-            let before = self.work.replica.look(folder, name)?.ok_or(Error::Changed)?;
-            let verdict = self.compare_moved(&place, &step, (folder, name), &before, &departure.known)?;
-            let done = self.rename((folder, name), &place, &step, &before, from_path.0.join(name))?;
+        let renamed = self.with_origin(&moved.departure, |from, name| {
+            let before = self.work.replica.look(from, name)?.ok_or(Error::Changed)?;
+            let verdict = self.compare_moved(&moved, (from, name), &before)?;
+            let done = self.rename((from, name), &moved, &before)?;
             Ok((verdict, done.replica.unwrap_or(before), done))
         });
         match renamed {
             Ok((verdict, replica, done)) => {
-                self.departed(&departure);
-                self.after_move(&place, &step, verdict, replica, done, now);
+                self.after_move(&moved, verdict, replica, done, now);
+                self.release(moved.place);
             }
-            Err(error) => self.again(&place, &step.name, error),
+            Err(error) => {
+                self.could_not_move(moved, error);
+            }
         }
-        self.release(place);
+    }
+
+    /// It is looked at again, and as its departure is taken, it is copied then.
+    fn could_not_move(&self, moved: Move<S, R>, error: Error) {
+        self.wait_for(|waiting| waiting.copied_away.push(moved.from));
+        self.again(&moved.place, &moved.arrival.name, error);
+        self.release(moved.place);
     }
 
     /// Compares a moved file before it is renamed: its change time says that something happened, not that it was only
     /// the move, so its contents are read.
     fn compare_moved(
         &self,
-        place: &Arc<Place<S, R>>,
-        step: &Step,
+        moved: &Move<S, R>,
         from: (&R::Folder, &Name),
         before: &Stamp,
-        known: &Known,
     ) -> Result<Verdict> {
-        let source = *step.verb.source().ok_or(Error::Changed)?;
-        let verdict = compare_entry(&source, before, Some(known), &self.work.policy);
+        let Move { place, arrival: Arrival { name, source, .. }, departure, .. } = moved;
+        let verdict = compare_entry(source, before, Some(&departure.known), &self.work.policy);
         if verdict != Verdict::Doubt {
             return Ok(verdict);
         }
         let contents = compare_contents(
-            (self.work.source, (&place.source, &step.name), &source),
+            (self.work.source, (&*place.source(self.work.source)?, name), source),
             (self.work.replica, from, before),
             self.work.policy.compare,
             &|| self.work.stop.is_set(),
         )?;
         let finding = Finding {
-            name: step.name.clone(),
-            source: Some(source),
+            name: name.clone(),
+            source: Some(*source),
             replica: Some(*before),
-            known: Some(*known),
+            known: Some(departure.known),
             verdict,
         };
         Ok(finding.settle(contents, &self.work.policy).verdict)
     }
 
-    fn after_move(
-        &self,
-        place: &Arc<Place<S, R>>,
-        step: &Step,
-        verdict: Verdict,
-        replica: Stamp,
-        done: crate::hands::Done,
-        now: alike_model::entry::Time,
-    ) {
-        let Some(source) = step.verb.source().copied() else { return };
+    fn after_move(&self, moved: &Move<S, R>, verdict: Verdict, replica: Stamp, done: Done, now: Time) {
+        let source = moved.arrival.source;
         let (verb, reason) = match verdict {
             Verdict::Meta(diff) => (Verb::Meta { source, replica }, Reason::Attrs(diff)),
             Verdict::Differs(reason) => (Verb::Update { source, replica }, reason),
-            _ => return self.learn_step(place, step, done, now),
+            _ => {
+                let step = Step {
+                    name: moved.arrival.name.clone(),
+                    verb: Verb::Create { source },
+                    reason: Reason::New,
+                };
+                return self.learn_step(&moved.place, &step, done, now);
+            }
         };
-        place.draft(|draft| draft.touched = true);
-        self.take(place, &Step { name: step.name.clone(), verb, reason }, now);
+        moved.place.touch();
+        self.take(&moved.place, &Step { name: moved.arrival.name.clone(), verb, reason }, now);
     }
 
-    fn rename(
-        &self,
-        from: (&R::Folder, &Name),
-        place: &Arc<Place<S, R>>,
-        step: &Step,
-        before: &Stamp,
-        from_path: RelPath,
-    ) -> Result<crate::hands::Done> {
-        let source = *step.verb.source().ok_or(Error::Changed)?;
-        let replaces = step.verb.replaces().copied();
-        let verb = Verb::Rename { source, replica: *before, replaces, from: from_path.clone() };
-        let step = Step { name: step.name.clone(), verb, reason: Reason::Moved(from_path) };
-        self.timed(place, &step, |step| self.hands.rename(from, place, step), |_| None)
+    /// Gives what departed its new name, and notes what stands under the old one now.
+    fn rename(&self, from: (&R::Folder, &Name), moved: &Move<S, R>, before: &Stamp) -> Result<Done> {
+        let Move { place, arrival, departure, .. } = moved;
+        let there = match place.has_replica {
+            true => self.work.replica.look(&*place.replica(self.work.replica)?, &arrival.name)?,
+            false => None,
+        };
+        // An exchange may have brought it here already.
+        let is_here = there.is_some_and(|there| there.identity() == before.identity());
+        let swaps = there.is_some_and(|there| {
+            moved.taken_by_wanted || there.kind == Kind::Folder || before.kind == Kind::Folder
+        });
+        let verb = Verb::Rename {
+            source: arrival.source,
+            replica: *before,
+            replaces: there,
+            from: moved.from.clone(),
+        };
+        let step = Step { name: arrival.name.clone(), verb, reason: Reason::Moved(moved.from.clone()) };
+        let take = |step: &Step| match (is_here, swaps) {
+            (true, _) => Ok(Done { replica: Some(*before), bytes: None }),
+            (false, true) => self.hands.exchange(from, place, step),
+            (false, false) => self.hands.rename(from, place, step),
+        };
+        let done = self.timed(place, &step, take, |_| None)?;
+        if !is_here {
+            self.note_departure(place, arrival, departure, swaps && done.replica.is_some());
+        }
+        Ok(done)
     }
 
-    /// Opens the replica's folder in which something used to be, and hands it on with its path and the name in it.
-    fn with_old_folder<T>(
+    /// The old name is free now, or holds what was in the way at the new one.
+    fn note_departure(&self, to: &Arc<Place<S, R>>, arrival: &Arrival, departure: &Departure, swapped: bool) {
+        let freed = self.wait_for(|waiting| {
+            let departures = waiting.departures.as_mut()?;
+            let path = departures.path(departure);
+            if !departure.below.is_empty() {
+                waiting.moved_away.insert(path);
+                return None;
+            }
+            let (old, name, removal) = {
+                let origin = &departures.origins[departure.origin];
+                (Arc::clone(&origin.place), origin.name.clone(), origin.removal)
+            };
+            if swapped {
+                departures.relocate((to, &arrival.name), (&old, &name));
+            }
+            let taken = removal.and_then(|at| waiting.removals.get_mut(at)?.take());
+            if let (Some((place, _)), false) = (&taken, swapped) {
+                place.learn(&name, None);
+            }
+            Some((old, name, taken.map(|(place, _)| place)))
+        });
+        let Some((old, name, removal)) = freed else { return };
+        old.touch();
+        match removal {
+            // What is there after a swap is compared like anything else: it goes, stays or moves on.
+            Some(place) if swapped => self.wait_for(|waiting| waiting.again.push((place, name))),
+            Some(place) => self.release(place),
+            None => {}
+        }
+    }
+
+    /// Opens the replica's folder in which something is that departed, and hands it on with the name in it.
+    fn with_origin<T>(
         &self,
         departure: &Departure,
-        work: impl FnOnce(&R::Folder, &(RelPath, Name)) -> Result<T>,
+        work: impl FnOnce(&R::Folder, &Name) -> Result<T>,
     ) -> Result<T> {
-        let (place, top) = self
-            .wait_for(|waiting| {
-                let (place, removal) = waiting.removals.get(departure.removal)?.as_ref()?;
-                Some((Arc::clone(place), removal.name.clone()))
-            })
-            .ok_or(Error::Changed)?;
-        let start = place.replica.as_ref().ok_or(Error::Changed)?;
-        let mut path = place.path();
+        let found = self.wait_for(|waiting| {
+            let origin = &waiting.departures.as_ref()?.origins[departure.origin];
+            Some((Arc::clone(&origin.place), origin.name.clone()))
+        });
+        let (place, top) = found.ok_or(Error::Changed)?;
+        let start = place.replica(self.work.replica)?;
         let Some((name, between)) = departure.below.split_last() else {
-            return work(start, &(path, top));
+            return work(&start, &top);
         };
-        let mut folder = self.work.replica.open_folder(start, &top)?;
-        path.push(&top);
+        let mut folder = self.work.replica.open_folder(&start, &top)?;
         for part in between {
             folder = self.work.replica.open_folder(&folder, part)?;
-            path.push(part);
         }
         let stamp = self.work.replica.stamp(&folder)?;
         self.hands.unlock(&folder, &stamp)?;
-        work(&folder, &(path, name.clone()))
-    }
-
-    /// What departed has arrived: it is no longer to be removed.
-    fn departed(&self, departure: &Departure) {
-        let taken = self.wait_for(|waiting| {
-            if departure.below.is_empty() {
-                let (place, removal) = waiting.removals.get_mut(departure.removal)?.take()?;
-                return Some((place, removal));
-            }
-            let (place, removal) = waiting.removals.get(departure.removal)?.as_ref()?;
-            waiting.moved_away.insert(place.path().join(&removal.name).joined(&departure.below));
-            None
-        });
-        if let Some((place, removal)) = taken {
-            self.after_departure(place, removal);
-        }
-    }
-
-    fn after_departure(&self, place: Arc<Place<S, R>>, removal: Removal) {
-        place.learn(&removal.name, None);
-        place.draft(|draft| draft.touched = true);
-        match removal.then {
-            // Something else stands under the old name now; it is looked at again, and made.
-            Some(_) => self.wait_for(|waiting| waiting.again.push((place, removal.name))),
-            None => self.release(place),
-        }
+        work(&folder, name)
     }
 }
 
-fn is_folder(step: &Step) -> bool {
-    step.verb.source().is_some_and(|source| source.kind == Kind::Folder)
+impl<S: Source, R: Replica> Departures<S, R> {
+    fn add_origin(&mut self, place: &Arc<Place<S, R>>, name: &Name, removal: Option<usize>) {
+        let path = place.path().join(name);
+        self.origins.push(Origin { place: Arc::clone(place), name: name.clone(), path, removal });
+    }
+
+    fn is_at(&self, origin: usize, place: &Arc<Place<S, R>>, name: &Name) -> bool {
+        let origin = &self.origins[origin];
+        Arc::ptr_eq(&origin.place, place) && origin.name == *name
+    }
+
+    /// What was at `from` is at `to` now.
+    fn relocate(&mut self, from: (&Arc<Place<S, R>>, &Name), to: (&Arc<Place<S, R>>, &Name)) {
+        for origin in 0..self.origins.len() {
+            if self.is_at(origin, from.0, from.1) {
+                self.origins[origin].place = Arc::clone(to.0);
+                self.origins[origin].name = to.1.clone();
+            }
+        }
+    }
 }

@@ -73,7 +73,7 @@ impl Pair {
         let found = find_replica(&spec.replica)?;
         refuse_same_or_nested(&source_path, &found, &spec.filter)?;
         let state = state_folder(spec, &source_path, &found.path);
-        let before = read_marker(&state.join("pair.json"))?;
+        let before = read_state(&state)?;
         refuse_unmounted(before.as_ref(), &found)?;
         make_replica(&found.path).map_err(|why| Refusal::ReplicaUnusable(found.path.clone(), why))?;
         let unusable = |why| Refusal::ReplicaUnusable(found.path.clone(), why);
@@ -110,7 +110,7 @@ impl Pair {
         let found = find_replica(&spec.replica)?;
         refuse_same_or_nested(&source_path, &found, &spec.filter)?;
         let state = state_folder(spec, &source_path, &found.path);
-        let before = read_marker(&state.join("pair.json"))?;
+        let before = read_state(&state)?;
         refuse_unmounted(before.as_ref(), &found)?;
         if !found.exists {
             let index = Index::open(&state.join("none"), false)?;
@@ -363,6 +363,14 @@ fn describe(
 fn shown(path: &Path) -> String {
     use std::os::unix::ffi::OsStrExt;
     alike_model::path::Escaped(path.as_os_str().as_bytes()).to_string()
+}
+
+/// The state's twin of the marker. It is only a memory: damaged, it counts as gone.
+fn read_state(state: &Path) -> Result<Option<Marker>, Refusal> {
+    match read_marker(&state.join("pair.json")) {
+        Err(Refusal::MarkerDamaged(_)) => Ok(None),
+        other => other,
+    }
 }
 
 fn read_marker(path: &Path) -> Result<Option<Marker>, Refusal> {

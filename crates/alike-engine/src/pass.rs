@@ -22,6 +22,7 @@ use crate::error::PassError;
 use crate::hands::{Hands, Rehearsing, Working};
 use crate::index::Index;
 use crate::monitor::{Event, Monitor};
+use crate::place::Shelf;
 use crate::stop::Stop;
 use crate::visit::Waiting;
 use crate::watch::Watch;
@@ -54,6 +55,8 @@ pub struct Work<'a, S: Source, R: Replica> {
     pub threads: usize,
     /// What is done is on the disk before it is called done.
     pub sync: bool,
+    /// How many folders may be held open at once; each costs two descriptors.
+    pub held_folders: usize,
 }
 
 /// The top folder of a replica.
@@ -79,6 +82,7 @@ pub(crate) struct Run<'a, S: Source, R: Replica, H> {
     pub(crate) indexed: Option<Time>,
     /// The look at what failed or changed meanwhile; the last one reports instead of trying again.
     pub(crate) round: AtomicU32,
+    pub(crate) shelf: Shelf<S, R>,
     pub(crate) waiting: Mutex<Waiting<S, R>>,
     pub(crate) tally: Mutex<Tally>,
     pub(crate) unsettled: Mutex<Dirty>,
@@ -146,6 +150,7 @@ impl<'a, S: Source, R: Replica, H: Hands<S, R>> Run<'a, S, R, H> {
             number,
             indexed: work.index.indexed(),
             round: AtomicU32::new(0),
+            shelf: Shelf::new(work.held_folders),
             waiting: Mutex::new(Waiting::new()),
             tally: Mutex::default(),
             unsettled: Mutex::default(),

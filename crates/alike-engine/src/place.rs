@@ -1,30 +1,42 @@
 //! A folder that is open on both sides while anything in it is still to be done.
+//!
+//! Held folders cost descriptors, and trees can be deeper than a process may have. When too many are held, the longest
+//! held are let go; whoever needs one again opens it from the nearest folder above that is still open.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use alike_model::entry::Stamp;
 use alike_model::filter::Filter;
 use alike_model::known::{FolderId, Known};
 use alike_model::path::{Name, RelPath};
-use alike_storage::{Replica, Source};
+use alike_storage::{Error, Replica, Result, Source};
 
-/// A folder, open on both sides. Holds its parents open too, so nothing below is ever found by its path.
+/// A folder on both sides. All work in it is relative to its open folders, so nothing below is ever found by its path.
 pub(crate) struct Place<S: Source, R: Replica> {
     pub(crate) parent: Option<Arc<Place<S, R>>>,
     pub(crate) name: Option<Name>,
-    pub(crate) source: S::Folder,
-    /// `None` only in a rehearsal, where the folder is not really made.
-    pub(crate) replica: Option<R::Folder>,
+    held: Mutex<Held<S, R>>,
+    /// False only in a rehearsal, where a new folder is not really made.
+    pub(crate) has_replica: bool,
     /// How the source's looked before it was listed: what the replica's will be given at the end.
     pub(crate) source_stamp: Stamp,
     /// How the replica's looked before anything was done in it; `None` when it was made just now.
     pub(crate) replica_stamp: Option<Stamp>,
     pub(crate) id: FolderId,
-    /// The filters outside: those of its own ignore files come when it is listed.
+    /// The filters inside it.
     pub(crate) filter: Filter,
     pending: AtomicUsize,
     draft: Mutex<Draft>,
+}
+
+/// How many folders on the way to one that was let go are held again.
+const HELD_ON_THE_WAY: usize = 32;
+
+struct Held<S: Source, R: Replica> {
+    source: Option<Arc<S::Folder>>,
+    replica: Option<Arc<R::Folder>>,
 }
 
 /// What is to be written down when the folder is done.
@@ -38,7 +50,7 @@ pub(crate) struct Draft {
     pub(crate) touched: bool,
 }
 
-/// What an open folder is made from.
+/// What a place is made from.
 pub(crate) struct Opened<S: Source, R: Replica> {
     pub(crate) source: S::Folder,
     pub(crate) replica: Option<R::Folder>,
@@ -56,11 +68,13 @@ impl<S: Source, R: Replica> Place<S, R> {
     ) -> Arc<Self> {
         let (parent, name) = parent.map_or((None, None), |(parent, name)| (Some(parent), Some(name)));
         let Opened { source, replica, source_stamp, replica_stamp } = opened;
+        let has_replica = replica.is_some();
+        let held = Held { source: Some(Arc::new(source)), replica: replica.map(Arc::new) };
         Arc::new(Self {
             parent,
             name,
-            source,
-            replica,
+            held: Mutex::new(held),
+            has_replica,
             source_stamp,
             replica_stamp,
             id,
@@ -68,6 +82,59 @@ impl<S: Source, R: Replica> Place<S, R> {
             pending: AtomicUsize::new(1),
             draft: Mutex::new(Draft { touched: replica_stamp.is_none(), ..Draft::default() }),
         })
+    }
+
+    /// The source's folder.
+    pub(crate) fn source(&self, tree: &S) -> Result<Arc<S::Folder>> {
+        self.reach(tree, Some(&self.source_stamp), |held| &mut held.source)
+    }
+
+    /// The replica's folder.
+    pub(crate) fn replica(&self, tree: &R) -> Result<Arc<R::Folder>> {
+        if !self.has_replica {
+            return Err(Error::Changed);
+        }
+        self.reach(tree, self.replica_stamp.as_ref(), |held| &mut held.replica)
+    }
+
+    /// The folder on one side; when it was let go, it is opened again, one name at a time from the nearest above. Those
+    /// on the way are held as well, for they are the next to be finished.
+    fn reach<T: Source>(
+        &self,
+        tree: &T,
+        expected: Option<&Stamp>,
+        side: impl Fn(&mut Held<S, R>) -> &mut Option<Arc<T::Folder>>,
+    ) -> Result<Arc<T::Folder>> {
+        let mut between: Vec<&Self> = Vec::new();
+        let mut here = self;
+        let mut open = loop {
+            match (here.held(|held| side(held).clone()), here.parent.as_deref()) {
+                (Some(open), _) => break open,
+                (None, Some(parent)) => {
+                    between.push(here);
+                    here = parent;
+                }
+                (None, None) => break Arc::new(tree.root()?),
+            }
+        };
+        if between.is_empty() {
+            return Ok(open);
+        }
+        for (left, place) in between.iter().enumerate().rev() {
+            let name = place.name.as_ref().ok_or(Error::Changed)?;
+            open = Arc::new(tree.open_folder(&open, name)?);
+            if left < HELD_ON_THE_WAY {
+                place.held(|held| *side(held) = Some(Arc::clone(&open)));
+            }
+        }
+        match expected {
+            Some(stamp) if tree.stamp(&open)?.identity() != stamp.identity() => Err(Error::Changed),
+            _ => Ok(open),
+        }
+    }
+
+    fn held<T>(&self, work: impl FnOnce(&mut Held<S, R>) -> T) -> T {
+        work(&mut self.held.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Its path. Built when asked for: each place holding its own would make deep trees cost their depth squared.
@@ -85,7 +152,7 @@ impl<S: Source, R: Replica> Place<S, R> {
         path
     }
 
-    /// Keeps the folder open until a [`Place::release`] more.
+    /// Keeps the folder unfinished until a [`Place::release`] more.
     pub(crate) fn retain(self: &Arc<Self>) -> Arc<Self> {
         self.pending.fetch_add(1, Ordering::Relaxed);
         Arc::clone(self)
@@ -105,6 +172,11 @@ impl<S: Source, R: Replica> Place<S, R> {
     pub(crate) fn learn(&self, name: &Name, known: Option<Known>) {
         self.draft(|draft| draft.edits.push((name.clone(), known)));
     }
+
+    /// Notes that something was done in it.
+    pub(crate) fn touch(&self) {
+        self.draft(|draft| draft.touched = true);
+    }
 }
 
 impl<S: Source, R: Replica> Drop for Place<S, R> {
@@ -114,5 +186,32 @@ impl<S: Source, R: Replica> Drop for Place<S, R> {
         while let Some(place) = parent {
             parent = Arc::into_inner(place).and_then(|mut place| place.parent.take());
         }
+    }
+}
+
+/// The places whose folders are held, longest first, and how many there may be.
+pub(crate) struct Shelf<S: Source, R: Replica> {
+    places: Mutex<VecDeque<Weak<Place<S, R>>>>,
+    room: usize,
+}
+
+impl<S: Source, R: Replica> Shelf<S, R> {
+    /// A shelf for `room` places.
+    pub(crate) fn new(room: usize) -> Self {
+        Self { places: Mutex::default(), room: room.max(8) }
+    }
+
+    /// Puts a place on the shelf; when that is one too many, lets go of what has been held longest.
+    pub(crate) fn put(&self, place: &Arc<Place<S, R>>) {
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        if places.len() >= self.room {
+            places.retain(|place| place.strong_count() > 0);
+        }
+        while places.len() >= self.room {
+            if let Some(longest) = places.pop_front().and_then(|place| place.upgrade()) {
+                longest.held(|held| *held = Held { source: None, replica: None });
+            }
+        }
+        places.push_back(Arc::downgrade(place));
     }
 }

@@ -46,6 +46,9 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         let count = self.wait_for(|waiting| waiting.removals.len());
         for at in 0..count {
             let Some((place, removal)) = self.peek(at) else { continue };
+            if self.is_copied_away(&place.path().join(&removal.name)) {
+                continue;
+            }
             if removal.replica.kind != Kind::Folder {
                 deletions += 1;
                 continue;
@@ -60,6 +63,11 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         }
         let seen = self.tally(|tally| tally.replica_entries);
         Proposal { deletions, replica_entries: seen + below }
+    }
+
+    /// True for what moved but had to be copied: it stands elsewhere, so deleting it here loses nothing.
+    fn is_copied_away(&self, path: &RelPath) -> bool {
+        self.wait_for(|waiting| waiting.copied_away.iter().any(|moved| path.is_within(moved)))
     }
 
     fn peek(&self, at: usize) -> Option<(Arc<Place<S, R>>, Removal)> {
@@ -121,7 +129,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
 
     /// The last look: what is back in the source is not deleted.
     fn check_gone(&self, place: &Arc<Place<S, R>>, removal: &Removal) -> Result<()> {
-        let now = self.work.source.look(&place.source, &removal.name)?;
+        let now = self.work.source.look(&*place.source(self.work.source)?, &removal.name)?;
         match (now, &removal.reason) {
             (None, _) | (Some(_), Reason::Excluded) => Ok(()),
             (Some(now), Reason::Displaced(kind)) if now.kind == *kind => Ok(()),
@@ -155,7 +163,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         aloud: bool,
         remove: &mut Remove<'_, R::Folder>,
     ) -> Result<bool> {
-        let top = place.replica.as_ref().ok_or(Error::Changed)?;
+        let top = &*place.replica(self.work.replica)?;
         let path = place.path().join(&removal.name);
         let step = |verb| Step { name: removal.name.clone(), verb, reason: removal.reason.clone() };
         if removal.replica.kind != Kind::Folder {

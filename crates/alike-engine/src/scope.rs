@@ -56,7 +56,9 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
                 filter
             });
         let opened = Opened { source, replica, source_stamp, replica_stamp };
-        Ok(Place::new(None, opened, FolderId::ROOT, filter))
+        let root = Place::new(None, opened, FolderId::ROOT, filter);
+        self.shelf.put(&root);
+        Ok(root)
     }
 
     /// Opens folder by folder down to `path`, as far as both sides and the index have it; where one of them has not, the
@@ -93,7 +95,8 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
     fn lead_one(&self, parent: &Arc<Place<S, R>>, name: &Name) -> Result<Arc<Place<S, R>>, Error> {
         let known = self.work.index.row(parent.id).and_then(|row| row.get(name).copied());
         let id = known.and_then(|known| known.folder).ok_or(Error::Changed)?;
-        let identity = self.work.source.look(&parent.source, name)?.map(|stamp| stamp.identity());
+        let identity =
+            self.work.source.look(&*parent.source(self.work.source)?, name)?.map(|stamp| stamp.identity());
         if identity != known.map(|known| known.source.identity) {
             return Err(Error::Changed);
         }

@@ -1,6 +1,6 @@
 //! One folder: opened on both sides, scanned, compared, planned, and whatever need not wait applied.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
@@ -11,7 +11,9 @@ use alike_model::entry::{Entry, Kind, Stamp, Time};
 use alike_model::event::Action;
 use alike_model::known::{FolderId, Known, Row};
 use alike_model::path::{Name, OWN_FOLDER, RelPath};
-use alike_model::plan::{Descent, FolderPlan, Horizon, Removal, Step, Verb, folder_meta, plan_folder};
+use alike_model::plan::{
+    Arrival, Descent, Displaced, FolderPlan, Horizon, Removal, Step, Verb, folder_meta, plan_folder,
+};
 use alike_storage::{Error, Replica, Result, Source};
 
 use crate::crew::Tasks;
@@ -46,25 +48,36 @@ pub(crate) enum How<F> {
     Moved(F, Box<Stamp>),
 }
 
-/// What waits for its stage. Holds one pending count of each place it names.
+/// Something in a place; holds one pending count of it.
+pub(crate) type At<S, R, T> = (Arc<Place<S, R>>, T);
+
+/// What waits for its stage.
 pub(crate) struct Waiting<S: Source, R: Replica> {
-    pub(crate) arrivals: Vec<(Arc<Place<S, R>>, Step)>,
-    pub(crate) removals: Vec<Option<(Arc<Place<S, R>>, Removal)>>,
-    pub(crate) again: Vec<(Arc<Place<S, R>>, Name)>,
+    pub(crate) arrivals: Vec<At<S, R, Arrival>>,
+    pub(crate) displaced: Vec<At<S, R, Displaced>>,
+    pub(crate) removals: Vec<Option<At<S, R, Removal>>>,
+    /// Places whose pending counts are to be given back.
+    pub(crate) releasing: Vec<Arc<Place<S, R>>>,
+    pub(crate) again: Vec<At<S, R, Name>>,
     /// What is gone from its old name; `None` until all folders in scope have been seen.
-    pub(crate) departures: Option<Departures>,
-    /// Old paths, below folders that are to go, of what was renamed. In a rehearsal they are still there.
+    pub(crate) departures: Option<Departures<S, R>>,
+    /// Old paths of what was renamed; in a rehearsal it is still there.
     pub(crate) moved_away: HashSet<RelPath>,
+    /// Old paths of what moved but had to be copied: deleting it there loses nothing, so it does not count.
+    pub(crate) copied_away: Vec<RelPath>,
 }
 
 impl<S: Source, R: Replica> Waiting<S, R> {
     pub(crate) fn new() -> Self {
         Self {
             arrivals: Vec::new(),
+            displaced: Vec::new(),
             removals: Vec::new(),
+            releasing: Vec::new(),
             again: Vec::new(),
             departures: None,
             moved_away: HashSet::new(),
+            copied_away: Vec::new(),
         }
     }
 }
@@ -98,17 +111,18 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         id: Option<FolderId>,
         how: How<R::Folder>,
     ) -> Result<(Here<S, R>, bool)> {
-        let source = self.work.source.open_folder(&parent.source, name)?;
+        let source = self.work.source.open_folder(&*parent.source(self.work.source)?, name)?;
         let (replica, replica_stamp) = match how {
             How::Moved(folder, stamp) => (Some(folder), Some(*stamp)),
             How::Make(step) => {
                 let made =
                     self.timed(parent, &step, |step| self.hands.make_folder(parent, step), |_| None)?;
+                parent.touch();
                 (made, None)
             }
             How::ByName => {
-                let folder = parent.replica.as_ref().ok_or(Error::Changed)?;
-                let folder = self.work.replica.open_folder(folder, name)?;
+                let folder = parent.replica(self.work.replica)?;
+                let folder = self.work.replica.open_folder(&folder, name)?;
                 let stamp = self.work.replica.stamp(&folder)?;
                 self.refuse_roots(&stamp)?;
                 (Some(folder), Some(stamp))
@@ -133,7 +147,9 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             parent.learn(name, Some(Known::equal(&source_stamp, false, &now, Some(id))));
         }
         let opened = Opened { source, replica, source_stamp, replica_stamp };
-        Ok((Place::new(Some((Arc::clone(parent), name.clone())), opened, id, filter), seen_before))
+        let place = Place::new(Some((Arc::clone(parent), name.clone())), opened, id, filter);
+        self.shelf.put(&place);
+        Ok((place, seen_before))
     }
 
     fn look(&self, place: Here<S, R>, extent: Extent, more: &Tasks<Task<S, R>>) {
@@ -152,13 +168,13 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
 
     /// How much of a folder has to be looked at: all, when the index has no row for it or its filters changed.
     fn widen(&self, place: &Here<S, R>, extent: &Extent, has_row: bool) -> Extent {
-        let own_filters = |names: &std::collections::BTreeSet<Name>| {
+        let own_filters = |names: &BTreeSet<Name>| {
             names.iter().any(|name| place.filter.ignore_files().contains(&name.as_bytes()))
         };
         let elsewhere = self.work.policy.one_filesystem
             && place.parent.as_ref().is_some_and(|parent| parent.source_stamp.dev != place.source_stamp.dev);
         match extent {
-            _ if elsewhere => Extent::Names(std::collections::BTreeSet::new()),
+            _ if elsewhere => Extent::Names(BTreeSet::new()),
             _ if !has_row => Extent::Subtree,
             Extent::Names(names) if own_filters(names) => Extent::Subtree,
             other => other.clone(),
@@ -167,18 +183,15 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
 
     fn scan_folder(&self, place: &Here<S, R>, extent: &Extent) -> Result<(Vec<Entry>, Vec<Entry>)> {
         let (source, replica) = (self.work.source, self.work.replica);
-        let mut lists = match extent {
-            Extent::Names(names) => (
-                look_at(source, &place.source, names)?,
-                place
-                    .replica
-                    .as_ref()
-                    .map_or_else(|| Ok(Vec::new()), |folder| look_at(replica, folder, names))?,
-            ),
-            Extent::Folder | Extent::Subtree => (
-                source.list(&place.source)?,
-                place.replica.as_ref().map_or_else(|| Ok(Vec::new()), |folder| replica.list(folder))?,
-            ),
+        let original = &*place.source(source)?;
+        let copy = if place.has_replica { Some(place.replica(replica)?) } else { None };
+        let mut lists = match (extent, &copy) {
+            (Extent::Names(names), None) => (look_at(source, original, names)?, Vec::new()),
+            (Extent::Names(names), Some(copy)) => {
+                (look_at(source, original, names)?, look_at(replica, copy, names)?)
+            }
+            (Extent::Folder | Extent::Subtree, None) => (source.list(original)?, Vec::new()),
+            (Extent::Folder | Extent::Subtree, Some(copy)) => (source.list(original)?, replica.list(copy)?),
         };
         if place.parent.is_none() {
             lists.0.retain(|entry| entry.name.as_bytes() != OWN_FOLDER);
@@ -206,7 +219,12 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         let excluded = |name: &Name, is_folder: bool| place.filter.excludes(&path, name, is_folder);
         let findings = compare_folder(source, replica, &row, &self.work.policy, excluded);
         let findings = findings.into_iter().map(|finding| self.settle(place, finding)).collect();
-        let horizon = Horizon { indexed: self.indexed, filter_changed };
+        let departed = |source: &Stamp| {
+            self.wait_for(|waiting| waiting.departures.as_ref().is_some_and(|known| known.have(source)))
+        };
+        let all_seen = self.wait_for(|waiting| waiting.departures.is_some());
+        let departed = all_seen.then_some(&departed as &dyn Fn(&Stamp) -> bool);
+        let horizon = Horizon { departed, indexed: self.indexed, filter_changed };
         let plan = plan_folder(findings, &self.work.policy, horizon);
         let in_full = !matches!(extent, Extent::Names(_));
         if in_full && (filter_changed || !had_row) && plan.holds.is_empty() {
@@ -216,17 +234,21 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
     }
 
     fn settle(&self, place: &Here<S, R>, finding: Finding) -> Finding {
-        let (Verdict::Doubt, Some(source), Some(replica), Some(folder)) =
-            (&finding.verdict, &finding.source, &finding.replica, &place.replica)
+        let (Verdict::Doubt, Some(source), Some(replica)) =
+            (&finding.verdict, &finding.source, &finding.replica)
         else {
             return finding;
         };
-        let looked = compare_contents(
-            (self.work.source, (&place.source, &finding.name), source),
-            (self.work.replica, (folder, &finding.name), replica),
-            self.work.policy.compare,
-            &|| self.work.stop.is_set(),
-        );
+        let open =
+            place.source(self.work.source).and_then(|from| Ok((from, place.replica(self.work.replica)?)));
+        let looked = open.and_then(|(original, copy)| {
+            compare_contents(
+                (self.work.source, (&original, &finding.name), source),
+                (self.work.replica, (&copy, &finding.name), replica),
+                self.work.policy.compare,
+                &|| self.work.stop.is_set(),
+            )
+        });
         match looked {
             Ok(contents) => finding.settle(contents, &self.work.policy),
             Err(error) => {
@@ -267,10 +289,8 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         for (name, reason) in plan.holds {
             self.tell(Event::about(self.number, Action::Hold, place.path().join(&name), reason.to_string()));
         }
-        let (mut now_steps, mut arrivals) = (plan.now, plan.arrivals);
-        self.sort_out_arrivals(&mut now_steps, &mut arrivals);
         let mut tasks = Vec::new();
-        for step in now_steps {
+        for step in plan.now {
             if self.work.stop.is_set() {
                 return;
             }
@@ -281,28 +301,17 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         }
         tasks.extend(plan.descents.into_iter().map(|descent| enter_known(place, descent, extent)));
         self.wait_for(|waiting| {
-            waiting.arrivals.extend(arrivals.into_iter().map(|step| (place.retain(), step)));
+            waiting.arrivals.extend(plan.arrivals.into_iter().map(|arrival| (place.retain(), arrival)));
+            waiting.displaced.extend(plan.displaced.into_iter().map(|displaced| (place.retain(), displaced)));
             waiting.removals.extend(plan.removals.into_iter().map(|removal| Some((place.retain(), removal))));
         });
         more.push(tasks.into_iter());
     }
 
-    /// Once all departures are known, an arrival that is none of them need not wait any longer.
-    fn sort_out_arrivals(&self, now: &mut Vec<Step>, arrivals: &mut Vec<Step>) {
-        self.wait_for(|waiting| {
-            if let Some(departures) = &waiting.departures {
-                let (moved, new) =
-                    std::mem::take(arrivals).into_iter().partition(|step| departures.have(step));
-                *arrivals = moved;
-                now.extend::<Vec<Step>>(new);
-            }
-        });
-    }
-
     fn unlock_for(&self, place: &Here<S, R>, plan: &FolderPlan) {
         let writes = !(plan.now.is_empty() && plan.arrivals.is_empty() && plan.removals.is_empty());
-        if let (true, Some(folder), Some(stamp)) = (writes, &place.replica, &place.replica_stamp) {
-            match self.hands.unlock(folder, stamp) {
+        if let (true, true, Some(stamp)) = (writes, place.has_replica, &place.replica_stamp) {
+            match place.replica(self.work.replica).and_then(|folder| self.hands.unlock(&folder, stamp)) {
                 Ok(changed) => place.draft(|draft| draft.touched |= changed),
                 Err(error) => self.fail(place.path(), error.to_string()),
             }
@@ -381,9 +390,9 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
     }
 
     /// One task a folder for a list of names. Takes over the pending counts.
-    pub(crate) fn tasks_for(&self, names: Vec<(Arc<Place<S, R>>, Name)>) -> Vec<Task<S, R>> {
-        let mut by_place: Vec<(Arc<Place<S, R>>, std::collections::BTreeSet<Name>)> = Vec::new();
-        let mut at: std::collections::HashMap<*const Place<S, R>, usize> = std::collections::HashMap::new();
+    pub(crate) fn tasks_for(&self, names: Vec<At<S, R, Name>>) -> Vec<Task<S, R>> {
+        let mut by_place: Vec<At<S, R, BTreeSet<Name>>> = Vec::new();
+        let mut at: HashMap<*const Place<S, R>, usize> = HashMap::new();
         for (place, name) in names {
             match at.get(&Arc::as_ptr(&place)) {
                 Some(at) => {
@@ -392,7 +401,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
                 }
                 None => {
                     at.insert(Arc::as_ptr(&place), by_place.len());
-                    by_place.push((place, std::collections::BTreeSet::from([name])));
+                    by_place.push((place, BTreeSet::from([name])));
                 }
             }
         }
@@ -464,16 +473,12 @@ fn enter_known<S: Source, R: Replica>(place: &Here<S, R>, descent: Descent, exte
     // Beyond a look at single folders, only what is new is entered; of the others, just their own attributes count.
     let extent = match extent {
         Extent::Subtree => Extent::Subtree,
-        Extent::Names(_) | Extent::Folder => Extent::Names(std::collections::BTreeSet::new()),
+        Extent::Names(_) | Extent::Folder => Extent::Names(BTreeSet::new()),
     };
     Task::Enter { parent: place.retain(), name: descent.name, id: descent.known, how: How::ByName, extent }
 }
 
-fn look_at<T: Source>(
-    tree: &T,
-    folder: &T::Folder,
-    names: &std::collections::BTreeSet<Name>,
-) -> Result<Vec<Entry>> {
+fn look_at<T: Source>(tree: &T, folder: &T::Folder, names: &BTreeSet<Name>) -> Result<Vec<Entry>> {
     let mut entries = Vec::new();
     for name in names {
         if let Some(stamp) = tree.look(folder, name)? {

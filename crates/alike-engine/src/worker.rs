@@ -35,6 +35,8 @@ pub struct Rhythm {
     pub threads: usize,
     /// What is done is brought to the disk.
     pub sync: bool,
+    /// How many folders may be held open at once.
+    pub held_folders: usize,
 }
 
 /// How a mirror is told something while it runs.
@@ -184,6 +186,7 @@ impl Mirror<'_> {
 
     fn full_pass(&self, agenda: &mut Agenda, deletes: &mut Deletes) {
         let policy = Policy { deletes: *deletes, ..self.policy };
+        let first = !agenda.seen;
         agenda.begin_full();
         self.monitor.state(State::Working { full: true });
         if let Some(outcome) = self.pass(agenda, Dirty::everything(), policy) {
@@ -196,7 +199,7 @@ impl Mirror<'_> {
             if outcome.tally.changes() > 0 {
                 agenda.unflushed.get_or_insert_with(Instant::now);
             }
-            self.say_watching();
+            self.say_watching(first);
             self.end(agenda, &outcome);
         }
         self.flush(agenda);
@@ -255,6 +258,7 @@ impl Mirror<'_> {
             threads: self.rhythm.threads,
             // Live changes are brought to the disk together, see `flush`.
             sync: false,
+            held_folders: self.rhythm.held_folders,
         };
         match pass(&work, dirty.clone()) {
             Ok(outcome) => {
@@ -296,8 +300,12 @@ impl Mirror<'_> {
         self.monitor.event(Event { error: Some(error.to_string()), ..event });
     }
 
-    fn say_watching(&self) {
+    fn say_watching(&self, first: bool) {
         let Some(watcher) = self.watcher else { return };
+        if first {
+            let text = format!("inotify: {} folders", watcher.watched());
+            self.monitor.event(Event::general(0, Action::Watch, text));
+        }
         if let Some((count, why)) = watcher.take_refused() {
             let advice = match why.kind() {
                 std::io::ErrorKind::StorageFull => {

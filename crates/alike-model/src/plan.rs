@@ -84,6 +84,26 @@ pub struct Descent {
     pub known: Option<FolderId>,
 }
 
+/// An entry of the source whose inode is new under this name, and may have moved here from another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// Its name.
+    pub name: Name,
+    /// How it looks in the source.
+    pub source: Stamp,
+    /// What the replica has under that name.
+    pub occupied: Option<Stamp>,
+}
+
+/// An entry of the replica whose name the source has given to another inode: where it moved, if it did, is not known yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Displaced {
+    /// The name it has on the replica.
+    pub name: Name,
+    /// What the index knows of it.
+    pub known: Known,
+}
+
 /// An entry of the replica that is to go when the whole plan has been judged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Removal {
@@ -104,8 +124,10 @@ pub struct Removal {
 pub struct FolderPlan {
     /// Steps that may be taken at once, in name order.
     pub now: Vec<Step>,
-    /// Creations that may turn out to be moves.
-    pub arrivals: Vec<Step>,
+    /// What may turn out to have moved here; planned when that is known.
+    pub arrivals: Vec<Arrival>,
+    /// What may turn out to have moved away.
+    pub displaced: Vec<Displaced>,
     /// Deletions, to be judged as a whole.
     pub removals: Vec<Removal>,
     /// Folders on both sides.
@@ -131,8 +153,11 @@ pub struct FolderPlan {
 }
 
 /// What planning needs to know beside the findings.
-#[derive(Clone, Copy, Debug)]
-pub struct Horizon {
+#[derive(Clone, Copy)]
+pub struct Horizon<'a> {
+    /// Once all folders have been seen: tells whether an inode of the source is gone from an old name. `None`: not yet
+    /// known.
+    pub departed: Option<&'a dyn Fn(&Stamp) -> bool>,
     /// The last moment at which the index took anything in: what was born later cannot be a moved acquaintance.
     /// `None`: the index is empty, nothing can have moved.
     pub indexed: Option<Time>,
@@ -142,7 +167,7 @@ pub struct Horizon {
 
 /// Plans one folder.
 #[must_use]
-pub fn plan_folder(findings: Vec<Finding>, policy: &Policy, horizon: Horizon) -> FolderPlan {
+pub fn plan_folder(findings: Vec<Finding>, policy: &Policy, horizon: Horizon<'_>) -> FolderPlan {
     let mut plan = FolderPlan::default();
     for finding in findings {
         if let Some(source) = finding.source.filter(|_| finding.verdict != Verdict::Excluded) {
@@ -156,24 +181,31 @@ pub fn plan_folder(findings: Vec<Finding>, policy: &Policy, horizon: Horizon) ->
 }
 
 impl FolderPlan {
-    fn add(&mut self, finding: Finding, policy: &Policy, horizon: Horizon) {
+    fn add(&mut self, finding: Finding, policy: &Policy, horizon: Horizon<'_>) {
+        if let Some(arrival) = arrival(&finding, horizon) {
+            self.arrivals.push(arrival);
+            self.displaced.extend(displaced(&finding));
+            return;
+        }
         let Finding { name, source, replica, known, verdict } = finding;
         match (verdict, source, replica) {
             (Verdict::Same { proven: false }, Some(source), Some(replica)) => {
-                self.learn.push((name, source, replica))
+                self.learn.push((name, source, replica));
             }
             (Verdict::Folders, Some(source), _) => self.descend(name, source, known),
             (Verdict::Meta(diff), Some(source), Some(replica)) => {
-                let verb = Verb::Meta { source, replica };
-                self.now.push(Step { name, verb, reason: Reason::Attrs(diff) });
+                self.now.push(Step {
+                    name,
+                    verb: Verb::Meta { source, replica },
+                    reason: Reason::Attrs(diff),
+                });
             }
             (Verdict::Differs(reason), Some(source), Some(replica)) => {
-                let verb = Verb::Update { source, replica };
-                self.arrive(Step { name, verb, reason }, known, horizon);
+                self.now.push(Step { name, verb: Verb::Update { source, replica }, reason });
             }
-            (Verdict::Missing, Some(source), _) => self.miss(name, source, None, known, horizon),
+            (Verdict::Missing, Some(source), _) => self.make(name, source, None),
             (Verdict::OtherKind, Some(source), Some(replica)) => {
-                self.flip(name, source, replica, known, (policy, horizon))
+                self.flip(name, source, replica, known, (policy, horizon));
             }
             (Verdict::Gone, _, Some(replica)) => {
                 let removal = Removal { name, replica, known, reason: Reason::Gone, then: None };
@@ -198,26 +230,18 @@ impl FolderPlan {
 
     fn descend(&mut self, name: Name, source: Stamp, known: Option<Known>) {
         // A row stands for a folder, not for a name: another folder of that name starts afresh.
-        let known =
-            known.filter(|known| known.source.identity == source.identity()).and_then(|known| known.folder);
-        self.descents.push(Descent { name, source, known });
+        let known = known.filter(|known| known.source.identity == source.identity());
+        self.descents.push(Descent { name, source, known: known.and_then(|known| known.folder) });
     }
 
-    fn miss(
-        &mut self,
-        name: Name,
-        source: Stamp,
-        replaces: Option<Stamp>,
-        known: Option<Known>,
-        horizon: Horizon,
-    ) {
+    fn make(&mut self, name: Name, source: Stamp, replaces: Option<Stamp>) {
         let reason = replaces.map_or(Reason::New, |old| Reason::Kind(old.kind, source.kind));
         let verb = match (source.kind, replaces) {
             (Kind::Folder, replaces) => Verb::Mkdir { source, replaces },
             (_, None) => Verb::Create { source },
             (_, Some(replica)) => Verb::Update { source, replica },
         };
-        self.arrive(Step { name, verb, reason }, known, horizon);
+        self.now.push(Step { name, verb, reason });
     }
 
     fn flip(
@@ -226,10 +250,10 @@ impl FolderPlan {
         source: Stamp,
         replica: Stamp,
         known: Option<Known>,
-        (policy, horizon): (&Policy, Horizon),
+        (policy, horizon): (&Policy, Horizon<'_>),
     ) {
         if replica.kind != Kind::Folder {
-            return self.miss(name, source, Some(replica), known, horizon);
+            return self.make(name, source, Some(replica));
         }
         // A folder in the way is a deletion of all it holds, so it waits for the judgement.
         let reason = Reason::Kind(replica.kind, source.kind);
@@ -238,17 +262,7 @@ impl FolderPlan {
         self.remove(removal, policy, horizon);
     }
 
-    fn arrive(&mut self, step: Step, known: Option<Known>, horizon: Horizon) {
-        let source = step.verb.source();
-        let is_acquaintance =
-            known.is_some_and(|known| source.is_some_and(|now| known.source.identity == now.identity()));
-        let old_enough = horizon
-            .indexed
-            .is_some_and(|indexed| source.is_some_and(|now| now.btime.is_none_or(|born| born <= indexed)));
-        if old_enough && !is_acquaintance { self.arrivals.push(step) } else { self.now.push(step) }
-    }
-
-    fn remove(&mut self, removal: Removal, policy: &Policy, horizon: Horizon) {
+    fn remove(&mut self, removal: Removal, policy: &Policy, horizon: Horizon<'_>) {
         let hold = match policy.deletes {
             Deletes::Never => Some(Reason::DeletesOff),
             Deletes::Within(_) if horizon.filter_changed && removal.known.is_none() => {
@@ -261,6 +275,36 @@ impl FolderPlan {
             None => self.removals.push(removal),
         }
     }
+}
+
+/// Whether a finding has to wait until it is known what moved.
+fn arrival(finding: &Finding, horizon: Horizon<'_>) -> Option<Arrival> {
+    let waits = match finding.verdict {
+        Verdict::Missing | Verdict::OtherKind | Verdict::Differs(_) | Verdict::Folders => true,
+        // A new inode with the old contents: the old one may have moved away, or not.
+        Verdict::Same { .. } | Verdict::Meta(_) => displaced(finding).is_some(),
+        _ => false,
+    };
+    let source = finding.source.filter(|_| waits)?;
+    let indexed = horizon.indexed?;
+    let is_acquaintance = finding.known.is_some_and(|known| known.source.identity == source.identity());
+    let may_have_moved = match horizon.departed {
+        Some(departed) => !is_acquaintance && departed(&source),
+        None if displaced(finding).is_some() => true,
+        // Folders of which the index knows nothing are just compared.
+        None if finding.verdict == Verdict::Folders => false,
+        None => !is_acquaintance && source.btime.is_none_or(|born| born <= indexed),
+    };
+    may_have_moved.then(|| Arrival { name: finding.name.clone(), source, occupied: finding.replica })
+}
+
+/// The replica's entry, when it is an old acquaintance and the source's under that name is another inode.
+fn displaced(finding: &Finding) -> Option<Displaced> {
+    let (source, replica, known) = (finding.source?, finding.replica?, finding.known?);
+    let is = known.source.identity != source.identity()
+        && known.kind == replica.kind
+        && known.replica.ino == replica.ino;
+    is.then(|| Displaced { name: finding.name.clone(), known })
 }
 
 impl Verb {

@@ -133,6 +133,16 @@ pub trait Replica: Source {
         replaces: Option<&Stamp>,
     ) -> Result<Stamp>;
 
+    /// Lets two entries change names, in one step for whoever looks. Returns how the first looks then.
+    ///
+    /// # Errors
+    /// [`Error::Changed`] when either name is not as expected.
+    fn exchange(
+        &self,
+        one: (&Self::Folder, &Name, &Stamp),
+        other: (&Self::Folder, &Name, &Stamp),
+    ) -> Result<Stamp>;
+
     /// Removes an entry that is no folder.
     ///
     /// # Errors

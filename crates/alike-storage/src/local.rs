@@ -202,6 +202,14 @@ impl Replica for Local {
         self.look(to.0, to.1)?.ok_or(Error::Changed)
     }
 
+    fn exchange(&self, one: (&Folder, &Name, &Stamp), other: (&Folder, &Name, &Stamp)) -> Result<Stamp> {
+        self.expect(one.0, one.1, Some(one.2))?;
+        self.expect(other.0, other.1, Some(other.2))?;
+        linux::exchange((one.0.descriptor(), one.1), (other.0.descriptor(), other.1))
+            .map_err(|cause| Error::of("exchange the names", cause))?;
+        self.look(other.0, other.1)?.ok_or(Error::Changed)
+    }
+
     fn remove_file(&self, folder: &Folder, name: &Name, expected: &Stamp) -> Result<()> {
         self.expect(folder, name, Some(expected))?;
         linux::remove_file(folder.descriptor(), name).map_err(|cause| Error::of("delete it", cause))

@@ -8,7 +8,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 /// Keeps a replica folder identical to a source folder, from the first copy through every later change.
 #[derive(Debug, Parser)]
-#[command(name = "alike", version, disable_help_subcommand = true)]
+#[command(name = "alike", version)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,

@@ -184,7 +184,7 @@ impl Monitor for Console {
         let now = Timestamp::now();
         let on_stdout = self.stdout_form.filter(|form| {
             let is_frame = matches!(event.action, Action::PassStart | Action::PassEnd);
-            !self.quiet.load(Ordering::Relaxed) && !(*form == Form::Step && is_frame)
+            !(self.quiet.load(Ordering::Relaxed) || *form == Form::Step && is_frame)
         });
         let shown = on_stdout.map(|form| (form, line(&event, now, &self.zone, form)));
         let mut lines = self.lock();

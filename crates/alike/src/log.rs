@@ -94,10 +94,8 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     from_bytes: Option<String>,
     reason: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    bytes: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ms: Option<u64>,
+    bytes: u64,
+    ms: u64,
     result: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'a str>,
@@ -125,13 +123,13 @@ fn json(event: &Event, at: Timestamp) -> String {
         from: event.from.as_ref().map(shown),
         from_bytes: event.from.as_ref().and_then(raw),
         reason: &event.reason,
-        bytes: event.bytes,
-        ms: event.took.map(|took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
+        bytes: event.bytes.unwrap_or(0),
+        ms: event.took.map_or(0, |took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
         result,
         error: event.error.as_deref(),
     };
     let mut text = serde_json::to_string(&line).unwrap_or_default();
-    if !text.is_ascii() {
+    if !text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
         text = escape_beyond_ascii(&text);
     }
     text.push('\n');

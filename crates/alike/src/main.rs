@@ -12,7 +12,6 @@ mod signals;
 
 use std::process::ExitCode;
 
-use alike_storage::linux;
 use clap::Parser;
 use clap::error::ErrorKind;
 
@@ -20,7 +19,6 @@ use crate::args::{Cli, Command};
 use crate::run::Failure;
 
 fn main() -> ExitCode {
-    linux::raise_descriptor_limit();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return complain(&error),

@@ -102,6 +102,7 @@ pub(crate) fn mirror_until_stopped(args: &MirrorArgs) -> Result<ExitCode, Failur
         settle: args.settle,
         threads: settings::threads(&args.pass),
         sync: settings::syncs(&args.pass),
+        held_folders: settings::held_folders(),
     };
     let ran = with_status(&console, &spec, || {
         mirror(&spec, settings::policy(&args.pass), &rhythm, (&*console, &now), &signals.controls)
@@ -152,6 +153,7 @@ fn work<'a>(
         stop,
         threads: settings::threads(args),
         sync: settings::syncs(args),
+        held_folders: settings::held_folders(),
     }
 }
 
@@ -196,9 +198,9 @@ fn say_end(console: &Console, outcome: &Outcome, output: &OutputArgs) {
         Ending::Halted(over) if !output.json => console.say(&over.to_string()),
         Ending::Differs => {
             let (failed, held) = (tally.failed, tally.held + tally.skipped);
-            console.say(&format!(
-                "not identical: {failed} failed, {held} held back or skipped; each is in the log"
-            ));
+            let advice = if tally.held > 0 { "; --allow-deletes lets held deletions go" } else { "" };
+            let counts = format!("{failed} failed, {held} held back or skipped");
+            console.say(&format!("not identical: {counts}; the log has each{advice}"));
         }
         Ending::Stopped => console.say("stopped half-way; the next pass goes on from here"),
         Ending::Identical | Ending::Halted(_) => {}

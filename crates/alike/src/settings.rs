@@ -103,6 +103,11 @@ pub(crate) fn syncs(args: &PassArgs) -> bool {
     args.sync == SyncArg::Pass
 }
 
+/// How many folders may be held open at once: two descriptors each, and some for everything else.
+pub(crate) fn held_folders() -> usize {
+    linux::raise_descriptor_limit().saturating_sub(192) / 2
+}
+
 /// The system's words without Rust's "(os error N)".
 pub(crate) fn plain(why: &std::io::Error) -> String {
     let text = why.to_string();

@@ -36,11 +36,14 @@ pub fn filesystem_id(open: BorrowedFd<'_>) -> Result<String> {
 }
 
 /// Takes as many descriptors as the system allows: a held folder costs one, and deep trees hold many.
-pub fn raise_descriptor_limit() {
+/// Returns how many there are.
+pub fn raise_descriptor_limit() -> usize {
     let now = rustix::process::getrlimit(Resource::Nofile);
-    // Refused, the old limit stays, and a folder that cannot be opened is reported as such.
+    // Refused, the old limit stays.
     let _ =
         rustix::process::setrlimit(Resource::Nofile, Rlimit { current: now.maximum, maximum: now.maximum });
+    let limit = rustix::process::getrlimit(Resource::Nofile).current;
+    limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
 }
 
 /// Ends a wait from another thread.

@@ -2,9 +2,11 @@
 //!
 //! Floor 2. Start reading at [`mod@pass`], which is one page. See `DESIGN.md` for the map.
 
+mod agenda;
 mod crew;
 mod doubt;
 pub mod error;
+mod finish;
 mod hands;
 mod ignore_files;
 pub mod index;
@@ -18,5 +20,6 @@ mod removal;
 mod scope;
 pub mod stop;
 mod visit;
+mod waiting;
 pub mod watch;
 pub mod worker;

@@ -21,7 +21,7 @@ use crate::doubt::compare_contents;
 use crate::hands::{Done, Hands};
 use crate::pass::Run;
 use crate::place::Place;
-use crate::visit::{How, Task};
+use crate::waiting::{How, Task};
 
 /// What is gone from its old name, by what it was.
 pub(crate) struct Departures<S: Source, R: Replica> {

@@ -24,7 +24,7 @@ use crate::index::Index;
 use crate::monitor::{Event, Monitor};
 use crate::place::Shelf;
 use crate::stop::Stop;
-use crate::visit::Waiting;
+use crate::waiting::Waiting;
 use crate::watch::Watch;
 
 /// What a pass works on and with.

@@ -46,9 +46,14 @@ pub(crate) struct Draft {
     pub(crate) edits: Vec<(Name, Option<Known>)>,
     /// The filters under which it was listed in full, when nothing was held because they changed.
     pub(crate) filter: Option<u64>,
+    /// It has been listed in full in this pass.
+    pub(crate) listed: bool,
     /// Something was done in it, so its own times are to be set again.
     pub(crate) touched: bool,
 }
+
+/// A place that is shared by all that is pending in it.
+pub(crate) type Here<S, R> = Arc<Place<S, R>>;
 
 /// What a place is made from.
 pub(crate) struct Opened<S: Source, R: Replica> {

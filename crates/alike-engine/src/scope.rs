@@ -13,7 +13,7 @@ use crate::hands::Hands;
 use crate::ignore_files::read_ignore_files;
 use crate::pass::{Run, Top};
 use crate::place::{Opened, Place};
-use crate::visit::{How, Task};
+use crate::waiting::{How, Task};
 
 impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
     /// Opens the roots and the folders that lead to what is dirty.

@@ -1,7 +1,6 @@
 //! One folder: opened on both sides, scanned, compared, planned, and whatever need not wait applied.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::atomic::Ordering;
+use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
@@ -11,78 +10,20 @@ use alike_model::entry::{Entry, Kind, Stamp, Time};
 use alike_model::event::Action;
 use alike_model::known::{FolderId, Known, Row};
 use alike_model::path::{Name, OWN_FOLDER, RelPath};
-use alike_model::plan::{
-    Arrival, Descent, Displaced, FolderPlan, Horizon, Removal, Step, Verb, folder_meta, plan_folder,
-};
-use alike_storage::{Error, Replica, Result, Source};
+use alike_model::plan::{Descent, FolderPlan, Horizon, Step, Verb, plan_folder};
+use alike_storage::{Replica, Result, Source};
 
 use crate::crew::Tasks;
 use crate::doubt::compare_contents;
 use crate::hands::{Done, Hands};
 use crate::ignore_files::read_ignore_files;
 use crate::monitor::Event;
-use crate::moves::Departures;
 use crate::pass::Run;
-use crate::place::{Opened, Place};
+use crate::place::{Here, Opened, Place};
+use crate::waiting::{How, Task, Waiting};
 
 /// A stamp taken this close to a change may hide another: twice the coarsest tick of a Linux kernel's clock.
 const RACY_MILLIS: u32 = 20;
-/// How often a path that failed or changed meanwhile is looked at in one pass.
-const ROUNDS: u32 = 3;
-
-/// A folder to visit. Holds one pending count of the place it names.
-pub(crate) enum Task<S: Source, R: Replica> {
-    /// Open a folder in a folder, and look at it.
-    Enter { parent: Arc<Place<S, R>>, name: Name, id: Option<FolderId>, how: How<R::Folder>, extent: Extent },
-    /// Look at a folder that is open.
-    Look { place: Arc<Place<S, R>>, extent: Extent },
-}
-
-/// How the replica's folder comes to be open.
-pub(crate) enum How<F> {
-    /// It is there.
-    ByName,
-    /// It is made, or put in the place of what is in the way.
-    Make(Box<Step>),
-    /// It came by a move, and is open; how it looked before.
-    Moved(F, Box<Stamp>),
-}
-
-/// Something in a place; holds one pending count of it.
-pub(crate) type At<S, R, T> = (Arc<Place<S, R>>, T);
-
-/// What waits for its stage.
-pub(crate) struct Waiting<S: Source, R: Replica> {
-    pub(crate) arrivals: Vec<At<S, R, Arrival>>,
-    pub(crate) displaced: Vec<At<S, R, Displaced>>,
-    pub(crate) removals: Vec<Option<At<S, R, Removal>>>,
-    /// Places whose pending counts are to be given back.
-    pub(crate) releasing: Vec<Arc<Place<S, R>>>,
-    pub(crate) again: Vec<At<S, R, Name>>,
-    /// What is gone from its old name; `None` until all folders in scope have been seen.
-    pub(crate) departures: Option<Departures<S, R>>,
-    /// Old paths of what was renamed; in a rehearsal it is still there.
-    pub(crate) moved_away: HashSet<RelPath>,
-    /// Old paths of what moved but had to be copied: deleting it there loses nothing, so it does not count.
-    pub(crate) copied_away: Vec<RelPath>,
-}
-
-impl<S: Source, R: Replica> Waiting<S, R> {
-    pub(crate) fn new() -> Self {
-        Self {
-            arrivals: Vec::new(),
-            displaced: Vec::new(),
-            removals: Vec::new(),
-            releasing: Vec::new(),
-            again: Vec::new(),
-            departures: None,
-            moved_away: HashSet::new(),
-            copied_away: Vec::new(),
-        }
-    }
-}
-
-type Here<S, R> = Arc<Place<S, R>>;
 
 impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
     /// Visits one folder, and adds its subfolders to the tasks.
@@ -93,6 +34,8 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             Task::Look { place, extent } => self.look(place, extent, more),
             Task::Enter { parent, name, id, how, extent } => match self.enter(&parent, &name, id, how) {
                 Ok((place, seen_before)) => {
+                    // Held on to, it would keep the whole chain above open while that is being finished.
+                    drop(parent);
                     self.look(place, if seen_before { extent } else { Extent::Subtree }, more);
                 }
                 Err(error) => {
@@ -155,7 +98,9 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
     fn look(&self, place: Here<S, R>, extent: Extent, more: &Tasks<Task<S, R>>) {
         let now = (self.work.clock)();
         let row = self.work.index.row(place.id);
-        let extent = self.widen(&place, &extent, row.is_some());
+        let listed = place.draft(|draft| draft.listed);
+        let extent = self.widen(&place, &extent, listed || row.is_some());
+        place.draft(|draft| draft.listed |= !matches!(extent, Extent::Names(_)));
         match self.scan_folder(&place, &extent) {
             Ok((source, replica)) => {
                 let plan = self.plan(&place, (&source, &replica), row, &extent);
@@ -167,7 +112,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
     }
 
     /// How much of a folder has to be looked at: all, when the index has no row for it or its filters changed.
-    fn widen(&self, place: &Here<S, R>, extent: &Extent, has_row: bool) -> Extent {
+    fn widen(&self, place: &Here<S, R>, extent: &Extent, is_known: bool) -> Extent {
         let own_filters = |names: &BTreeSet<Name>| {
             names.iter().any(|name| place.filter.ignore_files().contains(&name.as_bytes()))
         };
@@ -175,7 +120,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             && place.parent.as_ref().is_some_and(|parent| parent.source_stamp.dev != place.source_stamp.dev);
         match extent {
             _ if elsewhere => Extent::Names(BTreeSet::new()),
-            _ if !has_row => Extent::Subtree,
+            _ if !is_known => Extent::Subtree,
             Extent::Names(names) if own_filters(names) => Extent::Subtree,
             other => other.clone(),
         }
@@ -364,103 +309,9 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         Ok(done)
     }
 
-    /// A path failed or changed meanwhile: it is looked at again, or reported when that was the last time.
-    pub(crate) fn again(&self, place: &Here<S, R>, name: &Name, error: Error) {
-        if matches!(error, Error::Interrupted) || self.work.stop.is_set() {
-            return;
-        }
-        if self.round.load(Ordering::Relaxed) + 1 < ROUNDS {
-            self.wait_for(|waiting| waiting.again.push((place.retain(), name.clone())));
-        } else if error.is_changed() {
-            let reason = "keeps changing while it is copied; looked at again in the next pass";
-            self.put_off(place.path().join(name), reason);
-        } else {
-            self.fail(place.path().join(name), error.to_string());
-        }
-    }
-
-    /// The folders with something to look at again.
-    pub(crate) fn look_again(&self) -> Vec<Task<S, R>> {
-        let again = self.wait_for(|waiting| std::mem::take(&mut waiting.again));
-        if !again.is_empty() {
-            let round = self.round.fetch_add(1, Ordering::Relaxed);
-            std::thread::sleep(std::time::Duration::from_millis(5 << (2 * round.min(3))));
-        }
-        self.tasks_for(again)
-    }
-
-    /// One task a folder for a list of names. Takes over the pending counts.
-    pub(crate) fn tasks_for(&self, names: Vec<At<S, R, Name>>) -> Vec<Task<S, R>> {
-        let mut by_place: Vec<At<S, R, BTreeSet<Name>>> = Vec::new();
-        let mut at: HashMap<*const Place<S, R>, usize> = HashMap::new();
-        for (place, name) in names {
-            match at.get(&Arc::as_ptr(&place)) {
-                Some(at) => {
-                    by_place[*at].1.insert(name);
-                    self.release(place);
-                }
-                None => {
-                    at.insert(Arc::as_ptr(&place), by_place.len());
-                    by_place.push((place, BTreeSet::from([name])));
-                }
-            }
-        }
-        by_place
-            .into_iter()
-            .map(|(place, names)| Task::Look { place, extent: Extent::Names(names) })
-            .collect()
-    }
-
-    fn fail_folder(&self, place: &Here<S, R>, error: Error) {
-        match (&place.parent, &place.name) {
-            (Some(parent), Some(name)) => self.again(parent, name, error),
-            _ => self.fail(RelPath::root(), error.to_string()),
-        }
-    }
-
     /// Works on what waits.
     pub(crate) fn wait_for<T>(&self, work: impl FnOnce(&mut Waiting<S, R>) -> T) -> T {
         work(&mut self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Gives back one pending count; finishes the folder, and then its parents, when it was the last.
-    pub(crate) fn release(&self, place: Here<S, R>) {
-        let mut next = Some(place);
-        while let Some(here) = next {
-            if !here.release() {
-                return;
-            }
-            self.finish(&here);
-            next = here.parent.clone();
-        }
-    }
-
-    /// All in the folder is done: its own attributes, then its row.
-    fn finish(&self, place: &Here<S, R>) {
-        let draft = place.draft(std::mem::take);
-        let name = place.name.clone();
-        let meta = place.replica_stamp.as_ref().and_then(|replica| {
-            let anonymous = Name::new(b"-")?;
-            folder_meta(name.as_ref().unwrap_or(&anonymous), &place.source_stamp, replica, &self.work.policy)
-        });
-        if (meta.is_some() || draft.touched) && !self.work.stop.is_set() {
-            let started = Instant::now();
-            match self.hands.dress(place) {
-                Ok(()) => {
-                    if let Some(step) = meta {
-                        let event =
-                            Event::about(self.number, Action::Meta, place.path(), step.reason.to_string());
-                        self.tell(Event { took: Some(started.elapsed()), ..event });
-                    }
-                }
-                Err(error) => self.fail(place.path(), error.to_string()),
-            }
-        }
-        if !draft.edits.is_empty() || draft.filter.is_some() {
-            let mut row = self.work.index.row(place.id).unwrap_or_default().edited(draft.edits);
-            row.filter = draft.filter.unwrap_or(row.filter);
-            self.work.index.put(place.id, &row);
-        }
     }
 }
 

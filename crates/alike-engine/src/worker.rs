@@ -14,6 +14,7 @@ use alike_model::policy::{Deletes, MaxDelete, Policy};
 use alike_storage::linux::Waker;
 use alike_storage::{Folder, Replica};
 
+use crate::agenda::{Agenda, FLUSH_AFTER};
 use crate::error::PassError;
 use crate::monitor::{Event, Monitor, State};
 use crate::pair::{Pair, Spec};
@@ -50,16 +51,8 @@ pub struct Controls {
     pub waker: Waker,
 }
 
-/// A file that was made is looked at when it is closed, or after this, for links are never closed.
-const CREATED_WAITS: Duration = Duration::from_millis(5);
-/// A file that is written to without being closed is looked at this long after.
-const WRITTEN_WAITS: Duration = Duration::from_millis(500);
-/// How long live changes may be on the replica without being brought to its disk.
-const FLUSH_AFTER: Duration = Duration::from_secs(1);
 /// How often a missing drive is looked for.
 const LOOK_FOR_DRIVE: Duration = Duration::from_secs(1);
-/// The longest pause before something that failed is tried again; the first is a second, and it doubles.
-const LONGEST_RETRY: Duration = Duration::from_secs(64);
 
 /// Runs until stopped. A pair that is refused at the start ends it; one that is refused later halts it until that is over.
 ///
@@ -136,29 +129,6 @@ struct Mirror<'a> {
     controls: &'a Controls,
     pair: &'a Pair,
     watcher: Option<&'a Watcher>,
-}
-
-/// What is to be done, and when.
-struct Agenda {
-    /// To be looked at now.
-    dirty: Dirty,
-    /// To be looked at a little later, when nothing else is heard of it.
-    created: (Dirty, Option<Instant>),
-    written: (Dirty, Option<Instant>),
-    /// What failed, when to try it again, and how long to wait after that.
-    failed: (Dirty, Option<Instant>),
-    pause: Duration,
-    /// When the next full pass is due.
-    full: Instant,
-    /// Since when something is not on the disk.
-    unflushed: Option<Instant>,
-    /// The last full pass was halted: no deletion until one is not.
-    halted: bool,
-    /// Something was unmounted inside: what is missing was not seen being deleted.
-    judge: bool,
-    files: u64,
-    /// A pass has been done since the pair was opened.
-    seen: bool,
 }
 
 impl Mirror<'_> {
@@ -379,72 +349,6 @@ impl Mirror<'_> {
                 self.monitor.event(Event::general(0, Action::Watch, format!("inotify: {why}")));
                 agenda.dirty.absorb(Dirty::everything());
             }
-        }
-    }
-}
-
-impl Agenda {
-    fn new() -> Self {
-        Self {
-            dirty: Dirty::new(),
-            created: (Dirty::new(), None),
-            written: (Dirty::new(), None),
-            failed: (Dirty::new(), None),
-            pause: Duration::from_secs(1),
-            full: Instant::now(),
-            unflushed: None,
-            halted: false,
-            judge: false,
-            files: 0,
-            seen: false,
-        }
-    }
-
-    /// A full pass sees all of it.
-    fn begin_full(&mut self) {
-        self.dirty = Dirty::new();
-        self.created = (Dirty::new(), None);
-        self.failed = (Dirty::new(), None);
-        self.judge = false;
-    }
-
-    fn take_in(&mut self, heard: crate::watch::Heard) {
-        let now = Instant::now();
-        self.created.0.absorb(heard.created);
-        self.written.0.absorb(heard.written);
-        self.created.0.leave_to(&heard.dirty);
-        self.written.0.leave_to(&heard.dirty);
-        self.dirty.absorb(heard.dirty);
-        for ((dirty, due), waits) in [(&mut self.created, CREATED_WAITS), (&mut self.written, WRITTEN_WAITS)]
-        {
-            *due = if dirty.is_empty() { None } else { due.or(Some(now + waits)) };
-        }
-    }
-
-    fn bring_due(&mut self, now: Instant) {
-        for (dirty, due) in [&mut self.created, &mut self.written, &mut self.failed] {
-            if due.is_some_and(|due| now >= due) {
-                self.dirty.absorb(std::mem::take(dirty));
-                *due = None;
-            }
-        }
-    }
-
-    fn next_due(&self) -> Instant {
-        let flush = self.unflushed.map(|since| since + FLUSH_AFTER);
-        let dues = [self.created.1, self.written.1, self.failed.1, flush];
-        dues.into_iter().flatten().fold(self.full, Instant::min)
-    }
-
-    fn fail(&mut self, dirty: Dirty) {
-        self.failed.0.absorb(dirty);
-        self.failed.1 = Some(Instant::now() + self.pause);
-        self.pause = (self.pause * 2).min(LONGEST_RETRY);
-    }
-
-    fn settled(&mut self) {
-        if self.failed.0.is_empty() {
-            self.pause = Duration::from_secs(1);
         }
     }
 }

@@ -1,0 +1,117 @@
+//! Finishing a folder, and trying again what could not be done.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use alike_model::dirty::Extent;
+use alike_model::event::Action;
+use alike_model::path::{Name, RelPath};
+use alike_model::plan::folder_meta;
+use alike_storage::{Error, Replica, Source};
+
+use crate::hands::Hands;
+use crate::monitor::Event;
+use crate::pass::Run;
+use crate::place::{Here, Place};
+use crate::waiting::{At, Task};
+
+/// How often a path that failed or changed meanwhile is looked at in one pass.
+const ROUNDS: u32 = 3;
+
+impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
+    /// A path failed or changed meanwhile: it is looked at again, or reported when that was the last time.
+    pub(crate) fn again(&self, place: &Here<S, R>, name: &Name, error: Error) {
+        if matches!(error, Error::Interrupted) || self.work.stop.is_set() {
+            return;
+        }
+        if self.round.load(Ordering::Relaxed) + 1 < ROUNDS {
+            self.wait_for(|waiting| waiting.again.push((place.retain(), name.clone())));
+        } else if error.is_changed() {
+            let reason = "keeps changing while it is copied; looked at again in the next pass";
+            self.put_off(place.path().join(name), reason);
+        } else {
+            self.fail(place.path().join(name), error.to_string());
+        }
+    }
+
+    /// The folders with something to look at again.
+    pub(crate) fn look_again(&self) -> Vec<Task<S, R>> {
+        let again = self.wait_for(|waiting| std::mem::take(&mut waiting.again));
+        if !again.is_empty() {
+            let round = self.round.fetch_add(1, Ordering::Relaxed);
+            std::thread::sleep(std::time::Duration::from_millis(5 << (2 * round.min(3))));
+        }
+        self.tasks_for(again)
+    }
+
+    /// One task a folder for a list of names. Takes over the pending counts.
+    pub(crate) fn tasks_for(&self, names: Vec<At<S, R, Name>>) -> Vec<Task<S, R>> {
+        let mut by_place: Vec<At<S, R, BTreeSet<Name>>> = Vec::new();
+        let mut at: HashMap<*const Place<S, R>, usize> = HashMap::new();
+        for (place, name) in names {
+            match at.get(&Arc::as_ptr(&place)) {
+                Some(at) => {
+                    by_place[*at].1.insert(name);
+                    self.release(place);
+                }
+                None => {
+                    at.insert(Arc::as_ptr(&place), by_place.len());
+                    by_place.push((place, BTreeSet::from([name])));
+                }
+            }
+        }
+        by_place
+            .into_iter()
+            .map(|(place, names)| Task::Look { place, extent: Extent::Names(names) })
+            .collect()
+    }
+
+    pub(crate) fn fail_folder(&self, place: &Here<S, R>, error: Error) {
+        match (&place.parent, &place.name) {
+            (Some(parent), Some(name)) => self.again(parent, name, error),
+            _ => self.fail(RelPath::root(), error.to_string()),
+        }
+    }
+
+    /// Gives back one pending count; finishes the folder, and then its parents, when it was the last.
+    pub(crate) fn release(&self, place: Here<S, R>) {
+        let mut next = Some(place);
+        while let Some(here) = next {
+            if !here.release() {
+                return;
+            }
+            self.finish(&here);
+            next = here.parent.clone();
+        }
+    }
+
+    /// All in the folder is done: its own attributes, then its row.
+    fn finish(&self, place: &Here<S, R>) {
+        let draft = place.draft(std::mem::take);
+        let name = place.name.clone();
+        let meta = place.replica_stamp.as_ref().and_then(|replica| {
+            let anonymous = Name::new(b"-")?;
+            folder_meta(name.as_ref().unwrap_or(&anonymous), &place.source_stamp, replica, &self.work.policy)
+        });
+        if (meta.is_some() || draft.touched) && !self.work.stop.is_set() {
+            let started = Instant::now();
+            match self.hands.dress(place) {
+                Ok(()) => {
+                    if let Some(step) = meta {
+                        let event =
+                            Event::about(self.number, Action::Meta, place.path(), step.reason.to_string());
+                        self.tell(Event { took: Some(started.elapsed()), ..event });
+                    }
+                }
+                Err(error) => self.fail(place.path(), error.to_string()),
+            }
+        }
+        if !draft.edits.is_empty() || draft.filter.is_some() {
+            let mut row = self.work.index.row(place.id).unwrap_or_default().edited(draft.edits);
+            row.filter = draft.filter.unwrap_or(row.filter);
+            self.work.index.put(place.id, &row);
+        }
+    }
+}

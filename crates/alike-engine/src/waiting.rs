@@ -1,0 +1,66 @@
+//! What a pass still has to do: folders to visit, and what waits for its stage.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use alike_model::dirty::Extent;
+use alike_model::entry::Stamp;
+use alike_model::known::FolderId;
+use alike_model::path::{Name, RelPath};
+use alike_model::plan::{Arrival, Displaced, Removal, Step};
+use alike_storage::{Replica, Source};
+
+use crate::moves::Departures;
+use crate::place::Place;
+
+/// A folder to visit. Holds one pending count of the place it names.
+pub(crate) enum Task<S: Source, R: Replica> {
+    /// Open a folder in a folder, and look at it.
+    Enter { parent: Arc<Place<S, R>>, name: Name, id: Option<FolderId>, how: How<R::Folder>, extent: Extent },
+    /// Look at a folder that is open.
+    Look { place: Arc<Place<S, R>>, extent: Extent },
+}
+
+/// How the replica's folder comes to be open.
+pub(crate) enum How<F> {
+    /// It is there.
+    ByName,
+    /// It is made, or put in the place of what is in the way.
+    Make(Box<Step>),
+    /// It came by a move, and is open; how it looked before.
+    Moved(F, Box<Stamp>),
+}
+
+/// Something in a place; holds one pending count of it.
+pub(crate) type At<S, R, T> = (Arc<Place<S, R>>, T);
+
+/// What waits for its stage.
+pub(crate) struct Waiting<S: Source, R: Replica> {
+    pub(crate) arrivals: Vec<At<S, R, Arrival>>,
+    pub(crate) displaced: Vec<At<S, R, Displaced>>,
+    pub(crate) removals: Vec<Option<At<S, R, Removal>>>,
+    /// Places whose pending counts are to be given back.
+    pub(crate) releasing: Vec<Arc<Place<S, R>>>,
+    pub(crate) again: Vec<At<S, R, Name>>,
+    /// What is gone from its old name; `None` until all folders in scope have been seen.
+    pub(crate) departures: Option<Departures<S, R>>,
+    /// Old paths of what was renamed; in a rehearsal it is still there.
+    pub(crate) moved_away: HashSet<RelPath>,
+    /// Old paths of what moved but had to be copied: deleting it there loses nothing, so it does not count.
+    pub(crate) copied_away: Vec<RelPath>,
+}
+
+impl<S: Source, R: Replica> Waiting<S, R> {
+    pub(crate) fn new() -> Self {
+        Self {
+            arrivals: Vec::new(),
+            displaced: Vec::new(),
+            removals: Vec::new(),
+            releasing: Vec::new(),
+            again: Vec::new(),
+            departures: None,
+            moved_away: HashSet::new(),
+            copied_away: Vec::new(),
+        }
+    }
+}

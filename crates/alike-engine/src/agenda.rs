@@ -92,8 +92,14 @@ impl Agenda {
     }
 
     pub(crate) fn fail(&mut self, dirty: Dirty) {
-        self.failed.0.absorb(dirty);
-        self.failed.1 = Some(Instant::now() + self.pause);
+        let again = Instant::now() + self.pause;
+        if dirty.is_everything() {
+            // Nothing was seen of it, so it is judged like any other full pass.
+            self.full = self.full.min(again);
+        } else {
+            self.failed.0.absorb(dirty);
+            self.failed.1 = Some(again);
+        }
         self.pause = (self.pause * 2).min(LONGEST_RETRY);
     }
 

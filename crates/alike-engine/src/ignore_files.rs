@@ -10,8 +10,8 @@ use alike_storage::{Error, Result, Source};
 /// More than this is no list of patterns.
 const LARGEST: u64 = 1024 * 1024;
 
-/// The filters inside a folder: those around it and those of its own ignore files. With a pattern that cannot be read
-/// come the filters without it.
+/// The filters inside a folder: those around it and those of its own ignore files, without the first line that cannot be
+/// read, which comes with them, and others like it.
 ///
 /// # Errors
 /// When an ignore file is there but cannot be read: guessing its rules could delete what they protect.
@@ -20,14 +20,14 @@ pub(crate) fn read_ignore_files<T: Source>(
     folder: &T::Folder,
     around: &Filter,
     path: &dyn Fn() -> RelPath,
-) -> Result<std::result::Result<Filter, (Filter, BadPattern)>> {
+) -> Result<(Filter, Option<BadPattern>)> {
     let alike = read(tree, folder, ALIKE_IGNORE)?;
     let git = match around.ignore_files().contains(&GIT_IGNORE) {
         true => read(tree, folder, GIT_IGNORE)?,
         false => None,
     };
     if alike.is_none() && git.is_none() {
-        return Ok(Ok(around.clone()));
+        return Ok((around.clone(), None));
     }
     Ok(around.enter(&path(), alike.as_deref(), git.as_deref()))
 }

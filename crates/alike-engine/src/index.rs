@@ -137,8 +137,10 @@ impl Index {
         *self.store.write().unwrap_or_else(PoisonError::into_inner) = Store::default();
         *self.fresh.lock().unwrap_or_else(PoisonError::into_inner) = Fresh::default();
         *self.indexed.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        if !self.may_write {
+            return Ok(());
+        }
         match std::fs::remove_file(&self.path) {
-            _ if !self.may_write => Ok(()),
             Err(why) if why.kind() != std::io::ErrorKind::NotFound => Err(self.error(why)),
             _ => Ok(()),
         }

@@ -21,5 +21,6 @@ mod scope;
 pub mod stop;
 mod visit;
 mod waiting;
+mod walk;
 pub mod watch;
 pub mod worker;

@@ -27,6 +27,8 @@ use crate::waiting::{How, Task};
 pub(crate) struct Departures<S: Source, R: Replica> {
     by_identity: HashMap<(Identity, Kind), Departure>,
     origins: Vec<Origin<S, R>>,
+    /// Folders of which only the top has been taken in: mostly they are matched whole, or not at all.
+    unexpanded: Vec<Departure>,
     /// How many removals have been taken in.
     removals_seen: usize,
 }
@@ -52,14 +54,20 @@ struct Departure {
 
 impl<S: Source, R: Replica> Default for Departures<S, R> {
     fn default() -> Self {
-        Self { by_identity: HashMap::new(), origins: Vec::new(), removals_seen: 0 }
+        Self { by_identity: HashMap::new(), origins: Vec::new(), unexpanded: Vec::new(), removals_seen: 0 }
     }
 }
 
 impl<S: Source, R: Replica> Departures<S, R> {
-    /// True when an inode of the source is one of them.
-    pub(crate) fn have(&self, source: &Stamp) -> bool {
+    /// True when an inode of the source is one of them, or may be: one born after `indexed` cannot.
+    pub(crate) fn have(&self, source: &Stamp, indexed: Option<Time>) -> bool {
+        let old = || source.btime.is_none_or(|born| indexed.is_some_and(|indexed| born <= indexed));
         self.by_identity.contains_key(&(source.identity(), source.kind))
+            || (!self.unexpanded.is_empty() && old())
+    }
+
+    fn take_in(&mut self, departure: Departure) {
+        self.by_identity.insert((departure.known.source.identity, departure.known.kind), departure);
     }
 
     fn path(&self, departure: &Departure) -> RelPath {
@@ -114,43 +122,43 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         self.tasks_for(left)
     }
 
-    /// Takes in the names found gone or given away so far; what lies below them only when something arrived.
+    /// Takes in the names found gone or given away so far.
     fn take_in_departures(&self) {
-        let (known, any_arrival) = self.wait_for(|waiting| {
+        let displaced = self.wait_for(|waiting| {
             let mut departures = waiting.departures.take().unwrap_or_default();
-            let mut known = Vec::new();
             for at in departures.removals_seen..waiting.removals.len() {
                 let Some((place, removal)) = &waiting.removals[at] else { continue };
                 // An excluded entry has not departed: the source still has it, or never had.
-                if let (Some(was), true) = (removal.known, removal.reason != Reason::Excluded) {
-                    known.push((departures.origins.len(), was));
-                    departures.add_origin(place, &removal.name, Some(at));
+                if let (Some(known), true) = (removal.known, removal.reason != Reason::Excluded) {
+                    departures.add_origin(place, &removal.name, Some(at), known);
                 }
             }
             departures.removals_seen = waiting.removals.len();
-            for (place, displaced) in std::mem::take(&mut waiting.displaced) {
-                known.push((departures.origins.len(), displaced.known));
-                departures.add_origin(&place, &displaced.name, None);
-                waiting.releasing.push(place);
+            let displaced = std::mem::take(&mut waiting.displaced);
+            for (place, displaced) in &displaced {
+                departures.add_origin(place, &displaced.name, None, displaced.known);
             }
             waiting.departures = Some(departures);
-            (known, !waiting.arrivals.is_empty())
+            displaced
         });
-        for (origin, known) in known {
-            let top = Departure { origin, below: Vec::new(), known };
-            let below =
-                known.folder.filter(|_| any_arrival).map(|id| self.below(id, &top)).unwrap_or_default();
-            self.wait_for(|waiting| {
-                if let Some(departures) = &mut waiting.departures {
-                    for departure in below.into_iter().chain([top]) {
-                        let key = (departure.known.source.identity, departure.known.kind);
-                        departures.by_identity.insert(key, departure);
-                    }
-                }
-            });
-        }
-        for place in self.wait_for(|waiting| std::mem::take(&mut waiting.releasing)) {
+        for (place, _) in displaced {
             self.release(place);
+        }
+    }
+
+    /// Takes in what lies below the folders that departed.
+    fn expand_departures(&self) {
+        let tops = self.wait_for(|waiting| {
+            waiting.departures.as_mut().map(|known| std::mem::take(&mut known.unexpanded)).unwrap_or_default()
+        });
+        for top in tops {
+            let below = top.known.folder.map(|id| self.below(id, &top)).unwrap_or_default();
+            self.wait_for(|waiting| {
+                waiting
+                    .departures
+                    .iter_mut()
+                    .for_each(|known| below.iter().for_each(|one| known.take_in(one.clone())));
+            });
         }
     }
 
@@ -177,11 +185,20 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
     ) -> Option<Move<S, R>> {
         let key = (arrival.source.identity(), arrival.source.kind);
         let to = place.path().join(&arrival.name);
+        let is_top = |waiting: &mut crate::waiting::Waiting<S, R>| {
+            waiting.departures.as_ref().is_some_and(|known| known.by_identity.contains_key(&key))
+        };
+        if !self.wait_for(is_top) {
+            self.expand_departures();
+        }
         self.wait_for(|waiting| {
             let departures = waiting.departures.as_mut()?;
             let departure = departures.by_identity.remove(&key)?;
             let from = departures.path(&departure);
             if departure.known.kind == Kind::Folder {
+                departures
+                    .unexpanded
+                    .retain(|top| top.origin != departure.origin || !departure.below.is_empty());
                 departures.by_identity.retain(|_, other| {
                     other.origin != departure.origin || !other.below.starts_with(&departure.below)
                 });
@@ -386,8 +403,12 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
 }
 
 impl<S: Source, R: Replica> Departures<S, R> {
-    fn add_origin(&mut self, place: &Arc<Place<S, R>>, name: &Name, removal: Option<usize>) {
+    fn add_origin(&mut self, place: &Arc<Place<S, R>>, name: &Name, removal: Option<usize>, known: Known) {
         let path = place.path().join(name);
+        let top = Departure { origin: self.origins.len(), below: Vec::new(), known };
+        self.unexpanded.extend((known.kind == Kind::Folder).then(|| top.clone()));
+        self.take_in(top);
+
         self.origins.push(Origin { place: Arc::clone(place), name: name.clone(), path, removal });
     }
 

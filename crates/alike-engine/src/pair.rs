@@ -75,15 +75,16 @@ impl Pair {
         let state = state_folder(spec, &source_path, &found.path);
         let before = read_state(&state)?;
         refuse_unmounted(before.as_ref(), &found)?;
-        make_replica(&found.path).map_err(|why| Refusal::ReplicaUnusable(found.path.clone(), why))?;
         let unusable = |why| Refusal::ReplicaUnusable(found.path.clone(), why);
-        let replica = Local::open(&found.path).map_err(unusable)?;
-        let own = replica.own_folder().map(|_| found.path.join(".alike")).map_err(unusable)?;
-        let lock = lock(&own, &found.path)?;
-        let now = describe((&source_path, &source), (&found.path, &replica))?;
+        let own = found.path.join(".alike");
         let marker = read_marker(&own.join("pair.json"))?;
+        make_replica(&found.path).map_err(unusable)?;
+        let replica = Local::open(&found.path).map_err(unusable)?;
+        let now = describe((&source_path, &source), (&found.path, &replica))?;
         refuse_other_source(marker.as_ref(), &now, &found.path)?;
         refuse_emptied(spec, &source, &replica)?;
+        replica.own_folder().map_err(unusable)?;
+        let lock = lock(&own, &found.path)?;
         replica.clear_staging().map_err(unusable)?;
         let known = match &marker {
             Some(marker) => Marker { id: marker.id.clone(), ..now },
@@ -266,20 +267,24 @@ fn refuse_unmounted(before: Option<&Marker>, replica: &Found) -> Result<(), Refu
     let Some(before) = before else { return Ok(()) };
     let now =
         replica.nearest.filesystem_id().map_err(|why| Refusal::ReplicaUnusable(replica.path.clone(), why))?;
-    if now == before.replica_filesystem {
+    if same_filesystem(&now, &before.replica_filesystem) {
         return Ok(());
     }
     Err(Refusal::ReplicaElsewhere(replica.path.clone()))
 }
 
+/// One word in common is enough: an upgrade of the kernel may add one, a reboot may change another.
+fn same_filesystem(one: &str, other: &str) -> bool {
+    one.split_whitespace().any(|word| other.split_whitespace().any(|theirs| theirs == word))
+}
+
 fn refuse_other_source(marker: Option<&Marker>, now: &Marker, replica: &Path) -> Result<(), Refusal> {
     let Some(marker) = marker else { return Ok(()) };
-    let same_folder =
-        (&marker.source_filesystem, marker.source_inode) == (&now.source_filesystem, now.source_inode);
-    if marker.source != now.source && !same_folder {
+    let same_disk = same_filesystem(&marker.source_filesystem, &now.source_filesystem);
+    if marker.source != now.source && !(same_disk && marker.source_inode == now.source_inode) {
         return Err(Refusal::OtherSource { replica: replica.to_owned(), of: marker.source.clone() });
     }
-    if marker.source_filesystem != now.source_filesystem {
+    if !same_disk {
         return Err(Refusal::SourceElsewhere { is: now.source.clone(), replica: replica.to_owned() });
     }
     Ok(())

@@ -160,8 +160,10 @@ impl<'a, S: Source, R: Replica, H: Hands<S, R>> Run<'a, S, R, H> {
     /// Replica first, index after: the index must never claim what a power cut could take back.
     fn record(&self) -> Result<(), PassError> {
         let changed = self.tally(|tally| tally.changes()) > 0;
-        if changed {
-            self.hands.sync().map_err(PassError::Sync)?;
+        if changed && let Err(error) = self.hands.sync() {
+            // What is on the disk is unknown now, so what the index says of it is worth nothing.
+            self.work.index.forget_all()?;
+            return Err(PassError::Sync(error));
         }
         if self.work.index.is_uncommitted() {
             self.work.index.set_indexed((self.work.clock)());

@@ -21,11 +21,21 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         let root = self.open_root()?;
         let mut open: HashMap<RelPath, Arc<Place<S, R>>> =
             HashMap::from([(RelPath::root(), Arc::clone(&root))]);
-        let mut tasks = Vec::new();
+        let mut looks: Vec<(Arc<Place<S, R>>, Extent)> = Vec::new();
+        let mut at: HashMap<*const Place<S, R>, usize> = HashMap::new();
         for (path, extent) in dirty.into_folders() {
+            // Several paths may lead to one place: the last that is there of what is gone.
             let (place, extent) = self.lead_to(&root, &path, extent, &mut open);
-            tasks.push(Task::Look { place: place.retain(), extent });
+            match at.get(&Arc::as_ptr(&place)) {
+                Some(at) => looks[*at].1 = looks[*at].1.clone().with(extent),
+                None => {
+                    at.insert(Arc::as_ptr(&place), looks.len());
+                    looks.push((place, extent));
+                }
+            }
         }
+        let tasks =
+            looks.into_iter().map(|(place, extent)| Task::Look { place: place.retain(), extent }).collect();
         // Each of these had one thing pending: being opened here. The root's own comes last.
         open.remove(&RelPath::root());
         for place in open.into_values() {
@@ -49,12 +59,11 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             .map(|replica| self.work.replica.stamp(replica))
             .transpose();
         let replica_stamp = replica_stamp.map_err(PassError::Replica)?;
-        let filter = read_ignore_files(self.work.source, &source, self.work.filter, &RelPath::root)
-            .map_err(PassError::Source)?
-            .unwrap_or_else(|(filter, bad)| {
-                self.fail(RelPath::root(), format!("ignore file: {bad}"));
-                filter
-            });
+        let (filter, bad) = read_ignore_files(self.work.source, &source, self.work.filter, &RelPath::root)
+            .map_err(PassError::Source)?;
+        if let Some(bad) = bad {
+            self.fail(RelPath::root(), format!("ignore file: {bad}"));
+        }
         let opened = Opened { source, replica, source_stamp, replica_stamp };
         let root = Place::new(None, opened, FolderId::ROOT, filter);
         self.shelf.put(&root);

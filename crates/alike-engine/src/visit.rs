@@ -76,11 +76,10 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         self.work.watch.about_to_look(&path, &source);
         let source_stamp = self.work.source.stamp(&source)?;
         self.refuse_roots(&source_stamp)?;
-        let ignoring = read_ignore_files(self.work.source, &source, &parent.filter, &path)?;
-        let filter = ignoring.unwrap_or_else(|(filter, bad)| {
+        let (filter, bad) = read_ignore_files(self.work.source, &source, &parent.filter, &path)?;
+        if let Some(bad) = bad {
             self.fail(path(), format!("ignore file: {bad}"));
-            filter
-        });
+        }
         let made_now = replica.as_ref().map(|folder| self.work.replica.stamp(folder)).transpose()?;
         let seen_before = id.is_some();
         let id = id.unwrap_or_else(|| self.work.index.new_folder());
@@ -165,7 +164,9 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         let findings = compare_folder(source, replica, &row, &self.work.policy, excluded);
         let findings = findings.into_iter().map(|finding| self.settle(place, finding)).collect();
         let departed = |source: &Stamp| {
-            self.wait_for(|waiting| waiting.departures.as_ref().is_some_and(|known| known.have(source)))
+            self.wait_for(|waiting| {
+                waiting.departures.as_ref().is_some_and(|known| known.have(source, self.indexed))
+            })
         };
         let all_seen = self.wait_for(|waiting| waiting.departures.is_some());
         let departed = all_seen.then_some(&departed as &dyn Fn(&Stamp) -> bool);

@@ -39,8 +39,6 @@ pub(crate) struct Waiting<S: Source, R: Replica> {
     pub(crate) arrivals: Vec<At<S, R, Arrival>>,
     pub(crate) displaced: Vec<At<S, R, Displaced>>,
     pub(crate) removals: Vec<Option<At<S, R, Removal>>>,
-    /// Places whose pending counts are to be given back.
-    pub(crate) releasing: Vec<Arc<Place<S, R>>>,
     pub(crate) again: Vec<At<S, R, Name>>,
     /// What is gone from its old name; `None` until all folders in scope have been seen.
     pub(crate) departures: Option<Departures<S, R>>,
@@ -56,7 +54,6 @@ impl<S: Source, R: Replica> Waiting<S, R> {
             arrivals: Vec::new(),
             displaced: Vec::new(),
             removals: Vec::new(),
-            releasing: Vec::new(),
             again: Vec::new(),
             departures: None,
             moved_away: HashSet::new(),

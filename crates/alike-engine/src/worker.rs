@@ -30,8 +30,10 @@ pub struct Rhythm {
     pub interval: Duration,
     /// Watch the source beside.
     pub watch: bool,
-    /// Wait until the source has been quiet this long.
+    /// Wait until the source has been quiet this long, but not longer than ten times that.
     pub settle: Duration,
+    /// What may be deleted after the first pass, where that one may delete everything.
+    pub later_deletes: Deletes,
     /// Threads of a pass.
     pub threads: usize,
     /// What is done is brought to the disk.
@@ -51,6 +53,8 @@ pub struct Controls {
     pub waker: Waker,
 }
 
+/// The limit of deletions that the watcher saw happen: none.
+const SEEN: MaxDelete = MaxDelete::Entries(u64::MAX);
 /// How often a missing drive is looked for.
 const LOOK_FOR_DRIVE: Duration = Duration::from_secs(1);
 
@@ -67,6 +71,11 @@ pub fn mirror(
 ) -> Result<(), Refusal> {
     let mut pair = Pair::open(spec)?;
     let mut allowed = policy.deletes;
+    // What the first pass may delete does not hold for later ones.
+    let spec = &Spec {
+        deletes: if allowed == Deletes::Allowed { rhythm.later_deletes } else { allowed },
+        ..spec.clone()
+    };
     while !controls.stop.is_set() {
         let watcher = open_watcher(rhythm, monitor);
         let mirror =
@@ -156,13 +165,14 @@ impl Mirror<'_> {
 
     fn full_pass(&self, agenda: &mut Agenda, deletes: &mut Deletes) {
         let policy = Policy { deletes: *deletes, ..self.policy };
+        agenda.full = Instant::now() + self.rhythm.interval;
         let first = !agenda.seen;
         agenda.begin_full();
         self.monitor.state(State::Working { full: true });
         if let Some(outcome) = self.pass(agenda, Dirty::everything(), policy) {
             // Allowed for one pass only.
             if *deletes == Deletes::Allowed {
-                *deletes = Deletes::default();
+                *deletes = self.rhythm.later_deletes;
             }
             agenda.halted = matches!(outcome.ending, Ending::Halted(_));
             agenda.files = outcome.tally.files;
@@ -173,19 +183,18 @@ impl Mirror<'_> {
             self.end(agenda, &outcome);
         }
         self.flush(agenda);
-        agenda.full = Instant::now() + self.rhythm.interval;
     }
 
     /// A pass for what the watcher announced. Deletions seen as they happen need no judgement: the guard is for what is
     /// found missing; but while it is halted, or something was unmounted, nothing is deleted.
     fn live_pass(&self, agenda: &mut Agenda) {
-        let limit = if agenda.halted || agenda.judge { 0 } else { u64::MAX };
+        let limit = if agenda.halted || agenda.judge { MaxDelete::Entries(0) } else { SEEN };
         let deletes = match self.policy.deletes {
             Deletes::Never => Deletes::Never,
-            Deletes::Within(_) | Deletes::Allowed => Deletes::Within(MaxDelete::Entries(limit)),
+            Deletes::Within(_) | Deletes::Allowed => Deletes::Within(limit),
         };
         let dirty = std::mem::take(&mut agenda.dirty);
-        if dirty.has_root() && self.pair.refuse_emptied(self.spec).is_err() {
+        if limit != SEEN && dirty.has_root() && self.pair.refuse_emptied(self.spec).is_err() {
             // The next full pass says so, and halts.
             agenda.full = Instant::now();
             agenda.halted = true;
@@ -204,7 +213,9 @@ impl Mirror<'_> {
 
     fn pass(&self, agenda: &mut Agenda, dirty: Dirty, policy: Policy) -> Option<Outcome> {
         let full = dirty.is_everything();
-        if full
+        let judged = matches!(policy.deletes, Deletes::Within(limit) if limit != SEEN);
+        if judged
+            && full
             && let Err(refusal) =
                 self.pair.refuse_emptied(&Spec { deletes: policy.deletes, ..self.spec.clone() })
         {
@@ -227,17 +238,17 @@ impl Mirror<'_> {
             stop: &self.controls.stop,
             threads: self.rhythm.threads,
             // Live changes are brought to the disk together, see `flush`.
-            sync: false,
+            sync: self.rhythm.sync && full,
             held_folders: self.rhythm.held_folders,
         };
-        match pass(&work, dirty.clone()) {
+        match pass(&work, dirty) {
             Ok(outcome) => {
                 agenda.seen = true;
                 Some(outcome)
             }
             Err(error) => {
                 self.trouble(&error);
-                agenda.fail(dirty);
+                agenda.fail(Dirty::everything());
                 None
             }
         }
@@ -325,7 +336,8 @@ impl Mirror<'_> {
             return;
         }
         self.hear(agenda);
-        while !self.rhythm.settle.is_zero() && !self.controls.stop.is_set() {
+        let patience = Instant::now() + self.rhythm.settle * 10;
+        while !self.rhythm.settle.is_zero() && !self.controls.stop.is_set() && Instant::now() < patience {
             match self.controls.waker.wait(descriptor, self.rhythm.settle) {
                 Ok(true) => self.hear(agenda),
                 _ => break,

@@ -15,6 +15,21 @@ pub enum Extent {
     Subtree,
 }
 
+impl Extent {
+    /// Both together.
+    #[must_use]
+    pub fn with(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Subtree, _) | (_, Self::Subtree) => Self::Subtree,
+            (Self::Folder, _) | (_, Self::Folder) => Self::Folder,
+            (Self::Names(mut have), Self::Names(more)) => {
+                have.extend(more);
+                Self::Names(have)
+            }
+        }
+    }
+}
+
 /// Folders to be looked at again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Dirty {
@@ -69,14 +84,9 @@ impl Dirty {
         if self.is_everything() {
             return;
         }
-        let merged = match (self.folders.remove(&folder), extent) {
-            (Some(Extent::Subtree), _) | (_, Extent::Subtree) => Extent::Subtree,
-            (Some(Extent::Folder), _) | (_, Extent::Folder) => Extent::Folder,
-            (Some(Extent::Names(mut have)), Extent::Names(more)) => {
-                have.extend(more);
-                Extent::Names(have)
-            }
-            (None, names) => names,
+        let merged = match self.folders.remove(&folder) {
+            Some(have) => have.with(extent),
+            None => extent,
         };
         let merged = match merged {
             Extent::Names(names) if names.len() > Self::MOST_NAMES => Extent::Folder,

@@ -83,31 +83,28 @@ impl Filter {
         if self.base.gitignore { &[ALIKE_IGNORE, GIT_IGNORE] } else { &[ALIKE_IGNORE] }
     }
 
-    /// The filters inside `folder`, whose ignore files have these texts.
-    ///
-    /// # Errors
-    /// When a pattern cannot be read; the filters without that folder's files are returned with it.
+    /// The filters inside `folder`, whose ignore files have these texts; a line that cannot be read is left out, and
+    /// the first such comes with it.
+    #[must_use]
     pub fn enter(
         &self,
         folder: &RelPath,
         alike: Option<&str>,
         git: Option<&str>,
-    ) -> Result<Self, (Self, BadPattern)> {
+    ) -> (Self, Option<BadPattern>) {
         if alike.is_none() && git.is_none() {
-            return Ok(self.clone());
+            return (self.clone(), None);
         }
         let mut print = Fingerprint(self.fingerprint);
+        let mut bad = None;
         let mut read = |text: Option<&str>| {
             print.add(if text.is_some() { b"+" } else { b"-" });
-            text.map(|text| matcher(text.lines(), &mut print)).transpose()
+            text.map(|text| lenient(text, &mut print, &mut bad))
         };
-        let (alike, git) = match (read(alike), read(git)) {
-            (Ok(alike), Ok(git)) => (alike, git),
-            (Err(bad), _) | (_, Err(bad)) => return Err((self.clone(), bad)),
-        };
+        let (alike, git) = (read(alike), read(git));
         let prefix = if folder.is_root() { 0 } else { folder.as_bytes().len() + 1 };
         let level = Some(Arc::new(Level { above: self.level.clone(), prefix, alike, git }));
-        Ok(Self { base: Arc::clone(&self.base), level, fingerprint: print.0 })
+        (Self { base: Arc::clone(&self.base), level, fingerprint: print.0 }, bad)
     }
 
     /// A number that changes when the rules do, the same in every run.
@@ -179,6 +176,20 @@ fn matcher<T: AsRef<str>>(
             .map_err(|error| BadPattern { pattern: line.to_owned(), why: error.to_string() })?;
     }
     builder.build().map_err(|error| BadPattern { pattern: String::new(), why: error.to_string() })
+}
+
+/// The rules of an ignore file, without the lines that cannot be read.
+fn lenient(text: &str, print: &mut Fingerprint, bad: &mut Option<BadPattern>) -> Gitignore {
+    let good =
+        text.lines().filter(|line| match matcher(std::iter::once(line), &mut Fingerprint::default()) {
+            Ok(_) => true,
+            Err(error) => {
+                bad.get_or_insert(error);
+                false
+            }
+        });
+    let good: Vec<&str> = good.collect();
+    matcher(good.into_iter(), print).unwrap_or_else(|_| Gitignore::empty())
 }
 
 /// FNV-1a, 64 bits: kept in the index, so it must be the same in every build (std's hasher need not be).

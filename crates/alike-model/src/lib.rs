@@ -9,7 +9,6 @@ pub mod event;
 pub mod filter;
 pub mod guard;
 pub mod known;
-pub mod moves;
 pub mod outcome;
 pub mod path;
 pub mod plan;

@@ -138,7 +138,7 @@ pub struct FolderPlan {
     pub forget: Vec<Name>,
     /// Left alone though the replica differs, with the reason.
     pub skips: Vec<(Name, Reason)>,
-    /// Deletions not even proposed, with the reason; `true` where the user must know that the replica differs.
+    /// Deletions not even proposed, with the reason.
     pub holds: Vec<(Name, Reason)>,
     /// Entries that exist but could not be looked at.
     pub unreadable: Vec<(Name, Unreadable)>,

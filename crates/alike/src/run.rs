@@ -100,6 +100,7 @@ pub(crate) fn mirror_until_stopped(args: &MirrorArgs) -> Result<ExitCode, Failur
         interval: args.interval,
         watch: !args.no_watch,
         settle: args.settle,
+        later_deletes: alike_model::policy::Deletes::Within(args.pass.max_delete),
         threads: settings::threads(&args.pass),
         sync: settings::syncs(&args.pass),
         held_folders: settings::held_folders(),

@@ -22,17 +22,15 @@ pub fn sync_filesystem(open: BorrowedFd<'_>) -> Result<()> {
     Ok(rustix::fs::syncfs(open)?)
 }
 
-/// A text that tells this filesystem from others, also after a reboot: its UUID where the kernel tells it (6.9 and
-/// later), else the id that `statvfs` has, which may be the device number.
+/// Words that tell this filesystem from others: its UUID where the kernel tells it (6.9 and later), and the id that
+/// `statvfs` has, which may be the device number and then change at a reboot. One word in common makes it the same.
 ///
 /// # Errors
 /// When the system refuses.
 pub fn filesystem_id(open: BorrowedFd<'_>) -> Result<String> {
-    if let Some(uuid) = uuid::of(open) {
-        return Ok(format!("uuid:{uuid}"));
-    }
     let stat = rustix::fs::fstatvfs(open.as_fd())?;
-    Ok(format!("fsid:{:016x}", stat.f_fsid))
+    let fsid = format!("fsid:{:016x}", stat.f_fsid);
+    Ok(uuid::of(open).map_or(fsid.clone(), |uuid| format!("uuid:{uuid} {fsid}")))
 }
 
 /// Takes as many descriptors as the system allows: a held folder costs one, and deep trees hold many.

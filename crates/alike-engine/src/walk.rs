@@ -1,0 +1,215 @@
+//! Walks what is to be deleted, contents first, and keeps back what must stay.
+
+use std::sync::Arc;
+
+use alike_model::entry::{Entry, Kind, Stamp};
+use alike_model::event::Action;
+use alike_model::filter::Filter;
+use alike_model::known::{FolderId, Known, Row};
+use alike_model::path::{Name, RelPath};
+use alike_model::plan::{Removal, Step, Verb};
+use alike_model::reason::Reason;
+use alike_storage::{Error, Replica, Result, Source};
+
+use crate::hands::Hands;
+use crate::ignore_files::read_ignore_files;
+use crate::monitor::Event;
+use crate::pass::Run;
+use crate::place::Here;
+
+/// What is done with each entry that may go: `Ok(true)` when it is gone.
+pub(crate) type Remove<'a, F> = dyn FnMut(&F, &RelPath, Step) -> Result<bool> + 'a;
+
+/// A folder of the replica on its way out.
+struct Leaving<F> {
+    /// `None` when it was let go because too many were held.
+    folder: Option<Arc<F>>,
+    name: Name,
+    stamp: Stamp,
+    id: Option<FolderId>,
+    row: Row,
+    filter: Filter,
+    filter_changed: bool,
+    left: std::vec::IntoIter<Entry>,
+    /// Something in it stays, so it does.
+    stays: bool,
+}
+
+/// A walk under way.
+struct Walk<F> {
+    top: Arc<F>,
+    stack: Vec<Leaving<F>>,
+    /// Of the last on the stack.
+    path: RelPath,
+    reason: Reason,
+    /// For real; else it only counts.
+    aloud: bool,
+}
+
+impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
+    /// Walks an entry of the replica, contents first, and hands each that may go to `remove`. Excluded entries, and
+    /// folders that hold one, stay. Returns whether the entry itself is gone.
+    pub(crate) fn walk(
+        &self,
+        place: &Here<S, R>,
+        removal: &Removal,
+        aloud: bool,
+        remove: &mut Remove<'_, R::Folder>,
+    ) -> Result<bool> {
+        let top = place.replica(self.work.replica)?;
+        let reason = removal.reason.clone();
+        if removal.replica.kind != Kind::Folder {
+            let step =
+                Step { name: removal.name.clone(), verb: Verb::Delete { replica: removal.replica }, reason };
+            return remove(&top, &place.path().join(&removal.name), step);
+        }
+        let mut walk = Walk { top, stack: Vec::new(), path: place.path(), reason, aloud };
+        self.go_down(&mut walk, &removal.name, removal.replica, removal.known, &place.filter)?;
+        loop {
+            if self.work.stop.is_set() {
+                return Err(Error::Interrupted);
+            }
+            let Some(here) = walk.stack.last_mut() else { return Ok(true) };
+            match here.left.next() {
+                Some(entry) => self.walk_entry(&mut walk, entry, remove)?,
+                None => {
+                    let gone = self.go_up(&mut walk, remove)?;
+                    match (gone, walk.stack.last_mut()) {
+                        (false, Some(above)) => above.stays = true,
+                        (false, None) => return Ok(false),
+                        (true, _) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// Handles one entry of the folder that the walk is in.
+    fn walk_entry(
+        &self,
+        walk: &mut Walk<R::Folder>,
+        entry: Entry,
+        remove: &mut Remove<'_, R::Folder>,
+    ) -> Result<()> {
+        let aloud = walk.aloud;
+        let path = walk.path.join(&entry.name);
+        let Some(here) = walk.stack.last_mut() else { return Ok(()) };
+        let stamp = match entry.look {
+            Ok(stamp) => stamp,
+            Err(why) => {
+                here.stays = true;
+                return aloud.then(|| self.fail(path, why.0)).map_or(Ok(()), Ok);
+            }
+        };
+        let is_folder = stamp.kind == Kind::Folder;
+        if self.wait_for(|waiting| waiting.moved_away.contains(&path)) {
+            return Ok(());
+        }
+        if !self.work.policy.delete_excluded && here.filter.excludes(&walk.path, &entry.name, is_folder) {
+            here.stays = true;
+            return Ok(());
+        }
+        let known = here.row.get(&entry.name).copied();
+        if here.filter_changed && known.is_none() && !self.deletes_allowed() {
+            here.stays = true;
+            if aloud {
+                self.tell(Event::about(self.number, Action::Hold, path, Reason::FilterChanged.to_string()));
+            }
+            return Ok(());
+        }
+        if !is_folder {
+            let step =
+                Step { name: entry.name, verb: Verb::Delete { replica: stamp }, reason: walk.reason.clone() };
+            let folder = self.reach(walk)?;
+            if !remove(&folder, &path, step)?
+                && let Some(here) = walk.stack.last_mut()
+            {
+                here.stays = true;
+            }
+            return Ok(());
+        }
+        let filter = here.filter.clone();
+        match self.go_down(walk, &entry.name, stamp, known, &filter) {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                // One that cannot be opened stays, and so does what holds it.
+                walk.stack.last_mut().into_iter().for_each(|here| here.stays = true);
+                if aloud {
+                    self.fail(path, error.to_string());
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Opens a folder below the one that the walk is in, and steps into it.
+    fn go_down(
+        &self,
+        walk: &mut Walk<R::Folder>,
+        name: &Name,
+        stamp: Stamp,
+        known: Option<Known>,
+        filter: &Filter,
+    ) -> Result<()> {
+        let above = self.reach(walk)?;
+        let folder = Arc::new(self.work.replica.open_folder(&above, name)?);
+        self.refuse_roots(&self.work.replica.stamp(&folder)?)?;
+        if walk.aloud {
+            self.hands.unlock(&folder, &stamp)?;
+        }
+        let path = walk.path.join(name);
+        // The source's ignore files are gone with the folder; the replica still has them as they were.
+        let (filter, _) = read_ignore_files(self.work.replica, &folder, filter, &|| path.clone())?;
+        let id = known.and_then(|known| known.folder);
+        let row = id.and_then(|id| self.work.index.row(id));
+        let changed_above = walk.stack.last().is_some_and(|above| above.filter_changed);
+        let filter_changed =
+            changed_above || row.as_ref().is_some_and(|row| row.filter != filter.fingerprint());
+        let left = self.work.replica.list(&folder)?.into_iter();
+        let (folder, name, row) = (Some(folder), name.clone(), row.unwrap_or_default());
+        walk.stack.push(Leaving { folder, name, stamp, id, row, filter, filter_changed, left, stays: false });
+        walk.path = path;
+        if let Some(longest) = walk.stack.len().checked_sub(self.work.held_folders.max(2)) {
+            walk.stack[longest].folder = None;
+        }
+        Ok(())
+    }
+
+    /// Leaves the folder that the walk is in, and removes it when it may go.
+    fn go_up(&self, walk: &mut Walk<R::Folder>, remove: &mut Remove<'_, R::Folder>) -> Result<bool> {
+        let Some(done) = walk.stack.pop() else { return Ok(true) };
+        let path = walk.path.clone();
+        walk.path = path.split().map(|(above, _)| above).unwrap_or_default();
+        if done.stays {
+            if walk.aloud && walk.stack.is_empty() {
+                let reason = Reason::KeptBelow.to_string();
+                self.work.monitor.event(Event::about(self.number, Action::Hold, path, reason));
+            }
+            return Ok(false);
+        }
+        let verb = Verb::Rmdir { replica: done.stamp };
+        let step = Step { name: done.name, verb, reason: walk.reason.clone() };
+        let gone = remove(&*self.reach(walk)?, &path, step)?;
+        if gone && walk.aloud {
+            done.id.into_iter().for_each(|id| self.work.index.remove(id));
+        }
+        Ok(gone)
+    }
+
+    /// The open folder that the walk is in, opened again from the nearest above when it was let go.
+    fn reach(&self, walk: &mut Walk<R::Folder>) -> Result<Arc<R::Folder>> {
+        let first = walk.stack.iter().rposition(|here| here.folder.is_some());
+        let mut open =
+            first.and_then(|at| walk.stack[at].folder.clone()).unwrap_or_else(|| Arc::clone(&walk.top));
+        let from = first.map_or(0, |at| at + 1);
+        let last = walk.stack.len();
+        for at in from..last {
+            open = Arc::new(self.work.replica.open_folder(&open, &walk.stack[at].name)?);
+            // Those next to be left are held again.
+            if at + 32 >= last {
+                walk.stack[at].folder = Some(Arc::clone(&open));
+            }
+        }
+        Ok(open)
+    }
+}

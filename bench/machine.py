@@ -38,4 +38,5 @@ def filesystem(work):
     if asked.returncode != 0:
         return "unknown"
     kind, options = asked.stdout.split(maxsplit=1)
-    return f"{kind} ({options.strip()})"
+    fresh = ", made for this run" if "disk" in work.parts else ""
+    return f"{kind} ({options.strip()}){fresh}"

@@ -106,12 +106,26 @@ JUDGES = {
 }
 
 
+def judging(source, replica, held_to):
+    return ["rsync", *JUDGES[held_to], "-n", "--delete", "--itemize-changes", "--exclude=/.alike",
+            f"{source}/", f"{replica}/"]
+
+
+def first_difference(source, replica):
+    """The first line that `differences` would give, without a look at the rest; empty when the replica is right."""
+    judge = subprocess.Popen(judging(source, replica, EVERYTHING), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                             text=True, errors="replace", env={**os.environ, "LC_ALL": "C"})
+    line = judge.stdout.readline().strip()
+    if line:
+        judge.terminate()
+    judge.stdout.close()
+    return f"rsync: exit {judge.returncode}" if judge.wait() != 0 and not line else line
+
+
 def differences(source, replica, held_to=EVERYTHING):
     """What rsync would still change, as its own lines; empty when the replica is right."""
-    judge = subprocess.run(
-        ["rsync", *JUDGES[held_to], "-n", "--delete", "--itemize-changes", "--exclude=/.alike",
-         f"{source}/", f"{replica}/"],
-        capture_output=True, text=True, errors="replace", env={**os.environ, "LC_ALL": "C"})
+    judge = subprocess.run(judging(source, replica, held_to), capture_output=True, text=True, errors="replace",
+                           env={**os.environ, "LC_ALL": "C"})
     lines = judge.stdout.splitlines()
     return lines + ([] if judge.returncode == 0 else [judge.stderr.strip() or f"rsync: exit {judge.returncode}"])
 

@@ -102,9 +102,11 @@ def live_part(live):
     writes = sorted(live["writes"])
     lines += [
         f"{len(writes):,} small files written one at a time into random folders, a third of them over an earlier one; "
-        "from the end of the write until the replica shows it with its size and time.", "",
+        "from just before the file is opened for writing until the replica shows it with its size and time.", "",
         "| p50 | p90 | p99 | max |", "| ---: | ---: | ---: | ---: |",
         "| " + " | ".join(f"{percentile(writes, part) * 1000:.1f} ms" for part in (50, 90, 99, 100)) + " |", "",
+        f"The slowest was write {live['writes'].index(writes[-1]) + 1}; the first comes as soon as a comparison finds "
+        "the trees identical.", "",
         "Storms, each figure the worst of its runs: from the end of the command until a comparison by rsync that found "
         "no difference had ended. It is an upper bound: the comparison itself takes the time in the last column.", "",
         "| storm | the command took | identical after | of it the comparison |", "| --- | ---: | ---: | ---: |",

@@ -109,14 +109,6 @@ def edit(files, part, parts):
     return some
 
 
-def spread(root):
-    """Asks ext4 to put each tree below this folder into a region of its own, as it does for folders at the top.
-
-    Otherwise all replicas share block groups, and one tool pays for what another deleted there.
-    """
-    subprocess.run(["chattr", "+T", root], stderr=subprocess.DEVNULL, check=False)
-
-
 def copy(tree, root):
     subprocess.run(["cp", "-a", f"{tree}/.", root], check=True)
 
@@ -124,8 +116,7 @@ def copy(tree, root):
 def hollow(root):
     """Gives the space of a tree back but keeps its inodes.
 
-    ext4 does not hand out the inodes of deleted files again for minutes, and looks for others one by one: creating files
-    soon after a deletion takes seconds instead of tenths. So nothing is deleted until the end.
+    Deleting it would slow the tools that come after (disk.py says why), so nothing is deleted until the end.
     """
     if root.exists():
         subprocess.run(["find", root, "-type", "f", "-size", "+0", "-exec", "truncate", "-s", "0", "{}", "+"], check=True)
@@ -154,7 +145,3 @@ def describe(root, args):
     count = size_of(root)
     name = "synthetic tree" if not args.tree else args.tree_name or args.tree.resolve().name
     return f"{name}: {count.files:,} files in {count.folders:,} folders, {count.bytes / 1e9:.2f} GB"
-
-
-def remove(root):
-    subprocess.run(["rm", "-rf", "--", root], check=False)

@@ -33,6 +33,10 @@ pub(crate) struct Agenda {
     pub(crate) halted: bool,
     /// Something was unmounted inside: what is missing was not seen being deleted.
     pub(crate) judge: bool,
+    /// Some of what is dirty failed before: it was not seen changing.
+    pub(crate) retrying: bool,
+    /// How long the last full pass took.
+    pub(crate) full_takes: Duration,
     pub(crate) files: u64,
     /// A pass has been done since the pair was opened.
     pub(crate) seen: bool,
@@ -50,6 +54,8 @@ impl Agenda {
             unflushed: None,
             halted: false,
             judge: false,
+            retrying: false,
+            full_takes: Duration::ZERO,
             files: 0,
             seen: false,
         }
@@ -61,6 +67,14 @@ impl Agenda {
         self.created = (Dirty::new(), None);
         self.failed = (Dirty::new(), None);
         self.judge = false;
+    }
+
+    /// While nothing may be deleted, whatever is dirty waits for a full pass, which is judged and may end that. It comes
+    /// soon, but leaves time for other things.
+    pub(crate) fn wait_for_full(&mut self) {
+        self.dirty = Dirty::new();
+        let soon = Instant::now() + Duration::from_secs(1).max(self.full_takes * 5);
+        self.full = self.full.min(soon);
     }
 
     pub(crate) fn take_in(&mut self, heard: Heard) {
@@ -77,6 +91,7 @@ impl Agenda {
     }
 
     pub(crate) fn bring_due(&mut self, now: Instant) {
+        self.retrying |= self.failed.1.is_some_and(|due| now >= due);
         for (dirty, due) in [&mut self.created, &mut self.written, &mut self.failed] {
             if due.is_some_and(|due| now >= due) {
                 self.dirty.absorb(std::mem::take(dirty));

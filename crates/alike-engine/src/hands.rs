@@ -147,7 +147,8 @@ impl<S: Source, R: Replica> Hands<S, R> for Working<'_, S, R> {
     fn remove(&self, folder: &R::Folder, step: &Step) -> Result<()> {
         match &step.verb {
             Verb::Delete { replica } => self.replica.remove_file(folder, &step.name, replica),
-            _ => self.replica.remove_folder(folder, &step.name),
+            Verb::Rmdir { replica } => self.replica.remove_folder(folder, &step.name, replica),
+            _ => Err(Error::Changed),
         }
     }
 

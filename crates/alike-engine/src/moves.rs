@@ -21,7 +21,7 @@ use crate::doubt::compare_contents;
 use crate::hands::{Done, Hands};
 use crate::pass::Run;
 use crate::place::Place;
-use crate::waiting::{How, Task};
+use crate::waiting::{At, How, Task};
 
 /// What is gone from its old name, by what it was.
 pub(crate) struct Departures<S: Source, R: Replica> {
@@ -50,6 +50,14 @@ struct Departure {
     origin: usize,
     below: Vec<Name>,
     known: Known,
+}
+
+impl Departure {
+    /// Checks that what stands at the old name is still what the index knew there.
+    fn check(&self, now: &Stamp) -> Result<()> {
+        let same = now.ino == self.known.replica.ino && now.kind == self.known.kind;
+        if same { Ok(()) } else { Err(Error::Changed) }
+    }
 }
 
 impl<S: Source, R: Replica> Default for Departures<S, R> {
@@ -93,6 +101,8 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         let arrivals = self.wait_for(|waiting| std::mem::take(&mut waiting.arrivals));
         if self.work.stop.is_set() {
             arrivals.into_iter().for_each(|(place, _)| self.release(place));
+            let relook = self.wait_for(|waiting| std::mem::take(&mut waiting.relook));
+            relook.into_iter().for_each(|(place, _)| self.release(place));
             return Vec::new();
         }
         let wanted: HashSet<(Identity, Kind)> =
@@ -104,22 +114,42 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         for (place, arrival) in folders {
             match self.match_one(&place, &arrival, &wanted) {
                 Some(moved) => tasks.extend(self.move_folder(moved)),
-                None => left.push((place, arrival.name)),
+                None => left.push((place, arrival)),
             }
         }
         if !tasks.is_empty() {
-            // What left a folder that moved is known only after a visit there: files wait for that.
-            self.wait_for(|waiting| waiting.arrivals.extend(files));
-            tasks.extend(self.tasks_for(left));
+            // What left a folder that moved is known only after a visit there: all others wait for that.
+            self.wait_for(|waiting| waiting.arrivals.extend(left.into_iter().chain(files)));
             return tasks;
         }
+        // New folders next, for something may have moved into them.
+        let (taken, free): (Vec<_>, Vec<_>) =
+            left.into_iter().partition(|(_, arrival)| arrival.occupied.is_some());
+        if !free.is_empty() {
+            self.wait_for(|waiting| waiting.arrivals.extend(taken.into_iter().chain(files)));
+            return self.tasks_for(free.into_iter().map(|(place, arrival)| (place, arrival.name)).collect());
+        }
+        let mut left = self.withdraw(taken);
         for (place, arrival) in files {
             match self.match_one(&place, &arrival, &wanted) {
                 Some(moved) => self.move_file(moved),
-                None => left.push((place, arrival.name)),
+                None => left.extend(self.withdraw(vec![(place, arrival)])),
             }
         }
+        left.extend(self.wait_for(|waiting| std::mem::take(&mut waiting.relook)));
         self.tasks_for(left)
+    }
+
+    /// What stands under these names will be compared where it is, so it can no longer be taken away from there.
+    fn withdraw(&self, arrivals: Vec<At<S, R, Arrival>>) -> Vec<At<S, R, Name>> {
+        self.wait_for(|waiting| {
+            if let Some(departures) = &mut waiting.departures {
+                for (place, arrival) in &arrivals {
+                    departures.withdraw(place, &arrival.name);
+                }
+            }
+        });
+        arrivals.into_iter().map(|(place, arrival)| (place, arrival.name)).collect()
     }
 
     /// Takes in the names found gone or given away so far.
@@ -203,7 +233,8 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
                     other.origin != departure.origin || !other.below.starts_with(&departure.below)
                 });
             }
-            if to.is_within(&from) || from.is_within(&to) {
+            let now = departures.path_now(&departure);
+            if [&from, &now].iter().any(|from| to.is_within(from) || from.is_within(&to)) {
                 // Nothing can be renamed into itself, nor take the place of what holds it: it is copied.
                 waiting.copied_away.push(from);
                 return None;
@@ -222,6 +253,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         let renamed = self.with_origin(&moved.departure, |from, name| {
             let opened = self.work.replica.open_folder(from, name)?;
             let before = self.work.replica.stamp(&opened)?;
+            moved.departure.check(&before)?;
             self.rename((from, name), &moved, &before)?;
             Ok((opened, before))
         });
@@ -245,6 +277,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         let now = (self.work.clock)();
         let renamed = self.with_origin(&moved.departure, |from, name| {
             let before = self.work.replica.look(from, name)?.ok_or(Error::Changed)?;
+            moved.departure.check(&before)?;
             let verdict = self.compare_moved(&moved, (from, name), &before)?;
             let done = self.rename((from, name), &moved, &before)?;
             Ok((verdict, done.replica.unwrap_or(before), done))
@@ -326,6 +359,14 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         let swaps = there.is_some_and(|there| {
             moved.taken_by_wanted || there.kind == Kind::Folder || before.kind == Kind::Folder
         });
+        // Names are exchanged only with an acquaintance, at the top of what departed, and where no filter keeps things.
+        let is_acquaintance = self.wait_for(|waiting| {
+            waiting.departures.as_ref().is_some_and(|known| known.has_origin_at(place, &arrival.name))
+        });
+        let may_swap = is_acquaintance && departure.below.is_empty() && place.filter.is_empty();
+        if swaps && !is_here && !may_swap {
+            return Err(Error::Changed);
+        }
         let verb = Verb::Rename {
             source: arrival.source,
             replica: *before,
@@ -340,18 +381,23 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         };
         let done = self.timed(place, &step, take, |_| None)?;
         if !is_here {
-            self.note_departure(place, arrival, departure, swaps && done.replica.is_some());
+            self.note_departure(place, arrival, (departure, before), swaps && done.replica.is_some());
         }
         Ok(done)
     }
 
     /// The old name is free now, or holds what was in the way at the new one.
-    fn note_departure(&self, to: &Arc<Place<S, R>>, arrival: &Arrival, departure: &Departure, swapped: bool) {
+    fn note_departure(
+        &self,
+        to: &Arc<Place<S, R>>,
+        arrival: &Arrival,
+        (departure, before): (&Departure, &Stamp),
+        swapped: bool,
+    ) {
         let freed = self.wait_for(|waiting| {
             let departures = waiting.departures.as_mut()?;
-            let path = departures.path(departure);
+            waiting.moved_away.insert(departures.path_now(departure), before.identity());
             if !departure.below.is_empty() {
-                waiting.moved_away.insert(path);
                 return None;
             }
             let (old, name, removal) = {
@@ -365,14 +411,17 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             if let (Some((place, _)), false) = (&taken, swapped) {
                 place.learn(&name, None);
             }
-            Some((old, name, taken.map(|(place, _)| place)))
+            Some((old, name, taken.map(|(place, removal)| (place, removal.then.is_some()))))
         });
         let Some((old, name, removal)) = freed else { return };
         old.touch();
         match removal {
-            // What is there after a swap is compared like anything else: it goes, stays or moves on.
-            Some(place) if swapped => self.wait_for(|waiting| waiting.again.push((place, name))),
-            Some(place) => self.release(place),
+            // What is there after a swap is compared like anything else: it goes, stays or moves on. And something may have
+            // to be made under the old name.
+            Some((place, makes)) if swapped || makes => {
+                self.wait_for(|waiting| waiting.relook.push((place, name)))
+            }
+            Some((place, _)) => self.release(place),
             None => {}
         }
     }
@@ -410,6 +459,26 @@ impl<S: Source, R: Replica> Departures<S, R> {
         self.take_in(top);
 
         self.origins.push(Origin { place: Arc::clone(place), name: name.clone(), path, removal });
+    }
+
+    /// Where a departure is now; in a rehearsal, where it was.
+    fn path_now(&self, departure: &Departure) -> RelPath {
+        let origin = &self.origins[departure.origin];
+        origin.place.path().join(&origin.name).joined(&departure.below)
+    }
+
+    fn has_origin_at(&self, place: &Arc<Place<S, R>>, name: &Name) -> bool {
+        (0..self.origins.len()).any(|origin| self.is_at(origin, place, name))
+    }
+
+    /// Forgets what departed from a name, and all below it.
+    fn withdraw(&mut self, place: &Arc<Place<S, R>>, name: &Name) {
+        let gone: HashSet<usize> =
+            (0..self.origins.len()).filter(|at| self.is_at(*at, place, name)).collect();
+        if !gone.is_empty() {
+            self.by_identity.retain(|_, departure| !gone.contains(&departure.origin));
+            self.unexpanded.retain(|departure| !gone.contains(&departure.origin));
+        }
     }
 
     fn is_at(&self, origin: usize, place: &Arc<Place<S, R>>, name: &Name) -> bool {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use alike_model::filter::Filter;
 use alike_model::path::{OWN_FOLDER, RelPath};
 use alike_model::policy::{Deletes, MaxDelete};
-use alike_storage::{Local, Source};
+use alike_storage::{Local, Source, linux};
 use serde::{Deserialize, Serialize};
 
 use crate::index::Index;
@@ -249,17 +249,25 @@ fn refuse_same_or_nested(source: &Path, replica: &Found, filter: &Filter) -> Res
         RelPath::parse(rest.as_os_str().as_bytes())
             .is_some_and(|path| filter.excludes_with_parents(&path, true))
     };
-    if let Ok(rest) = replica.path.strip_prefix(source)
-        && !excluded(rest)
-    {
-        return Err(Refusal::ReplicaInside { path: replica.path.clone(), exclude: rest.to_owned() });
+    let (inside, around) = (nested(source, &replica.path), nested(&replica.path, source));
+    if let Some(rest) = inside.filter(|rest| !excluded(rest)) {
+        return Err(Refusal::ReplicaInside { path: replica.path.clone(), exclude: rest });
     }
-    if let Ok(rest) = source.strip_prefix(&replica.path)
-        && !excluded(rest)
-    {
-        return Err(Refusal::SourceInside { path: source.to_owned(), exclude: rest.to_owned() });
+    if let Some(rest) = around.filter(|rest| !excluded(rest)) {
+        return Err(Refusal::SourceInside { path: source.to_owned(), exclude: rest });
     }
     Ok(())
+}
+
+/// The path of `inner` below `outer`, when it lies there: by name, or through a bind mount.
+fn nested(outer: &Path, inner: &Path) -> Option<PathBuf> {
+    let by_name = inner.strip_prefix(outer).ok().map(Path::to_owned);
+    by_name.or_else(|| {
+        let (outer_device, outer) = linux::path_in_filesystem(outer)?;
+        let (device, inner) = linux::path_in_filesystem(inner)?;
+        let rest = inner.strip_prefix(outer).ok().filter(|_| device == outer_device)?;
+        Some(rest.to_owned())
+    })
 }
 
 /// The replica's drive: the filesystem on which the replica is or would be made must be the one it was on.

@@ -159,7 +159,8 @@ impl<'a, S: Source, R: Replica, H: Hands<S, R>> Run<'a, S, R, H> {
 
     /// Replica first, index after: the index must never claim what a power cut could take back.
     fn record(&self) -> Result<(), PassError> {
-        let changed = self.tally(|tally| tally.changes()) > 0;
+        // Also what was only found equal: a pass that was killed may have left it in memory alone.
+        let changed = self.tally(|tally| tally.changes()) > 0 || self.work.index.is_uncommitted();
         if changed && let Err(error) = self.hands.sync() {
             // What is on the disk is unknown now, so what the index says of it is worth nothing.
             self.work.index.forget_all()?;

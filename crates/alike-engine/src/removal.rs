@@ -100,7 +100,16 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
                     self.take(place, step, (self.work.clock)());
                 }
             }
-            Ok(false) => place.draft(|draft| draft.touched = true),
+            Ok(false) => {
+                place.touch();
+                let reason = Reason::KeptBelow.to_string();
+                let hold = Event::about(self.number, Action::Hold, place.path().join(&removal.name), reason);
+                match removal.then {
+                    // Something else should stand there: the replica is known to differ.
+                    Some(_) => self.tell(hold),
+                    None => self.work.monitor.event(hold),
+                }
+            }
             Err(Error::Interrupted) => {}
             Err(error) if error.is_changed() => {
                 self.put_off(place.path().join(&removal.name), "changed meanwhile; left alone");
@@ -109,14 +118,31 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         }
     }
 
-    /// The last look: what is back in the source is not deleted.
+    /// The last look: what is back in the source is not deleted, nor anything in a folder that was moved meanwhile.
     fn check_gone(&self, place: &Arc<Place<S, R>>, removal: &Removal) -> Result<()> {
+        if !self.wait_for(|waiting| waiting.moved_away.is_empty()) {
+            self.check_in_place(place)?;
+        }
         let now = self.work.source.look(&*place.source(self.work.source)?, &removal.name)?;
         match (now, &removal.reason) {
             (None, _) | (Some(_), Reason::Excluded) => Ok(()),
             (Some(now), Reason::Displaced(kind)) if now.kind == *kind => Ok(()),
             (Some(_), _) => Err(Error::Changed),
         }
+    }
+
+    /// Checks that a folder that is held open on the replica is still where it was found.
+    fn check_in_place(&self, place: &Arc<Place<S, R>>) -> Result<()> {
+        let mut here = place;
+        while let (Some(parent), Some(name)) = (&here.parent, &here.name) {
+            let held = self.work.replica.stamp(&*here.replica(self.work.replica)?)?;
+            let there = self.work.replica.look(&*parent.replica(self.work.replica)?, name)?;
+            if there.is_none_or(|there| there.identity() != held.identity()) {
+                return Err(Error::Changed);
+            }
+            here = parent;
+        }
+        Ok(())
     }
 
     fn remove(&self, folder: &R::Folder, path: &RelPath, step: &Step) -> Result<bool> {

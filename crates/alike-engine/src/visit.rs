@@ -137,12 +137,27 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             (Extent::Folder | Extent::Subtree, None) => (source.list(original)?, Vec::new()),
             (Extent::Folder | Extent::Subtree, Some(copy)) => (source.list(original)?, replica.list(copy)?),
         };
+        self.leave_out_moved(place, &mut lists.1);
         if place.parent.is_none() {
             lists.0.retain(|entry| entry.name.as_bytes() != OWN_FOLDER);
             lists.1.retain(|entry| entry.name.as_bytes() != OWN_FOLDER);
         }
         self.work.monitor.looked(lists.0.len() as u64);
         Ok(lists)
+    }
+
+    /// What moved away is still seen in a rehearsal, under its old name.
+    fn leave_out_moved(&self, place: &Here<S, R>, replica: &mut Vec<Entry>) {
+        if self.wait_for(|waiting| waiting.moved_away.is_empty()) {
+            return;
+        }
+        let path = place.path();
+        self.wait_for(|waiting| {
+            replica.retain(|entry| {
+                let now = entry.look.as_ref().ok().map(Stamp::identity);
+                now.is_none() || waiting.moved_away.get(&path.join(&entry.name)).copied() != now
+            });
+        });
     }
 
     /// Compares, settles doubts and plans.
@@ -153,13 +168,14 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         row: Option<Row>,
         extent: &Extent,
     ) -> FolderPlan {
-        let filter_changed = row.as_ref().is_some_and(|row| row.filter != place.filter.fingerprint());
+        let path = if place.filter.is_empty() { RelPath::root() } else { place.path() };
+        let filter = place.filter.fingerprint_in(&path);
+        let filter_changed = row.as_ref().is_some_and(|row| row.filter != filter);
         let had_row = row.is_some();
         let mut row = row.unwrap_or_default();
         if let Extent::Names(names) = extent {
             row.entries.retain(|(name, _)| names.contains(name));
         }
-        let path = if place.filter.is_empty() { RelPath::root() } else { place.path() };
         let excluded = |name: &Name, is_folder: bool| place.filter.excludes(&path, name, is_folder);
         let findings = compare_folder(source, replica, &row, &self.work.policy, excluded);
         let findings = findings.into_iter().map(|finding| self.settle(place, finding)).collect();
@@ -174,7 +190,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         let plan = plan_folder(findings, &self.work.policy, horizon);
         let in_full = !matches!(extent, Extent::Names(_));
         if in_full && (filter_changed || !had_row) && plan.holds.is_empty() {
-            place.draft(|draft| draft.filter = Some(place.filter.fingerprint()));
+            place.draft(|draft| draft.filter = Some(filter));
         }
         plan
     }

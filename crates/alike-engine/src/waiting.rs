@@ -1,10 +1,10 @@
 //! What a pass still has to do: folders to visit, and what waits for its stage.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use alike_model::dirty::Extent;
-use alike_model::entry::Stamp;
+use alike_model::entry::{Identity, Stamp};
 use alike_model::known::FolderId;
 use alike_model::path::{Name, RelPath};
 use alike_model::plan::{Arrival, Displaced, Removal, Step};
@@ -40,10 +40,12 @@ pub(crate) struct Waiting<S: Source, R: Replica> {
     pub(crate) displaced: Vec<At<S, R, Displaced>>,
     pub(crate) removals: Vec<Option<At<S, R, Removal>>>,
     pub(crate) again: Vec<At<S, R, Name>>,
+    /// Names from which something moved: what is there now, or is to be made there, is compared.
+    pub(crate) relook: Vec<At<S, R, Name>>,
     /// What is gone from its old name; `None` until all folders in scope have been seen.
     pub(crate) departures: Option<Departures<S, R>>,
-    /// Old paths of what was renamed; in a rehearsal it is still there.
-    pub(crate) moved_away: HashSet<RelPath>,
+    /// Old paths of what was renamed, and what it is; in a rehearsal it is still there.
+    pub(crate) moved_away: HashMap<RelPath, Identity>,
     /// Old paths of what moved but had to be copied: deleting it there loses nothing, so it does not count.
     pub(crate) copied_away: Vec<RelPath>,
 }
@@ -55,8 +57,9 @@ impl<S: Source, R: Replica> Waiting<S, R> {
             displaced: Vec::new(),
             removals: Vec::new(),
             again: Vec::new(),
+            relook: Vec::new(),
             departures: None,
-            moved_away: HashSet::new(),
+            moved_away: HashMap::new(),
             copied_away: Vec::new(),
         }
     }

@@ -102,7 +102,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             }
         };
         let is_folder = stamp.kind == Kind::Folder;
-        if self.wait_for(|waiting| waiting.moved_away.contains(&path)) {
+        if self.wait_for(|waiting| waiting.moved_away.get(&path) == Some(&stamp.identity())) {
             return Ok(());
         }
         if !self.work.policy.delete_excluded && here.filter.excludes(&walk.path, &entry.name, is_folder) {
@@ -153,7 +153,11 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
     ) -> Result<()> {
         let above = self.reach(walk)?;
         let folder = Arc::new(self.work.replica.open_folder(&above, name)?);
-        self.refuse_roots(&self.work.replica.stamp(&folder)?)?;
+        let now = self.work.replica.stamp(&folder)?;
+        self.refuse_roots(&now)?;
+        if now.identity() != stamp.identity() {
+            return Err(Error::Changed);
+        }
         if walk.aloud {
             self.hands.unlock(&folder, &stamp)?;
         }
@@ -164,7 +168,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         let row = id.and_then(|id| self.work.index.row(id));
         let changed_above = walk.stack.last().is_some_and(|above| above.filter_changed);
         let filter_changed =
-            changed_above || row.as_ref().is_some_and(|row| row.filter != filter.fingerprint());
+            changed_above || row.as_ref().is_some_and(|row| row.filter != filter.fingerprint_in(&path));
         let left = self.work.replica.list(&folder)?.into_iter();
         let (folder, name, row) = (Some(folder), name.clone(), row.unwrap_or_default());
         walk.stack.push(Leaving { folder, name, stamp, id, row, filter, filter_changed, left, stays: false });
@@ -181,10 +185,6 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         let path = walk.path.clone();
         walk.path = path.split().map(|(above, _)| above).unwrap_or_default();
         if done.stays {
-            if walk.aloud && walk.stack.is_empty() {
-                let reason = Reason::KeptBelow.to_string();
-                self.work.monitor.event(Event::about(self.number, Action::Hold, path, reason));
-            }
             return Ok(false);
         }
         let verb = Verb::Rmdir { replica: done.stamp };

@@ -152,8 +152,10 @@ impl Mirror<'_> {
             let now = Instant::now();
             if self.controls.pass_now.swap(false, Ordering::Relaxed) || now >= agenda.full {
                 self.full_pass(&mut agenda, deletes);
+            } else if !agenda.dirty.is_empty() && (agenda.halted || agenda.judge) {
+                agenda.wait_for_full();
             } else if !agenda.dirty.is_empty() {
-                self.live_pass(&mut agenda);
+                self.live_pass(&mut agenda, *deletes);
             } else if agenda.unflushed.is_some_and(|since| now >= since + FLUSH_AFTER) {
                 self.flush(&mut agenda);
             } else {
@@ -169,7 +171,10 @@ impl Mirror<'_> {
         let first = !agenda.seen;
         agenda.begin_full();
         self.monitor.state(State::Working { full: true });
-        if let Some(outcome) = self.pass(agenda, Dirty::everything(), policy) {
+        let started = Instant::now();
+        let done = self.pass(agenda, Dirty::everything(), policy);
+        agenda.full_takes = started.elapsed();
+        if let Some(outcome) = done {
             // Allowed for one pass only.
             if *deletes == Deletes::Allowed {
                 *deletes = self.rhythm.later_deletes;
@@ -186,20 +191,15 @@ impl Mirror<'_> {
     }
 
     /// A pass for what the watcher announced. Deletions seen as they happen need no judgement: the guard is for what is
-    /// found missing; but while it is halted, or something was unmounted, nothing is deleted.
-    fn live_pass(&self, agenda: &mut Agenda) {
-        let limit = if agenda.halted || agenda.judge { MaxDelete::Entries(0) } else { SEEN };
+    /// found missing, as by a look at what failed before.
+    fn live_pass(&self, agenda: &mut Agenda, deletes: Deletes) {
         let deletes = match self.policy.deletes {
             Deletes::Never => Deletes::Never,
-            Deletes::Within(_) | Deletes::Allowed => Deletes::Within(limit),
+            Deletes::Within(_) | Deletes::Allowed if agenda.retrying => deletes,
+            Deletes::Within(_) | Deletes::Allowed => Deletes::Within(SEEN),
         };
+        agenda.retrying = false;
         let dirty = std::mem::take(&mut agenda.dirty);
-        if limit != SEEN && dirty.has_root() && self.pair.refuse_emptied(self.spec).is_err() {
-            // The next full pass says so, and halts.
-            agenda.full = Instant::now();
-            agenda.halted = true;
-            return;
-        }
         self.monitor.state(State::Working { full: false });
         if let Some(outcome) = self.pass(agenda, dirty, Policy { deletes, ..self.policy }) {
             let tally = &outcome.tally;
@@ -304,8 +304,8 @@ impl Mirror<'_> {
 
     /// Replica first, index after.
     fn flush(&self, agenda: &mut Agenda) {
-        let synced =
-            if self.rhythm.sync && agenda.unflushed.is_some() { self.pair.replica.sync() } else { Ok(()) };
+        let due = agenda.unflushed.is_some() || self.pair.index.is_uncommitted();
+        let synced = if self.rhythm.sync && due { self.pair.replica.sync() } else { Ok(()) };
         let result = match synced {
             Ok(()) => self.pair.index.commit().map_err(PassError::Index),
             // What is on the disk is unknown now, so what the index says of it is worth nothing.

@@ -113,6 +113,17 @@ impl Filter {
         self.fingerprint
     }
 
+    /// As [`Filter::fingerprint`], for a folder: rules may be anchored, so a folder that moves comes under other rules.
+    #[must_use]
+    pub fn fingerprint_in(&self, folder: &RelPath) -> u64 {
+        if self.is_empty() {
+            return self.fingerprint;
+        }
+        let mut print = Fingerprint(self.fingerprint);
+        print.add(folder.as_bytes());
+        print.0
+    }
+
     /// True when no rule is in force, so that no path need be built to ask.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -144,7 +155,9 @@ impl Filter {
 
     fn excludes_path(&self, path: &RelPath, is_folder: bool) -> bool {
         let levels = || std::iter::successors(self.level.as_deref(), |level| level.above.as_deref());
-        let asked = |rules: &Gitignore, prefix: usize| decide(rules, &path.as_bytes()[prefix..], is_folder);
+        // A level says nothing of what is not below its folder.
+        let asked =
+            |rules: &Gitignore, prefix: usize| decide(rules, path.as_bytes().get(prefix..)?, is_folder);
         asked(&self.base.command_line, 0)
             .or_else(|| levels().find_map(|level| asked(level.alike.as_ref()?, level.prefix)))
             .or_else(|| asked(&self.base.ignore_files, 0))

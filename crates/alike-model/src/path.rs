@@ -39,9 +39,30 @@ impl fmt::Debug for Name {
 
 /// A path below a root, components joined by `/`; the root itself is the empty path.
 ///
-/// May be longer than `PATH_MAX`: it is for people and for matching, never handed to the kernel whole.
-#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// May be longer than `PATH_MAX`: it is for people and for matching, never handed to the kernel whole. Ordered so that
+/// what lies below a folder comes right after it.
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct RelPath(Vec<u8>);
+
+impl Ord for RelPath {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        // With the slash lowest of all bytes, `a/b` comes before `a-b`.
+        let differs = self.0.iter().zip(&other.0).position(|(one, other)| one != other);
+        match differs {
+            None => self.0.len().cmp(&other.0.len()),
+            Some(at) => {
+                let rank = |path: &Self| if path.0[at] == b'/' { 0 } else { path.0[at] };
+                rank(self).cmp(&rank(other))
+            }
+        }
+    }
+}
+
+impl PartialOrd for RelPath {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 impl RelPath {
     /// The root.

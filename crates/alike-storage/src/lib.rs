@@ -152,8 +152,8 @@ pub trait Replica: Source {
     /// Removes an empty folder.
     ///
     /// # Errors
-    /// When it is not empty or not a folder.
-    fn remove_folder(&self, parent: &Self::Folder, name: &Name) -> Result<()>;
+    /// [`Error::Changed`] when it is not the expected one; others when it is not empty.
+    fn remove_folder(&self, parent: &Self::Folder, name: &Name, expected: &Stamp) -> Result<()>;
 
     /// Brings all that was written to the disk.
     ///

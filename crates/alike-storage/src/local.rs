@@ -215,7 +215,8 @@ impl Replica for Local {
         linux::remove_file(folder.descriptor(), name).map_err(|cause| Error::of("delete it", cause))
     }
 
-    fn remove_folder(&self, parent: &Folder, name: &Name) -> Result<()> {
+    fn remove_folder(&self, parent: &Folder, name: &Name, expected: &Stamp) -> Result<()> {
+        self.expect(parent, name, Some(expected))?;
         linux::remove_folder(parent.descriptor(), name).map_err(|cause| Error::of("delete the folder", cause))
     }
 

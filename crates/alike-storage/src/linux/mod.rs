@@ -10,4 +10,6 @@ mod system;
 pub use copy::copy;
 pub use fs::*;
 pub use inotify::{Change, Inotify, Mark, What};
-pub use system::{Waker, am_root, filesystem_id, raise_descriptor_limit, sync_filesystem};
+pub use system::{
+    Waker, am_root, filesystem_id, path_in_filesystem, raise_descriptor_limit, sync_filesystem,
+};

@@ -1,7 +1,10 @@
 //! What concerns the process or a whole filesystem.
 
+use std::ffi::OsString;
 use std::io::Result;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, poll};
@@ -42,6 +45,48 @@ pub fn raise_descriptor_limit() -> usize {
         rustix::process::setrlimit(Resource::Nofile, Rlimit { current: now.maximum, maximum: now.maximum });
     let limit = rustix::process::getrlimit(Resource::Nofile).current;
     limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
+}
+
+/// Where a path lies within its filesystem, whatever is mounted where: the device, and the path below the filesystem's
+/// own root. Two paths through different bind mounts of one folder give the same. `None` when the system does not tell.
+#[must_use]
+pub fn path_in_filesystem(path: &Path) -> Option<(String, PathBuf)> {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let mut found = None;
+    let mut longest = 0;
+    for mount in mounts.lines() {
+        let mut fields = mount.split(' ').skip(2);
+        let (device, root, point) = (fields.next()?, fields.next()?, fields.next()?);
+        let point = unescape(point);
+        // Of several mounts on one point the last is on top.
+        if let Ok(rest) = path.strip_prefix(&point)
+            && point.as_os_str().len() >= longest
+        {
+            longest = point.as_os_str().len();
+            found = Some((device.to_owned(), unescape(root).join(rest)));
+        }
+    }
+    found
+}
+
+/// mountinfo writes space, tab, newline and backslash as three octal digits.
+fn unescape(field: &str) -> PathBuf {
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field.as_bytes();
+    while let Some((byte, after)) = rest.split_first() {
+        let code = after.get(..3).filter(|_| *byte == b'\\').and_then(|code| std::str::from_utf8(code).ok());
+        match code.and_then(|code| u8::from_str_radix(code, 8).ok()) {
+            Some(escaped) => {
+                bytes.push(escaped);
+                rest = &after[3..];
+            }
+            None => {
+                bytes.push(*byte);
+                rest = after;
+            }
+        }
+    }
+    PathBuf::from(OsString::from_vec(bytes))
 }
 
 /// Ends a wait from another thread.

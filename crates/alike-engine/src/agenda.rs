@@ -35,6 +35,8 @@ pub(crate) struct Agenda {
     pub(crate) judge: bool,
     /// Some of what is dirty failed before: it was not seen changing.
     pub(crate) retrying: bool,
+    /// The last pass left something for what would be heard next.
+    pub(crate) waited: bool,
     /// How long the last full pass took.
     pub(crate) full_takes: Duration,
     pub(crate) files: u64,
@@ -55,6 +57,7 @@ impl Agenda {
             halted: false,
             judge: false,
             retrying: false,
+            waited: false,
             full_takes: Duration::ZERO,
             files: 0,
             seen: false,

@@ -57,6 +57,9 @@ struct Store {
 #[derive(Default)]
 struct Fresh {
     rows: HashMap<FolderId, Option<Vec<u8>>>,
+    /// Rows taken in before the flush that is under way: they are what it commits.
+    sealed: HashMap<FolderId, Option<Vec<u8>>>,
+    is_sealed: bool,
     bytes: usize,
     /// Something, spilled or not, is not on the disk yet.
     uncommitted: bool,
@@ -148,8 +151,11 @@ impl Index {
 
     /// The row of a folder; `None` when it has none or it cannot be read.
     pub(crate) fn row(&self, id: FolderId) -> Option<Row> {
-        if let Some(row) = self.fresh.lock().unwrap_or_else(PoisonError::into_inner).rows.get(&id) {
-            return row.as_deref().and_then(|bytes| postcard::from_bytes(bytes).ok());
+        {
+            let fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(row) = fresh.rows.get(&id).or_else(|| fresh.sealed.get(&id)) {
+                return row.as_deref().and_then(|bytes| postcard::from_bytes(bytes).ok());
+            }
         }
         let store = self.store.read().unwrap_or_else(PoisonError::into_inner);
         let bytes = store.rows.as_ref()?.get(id.0).ok()??;
@@ -173,9 +179,13 @@ impl Index {
         fresh.uncommitted = true;
         fresh.bytes += row.as_ref().map_or(16, Vec::len);
         fresh.rows.insert(id, row);
-        if fresh.bytes > SPILL && self.may_write {
+        // A durable write takes along all that was spilled before it: not while a flush is under way.
+        if fresh.bytes > SPILL && self.may_write && !fresh.is_sealed {
             // What cannot be spilled stays in memory; the commit will say what is wrong.
-            let _ = self.write(&mut fresh, Durability::None);
+            if self.write(&fresh.rows, Durability::None).is_ok() {
+                fresh.rows.clear();
+                fresh.bytes = 0;
+            }
         }
     }
 
@@ -204,43 +214,65 @@ impl Index {
         self.fresh.lock().unwrap_or_else(PoisonError::into_inner).uncommitted
     }
 
-    /// Brings all that was taken in to the disk. Call it only when the replica is there already.
+    /// Draws the line for the next [`Index::commit`]: what is taken in from here on is not part of it.
+    pub(crate) fn seal(&self) {
+        let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
+        let rows = std::mem::take(&mut fresh.rows);
+        fresh.sealed.extend(rows);
+        fresh.is_sealed = true;
+        fresh.bytes = 0;
+    }
+
+    /// Brings what was taken in (before [`Index::seal`], if that was called) to the disk. Call it only when the replica is
+    /// there already.
     ///
     /// # Errors
     /// When it cannot be written; what was taken in is kept for the next try.
     pub fn commit(&self) -> Result<(), IndexError> {
         let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
+        if !fresh.is_sealed {
+            let rows = std::mem::take(&mut fresh.rows);
+            fresh.sealed.extend(rows);
+        }
+        fresh.is_sealed = false;
         if !fresh.uncommitted || !self.may_write {
             return Ok(());
         }
-        self.write(&mut fresh, Durability::Immediate)?;
-        fresh.uncommitted = false;
+        let sealed = std::mem::take(&mut fresh.sealed);
+        if let Err(error) = self.write(&sealed, Durability::Immediate) {
+            fresh.sealed = sealed;
+            return Err(error);
+        }
+        fresh.uncommitted = !fresh.rows.is_empty();
         Ok(())
     }
 
-    fn write(&self, fresh: &mut Fresh, durability: Durability) -> Result<(), IndexError> {
+    fn write(
+        &self,
+        rows: &HashMap<FolderId, Option<Vec<u8>>>,
+        durability: Durability,
+    ) -> Result<(), IndexError> {
         let mut store = self.store.write().unwrap_or_else(PoisonError::into_inner);
         if store.writing.is_none() {
             *store = Store::default();
             store.writing = Some(builder().create(&self.path).map_err(|why| self.error(why))?);
         }
         let Some(database) = &store.writing else { return Ok(()) };
-        self.write_rows(database, fresh, durability).map_err(|why| self.error(why))?;
-        *fresh = Fresh { uncommitted: true, ..Fresh::default() };
+        self.write_rows(database, rows, durability).map_err(|why| self.error(why))?;
         store.refresh().map_err(|why| self.error(why))
     }
 
     fn write_rows(
         &self,
         database: &Database,
-        fresh: &Fresh,
+        fresh: &HashMap<FolderId, Option<Vec<u8>>>,
         durability: Durability,
     ) -> Result<(), redb::Error> {
         let mut transaction = database.begin_write()?;
         transaction.set_durability(durability)?;
         {
             let mut rows = transaction.open_table(ROWS)?;
-            let mut sorted: Vec<_> = fresh.rows.iter().collect();
+            let mut sorted: Vec<_> = fresh.iter().collect();
             sorted.sort_unstable_by_key(|(id, _)| **id);
             for (id, row) in sorted {
                 match row {

@@ -4,9 +4,11 @@
 
 mod agenda;
 mod crew;
+mod departures;
 mod doubt;
 pub mod error;
 mod finish;
+mod flushing;
 mod hands;
 mod ignore_files;
 pub mod index;

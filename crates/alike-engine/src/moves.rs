@@ -5,83 +5,24 @@
 //! a folder, the two change names in one step, so that swaps, rings and rotations come out right without a moment in
 //! which a name is missing.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use alike_model::compare::{Finding, Verdict, compare_entry};
 use alike_model::dirty::Extent;
 use alike_model::entry::{Identity, Kind, Stamp, Time};
-use alike_model::known::{FolderId, Known};
+use alike_model::known::FolderId;
 use alike_model::path::{Name, RelPath};
 use alike_model::plan::{Arrival, Step, Verb};
 use alike_model::reason::Reason;
 use alike_storage::{Error, Replica, Result, Source};
 
+use crate::departures::Departure;
 use crate::doubt::compare_contents;
 use crate::hands::{Done, Hands};
 use crate::pass::Run;
 use crate::place::Place;
 use crate::waiting::{At, How, Task};
-
-/// What is gone from its old name, by what it was.
-pub(crate) struct Departures<S: Source, R: Replica> {
-    by_identity: HashMap<(Identity, Kind), Departure>,
-    origins: Vec<Origin<S, R>>,
-    /// Folders of which only the top has been taken in: mostly they are matched whole, or not at all.
-    unexpanded: Vec<Departure>,
-    /// How many removals have been taken in.
-    removals_seen: usize,
-}
-
-/// A name of the replica that the source no longer has, or has given to something else.
-struct Origin<S: Source, R: Replica> {
-    /// Where what departs is now: an exchange puts it elsewhere.
-    place: Arc<Place<S, R>>,
-    name: Name,
-    /// Where it was at first.
-    path: RelPath,
-    /// The removal that waits for that name.
-    removal: Option<usize>,
-}
-
-/// Something that departed: an origin, or something below it.
-#[derive(Clone)]
-struct Departure {
-    origin: usize,
-    below: Vec<Name>,
-    known: Known,
-}
-
-impl Departure {
-    /// Checks that what stands at the old name is still what the index knew there.
-    fn check(&self, now: &Stamp) -> Result<()> {
-        let same = now.ino == self.known.replica.ino && now.kind == self.known.kind;
-        if same { Ok(()) } else { Err(Error::Changed) }
-    }
-}
-
-impl<S: Source, R: Replica> Default for Departures<S, R> {
-    fn default() -> Self {
-        Self { by_identity: HashMap::new(), origins: Vec::new(), unexpanded: Vec::new(), removals_seen: 0 }
-    }
-}
-
-impl<S: Source, R: Replica> Departures<S, R> {
-    /// True when an inode of the source is one of them, or may be: one born after `indexed` cannot.
-    pub(crate) fn have(&self, source: &Stamp, indexed: Option<Time>) -> bool {
-        let old = || source.btime.is_none_or(|born| indexed.is_some_and(|indexed| born <= indexed));
-        self.by_identity.contains_key(&(source.identity(), source.kind))
-            || (!self.unexpanded.is_empty() && old())
-    }
-
-    fn take_in(&mut self, departure: Departure) {
-        self.by_identity.insert((departure.known.source.identity, departure.known.kind), departure);
-    }
-
-    fn path(&self, departure: &Departure) -> RelPath {
-        self.origins[departure.origin].path.clone().joined(&departure.below)
-    }
-}
 
 /// What arrived and where it came from.
 struct Move<S: Source, R: Replica> {
@@ -125,7 +66,9 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         // New folders next, for something may have moved into them.
         let (taken, free): (Vec<_>, Vec<_>) =
             left.into_iter().partition(|(_, arrival)| arrival.occupied.is_some());
-        if !free.is_empty() {
+        if self.work.patient {
+            free.into_iter().for_each(|free| self.postpone(free));
+        } else if !free.is_empty() {
             self.wait_for(|waiting| waiting.arrivals.extend(taken.into_iter().chain(files)));
             return self.tasks_for(free.into_iter().map(|(place, arrival)| (place, arrival.name)).collect());
         }
@@ -133,11 +76,19 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         for (place, arrival) in files {
             match self.match_one(&place, &arrival, &wanted) {
                 Some(moved) => self.move_file(moved),
+                None if self.work.patient && arrival.occupied.is_none() => self.postpone((place, arrival)),
                 None => left.extend(self.withdraw(vec![(place, arrival)])),
             }
         }
         left.extend(self.wait_for(|waiting| std::mem::take(&mut waiting.relook)));
         self.tasks_for(left)
+    }
+
+    /// Leaves an arrival for the next pass, which will know where it came from.
+    fn postpone(&self, (place, arrival): At<S, R, Arrival>) {
+        let path = place.path();
+        self.awaited.lock().unwrap_or_else(std::sync::PoisonError::into_inner).mark_name(path, arrival.name);
+        self.release(place);
     }
 
     /// What stands under these names will be compared where it is, so it can no longer be taken away from there.
@@ -448,51 +399,5 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         let stamp = self.work.replica.stamp(&folder)?;
         self.hands.unlock(&folder, &stamp)?;
         work(&folder, name)
-    }
-}
-
-impl<S: Source, R: Replica> Departures<S, R> {
-    fn add_origin(&mut self, place: &Arc<Place<S, R>>, name: &Name, removal: Option<usize>, known: Known) {
-        let path = place.path().join(name);
-        let top = Departure { origin: self.origins.len(), below: Vec::new(), known };
-        self.unexpanded.extend((known.kind == Kind::Folder).then(|| top.clone()));
-        self.take_in(top);
-
-        self.origins.push(Origin { place: Arc::clone(place), name: name.clone(), path, removal });
-    }
-
-    /// Where a departure is now; in a rehearsal, where it was.
-    fn path_now(&self, departure: &Departure) -> RelPath {
-        let origin = &self.origins[departure.origin];
-        origin.place.path().join(&origin.name).joined(&departure.below)
-    }
-
-    fn has_origin_at(&self, place: &Arc<Place<S, R>>, name: &Name) -> bool {
-        (0..self.origins.len()).any(|origin| self.is_at(origin, place, name))
-    }
-
-    /// Forgets what departed from a name, and all below it.
-    fn withdraw(&mut self, place: &Arc<Place<S, R>>, name: &Name) {
-        let gone: HashSet<usize> =
-            (0..self.origins.len()).filter(|at| self.is_at(*at, place, name)).collect();
-        if !gone.is_empty() {
-            self.by_identity.retain(|_, departure| !gone.contains(&departure.origin));
-            self.unexpanded.retain(|departure| !gone.contains(&departure.origin));
-        }
-    }
-
-    fn is_at(&self, origin: usize, place: &Arc<Place<S, R>>, name: &Name) -> bool {
-        let origin = &self.origins[origin];
-        Arc::ptr_eq(&origin.place, place) && origin.name == *name
-    }
-
-    /// What was at `from` is at `to` now.
-    fn relocate(&mut self, from: (&Arc<Place<S, R>>, &Name), to: (&Arc<Place<S, R>>, &Name)) {
-        for origin in 0..self.origins.len() {
-            if self.is_at(origin, from.0, from.1) {
-                self.origins[origin].place = Arc::clone(to.0);
-                self.origins[origin].name = to.1.clone();
-            }
-        }
     }
 }

@@ -55,6 +55,9 @@ pub struct Work<'a, S: Source, R: Replica> {
     pub threads: usize,
     /// What is done is on the disk before it is called done.
     pub sync: bool,
+    /// An old inode under a new name is left for the next pass when nothing in this one's scope tells where it came from:
+    /// that has been announced right after it, and is about to be heard.
+    pub patient: bool,
     /// How many folders may be held open at once; each costs two descriptors.
     pub held_folders: usize,
 }
@@ -86,6 +89,7 @@ pub(crate) struct Run<'a, S: Source, R: Replica, H> {
     pub(crate) waiting: Mutex<Waiting<S, R>>,
     pub(crate) tally: Mutex<Tally>,
     pub(crate) unsettled: Mutex<Dirty>,
+    pub(crate) awaited: Mutex<Dirty>,
 }
 
 /// Makes the dirty part of the replica identical.
@@ -154,6 +158,7 @@ impl<'a, S: Source, R: Replica, H: Hands<S, R>> Run<'a, S, R, H> {
             waiting: Mutex::new(Waiting::new()),
             tally: Mutex::default(),
             unsettled: Mutex::default(),
+            awaited: Mutex::default(),
         }
     }
 
@@ -175,6 +180,7 @@ impl<'a, S: Source, R: Replica, H: Hands<S, R>> Run<'a, S, R, H> {
     fn report(self, judgement: Judgement) -> Outcome {
         let tally = self.tally.into_inner().unwrap_or_default();
         let unsettled = self.unsettled.into_inner().unwrap_or_default();
+        let awaited = self.awaited.into_inner().unwrap_or_default();
         let ending = match judgement {
             _ if self.work.stop.is_set() => Ending::Stopped,
             Judgement::Halt(over) => Ending::Halted(over),
@@ -188,7 +194,7 @@ impl<'a, S: Source, R: Replica, H: Hands<S, R>> Run<'a, S, R, H> {
             let event = Event::general(self.number, Action::PassEnd, summary(&tally, &ending));
             self.work.monitor.event(Event { took: Some(self.started.elapsed()), ..event });
         }
-        Outcome { pass: self.number, tally, ending, unsettled }
+        Outcome { pass: self.number, tally, ending, unsettled, awaited }
     }
 
     /// Works on the tally.

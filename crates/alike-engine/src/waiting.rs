@@ -10,7 +10,7 @@ use alike_model::path::{Name, RelPath};
 use alike_model::plan::{Arrival, Displaced, Removal, Step};
 use alike_storage::{Replica, Source};
 
-use crate::moves::Departures;
+use crate::departures::Departures;
 use crate::place::Place;
 
 /// A folder to visit. Holds one pending count of the place it names.

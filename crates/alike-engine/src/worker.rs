@@ -4,6 +4,7 @@
 //! drive that is gone, a path that fails) is tried again after a while that grows.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::Scope;
 use std::time::{Duration, Instant};
 
 use alike_model::dirty::Dirty;
@@ -16,6 +17,7 @@ use alike_storage::{Folder, Replica};
 
 use crate::agenda::{Agenda, FLUSH_AFTER};
 use crate::error::PassError;
+use crate::flushing::Flushing;
 use crate::monitor::{Event, Monitor, State};
 use crate::pair::{Pair, Spec};
 use crate::pass::{Top, Work, pass};
@@ -78,8 +80,17 @@ pub fn mirror(
     };
     while !controls.stop.is_set() {
         let watcher = open_watcher(rhythm, monitor);
-        let mirror =
-            Mirror { spec, policy, rhythm, monitor, clock, controls, pair: &pair, watcher: watcher.as_ref() };
+        let mirror = Mirror {
+            spec,
+            policy,
+            rhythm,
+            monitor,
+            clock,
+            controls,
+            pair: &pair,
+            watcher: watcher.as_ref(),
+            flushing: Flushing::default(),
+        };
         mirror.run(&mut allowed);
         drop(pair);
         if controls.stop.is_set() {
@@ -138,31 +149,42 @@ struct Mirror<'a> {
     controls: &'a Controls,
     pair: &'a Pair,
     watcher: Option<&'a Watcher>,
+    flushing: Flushing,
 }
 
 impl Mirror<'_> {
     /// Runs until stopped or until an end of the pair is no longer where it was.
     fn run(&self, deletes: &mut Deletes) {
         let mut agenda = Agenda::new();
+        std::thread::scope(|scope| self.work(&mut agenda, deletes, scope));
+        self.last_flush(&mut agenda);
+    }
+
+    fn work<'scope>(
+        &'scope self,
+        agenda: &mut Agenda,
+        deletes: &mut Deletes,
+        scope: &'scope Scope<'scope, '_>,
+    ) {
         while !self.controls.stop.is_set() {
             if !self.pair.is_in_place(self.spec) {
-                self.flush(&mut agenda);
                 return;
             }
+            self.see_flushed(agenda);
             let now = Instant::now();
             if self.controls.pass_now.swap(false, Ordering::Relaxed) || now >= agenda.full {
-                self.full_pass(&mut agenda, deletes);
+                self.full_pass(agenda, deletes);
+                self.flush(agenda, scope);
             } else if !agenda.dirty.is_empty() && (agenda.halted || agenda.judge) {
                 agenda.wait_for_full();
             } else if !agenda.dirty.is_empty() {
-                self.live_pass(&mut agenda, *deletes);
+                self.live_pass(agenda, *deletes);
             } else if agenda.unflushed.is_some_and(|since| now >= since + FLUSH_AFTER) {
-                self.flush(&mut agenda);
+                self.flush(agenda, scope);
             } else {
-                self.wait(&mut agenda);
+                self.wait(agenda);
             }
         }
-        self.flush(&mut agenda);
     }
 
     fn full_pass(&self, agenda: &mut Agenda, deletes: &mut Deletes) {
@@ -187,7 +209,6 @@ impl Mirror<'_> {
             self.say_watching(first);
             self.end(agenda, &outcome);
         }
-        self.flush(agenda);
     }
 
     /// A pass for what the watcher announced. Deletions seen as they happen need no judgement: the guard is for what is
@@ -206,6 +227,13 @@ impl Mirror<'_> {
             agenda.files = (agenda.files + tally.created).saturating_sub(tally.deleted);
             if tally.changes() > 0 {
                 agenda.unflushed.get_or_insert_with(Instant::now);
+            }
+            agenda.waited = !outcome.awaited.is_empty();
+            if agenda.waited {
+                // A name can be seen a moment before it is announced.
+                std::thread::sleep(Duration::from_millis(1));
+                self.hear(agenda);
+                agenda.dirty.absorb(outcome.awaited.clone());
             }
             self.end(agenda, &outcome);
         }
@@ -240,6 +268,7 @@ impl Mirror<'_> {
             // Live changes are brought to the disk together, see `flush`.
             sync: self.rhythm.sync && full,
             held_folders: self.rhythm.held_folders,
+            patient: !full && !agenda.waited,
         };
         match pass(&work, dirty) {
             Ok(outcome) => {
@@ -302,23 +331,43 @@ impl Mirror<'_> {
         }
     }
 
-    /// Replica first, index after.
-    fn flush(&self, agenda: &mut Agenda) {
-        let due = agenda.unflushed.is_some() || self.pair.index.is_uncommitted();
-        let synced = if self.rhythm.sync && due { self.pair.replica.sync() } else { Ok(()) };
-        let result = match synced {
-            Ok(()) => self.pair.index.commit().map_err(PassError::Index),
-            // What is on the disk is unknown now, so what the index says of it is worth nothing.
-            Err(error) => {
-                agenda.fail(Dirty::everything());
-                let forgotten = self.pair.index.forget_all().map_err(PassError::Index);
-                forgotten.and(Err(PassError::Sync(error)))
-            }
-        };
-        if let Err(error) = result {
-            self.trouble(&error);
+    /// Brings what was done to the disk, replica first, index after, beside the passes that go on meanwhile.
+    fn flush<'scope>(&'scope self, agenda: &mut Agenda, scope: &'scope Scope<'scope, '_>) {
+        if self.flushing.begin(&self.pair.index) {
+            agenda.unflushed = None;
+            scope.spawn(|| {
+                let result = self.bring_to_disk();
+                self.flushing.end(result);
+                self.controls.waker.wake();
+            });
         }
-        agenda.unflushed = None;
+    }
+
+    /// The last flush, when it can be had soon; else the next start compares again what was copied since the one before.
+    fn last_flush(&self, agenda: &mut Agenda) {
+        if self.flushing.is_quick() && self.flushing.begin(&self.pair.index) {
+            let result = self.bring_to_disk();
+            self.flushing.end(result);
+        }
+        self.see_flushed(agenda);
+    }
+
+    fn bring_to_disk(&self) -> Result<(), PassError> {
+        if self.rhythm.sync
+            && let Err(error) = self.pair.replica.sync()
+        {
+            // What is on the disk is unknown now, so what the index says of it is worth nothing.
+            self.pair.index.forget_all()?;
+            return Err(PassError::Sync(error));
+        }
+        Ok(self.pair.index.commit()?)
+    }
+
+    fn see_flushed(&self, agenda: &mut Agenda) {
+        if let Some(Err(error)) = self.flushing.take() {
+            self.trouble(&error);
+            agenda.fail(Dirty::everything());
+        }
     }
 
     /// Waits for what comes first, and takes it in.

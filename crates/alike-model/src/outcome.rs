@@ -99,4 +99,6 @@ pub struct Outcome {
     pub ending: Ending,
     /// What failed or kept changing: to be looked at again.
     pub unsettled: Dirty,
+    /// What came from an old name that is not known yet: to be looked at with what is heard next.
+    pub awaited: Dirty,
 }

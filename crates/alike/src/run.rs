@@ -155,6 +155,7 @@ fn work<'a>(
         threads: settings::threads(args),
         sync: settings::syncs(args),
         held_folders: settings::held_folders(),
+        patient: false,
     }
 }
 

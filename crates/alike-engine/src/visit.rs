@@ -80,12 +80,10 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         if let Some(bad) = bad {
             self.fail(path(), format!("ignore file: {bad}"));
         }
-        let made_now = replica.as_ref().map(|folder| self.work.replica.stamp(folder)).transpose()?;
         let seen_before = id.is_some();
         let id = id.unwrap_or_else(|| self.work.index.new_folder());
-        if let Some(now) = made_now
-            && !seen_before
-        {
+        if let (Some(folder), false) = (&replica, seen_before) {
+            let now = self.work.replica.stamp(folder)?;
             parent.learn(name, Some(Known::equal(&source_stamp, false, &now, Some(id))));
         }
         let opened = Opened { source, replica, source_stamp, replica_stamp };

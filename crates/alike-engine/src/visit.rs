@@ -24,6 +24,8 @@ use crate::waiting::{How, Task, Waiting};
 
 /// A stamp taken this close to a change may hide another: twice the coarsest tick of a Linux kernel's clock.
 const RACY_MILLIS: u32 = 20;
+/// The same for filesystems that keep whole seconds, or every other one.
+const RACY_COARSE_MILLIS: u32 = 2_100;
 
 impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
     /// Visits one folder, and adds its subfolders to the tasks.
@@ -355,7 +357,9 @@ fn look_at<T: Source>(tree: &T, folder: &T::Folder, names: &BTreeSet<Name>) -> R
 }
 
 fn is_racy(source: &Stamp, now: Time) -> bool {
-    source.kind == Kind::File && source.ctime.plus_millis(RACY_MILLIS) > now
+    // Times in whole seconds come from filesystems that count in one or two of them.
+    let window = if source.ctime.nanos == 0 { RACY_COARSE_MILLIS } else { RACY_MILLIS };
+    source.kind == Kind::File && source.ctime.plus_millis(window) > now
 }
 
 fn action_of(verb: &Verb) -> Action {

@@ -285,13 +285,20 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         let (verb, reason) = match verdict {
             Verdict::Meta(diff) => (Verb::Meta { source, replica }, Reason::Attrs(diff)),
             Verdict::Differs(reason) => (Verb::Update { source, replica }, reason),
-            _ => {
+            Verdict::Same { .. } => {
                 let step = Step {
                     name: moved.arrival.name.clone(),
                     verb: Verb::Create { source },
                     reason: Reason::New,
                 };
                 return self.learn_step(&moved.place, &step, done, now);
+            }
+            // Not proven equal (a newer file that is left alone, say): the index must not say so.
+            _ => {
+                moved.place.touch();
+                return self.wait_for(|waiting| {
+                    waiting.relook.push((moved.place.retain(), moved.arrival.name.clone()))
+                });
             }
         };
         moved.place.touch();

@@ -63,43 +63,70 @@ struct Marker {
     replica_filesystem: String,
 }
 
-impl Pair {
-    /// Opens a pair to work on it: makes the replica's folder, marks and locks it.
-    ///
-    /// # Errors
-    /// When it is refused.
-    pub fn open(spec: &Spec) -> Result<Self, Refusal> {
+/// Both ends as they are found, before anything is made or opened for good.
+struct Ends {
+    source_path: PathBuf,
+    source: Local,
+    found: Found,
+    /// The pair's folder in the state, and what it remembers.
+    state: PathBuf,
+    before: Option<Marker>,
+    /// alike's own folder on the replica, and what marks it.
+    own: PathBuf,
+    marker: Option<Marker>,
+}
+
+impl Ends {
+    fn find(spec: &Spec) -> Result<Self, Refusal> {
         let (source_path, source) = open_source(&spec.source)?;
         let found = find_replica(&spec.replica)?;
         refuse_same_or_nested(&source_path, &found, &spec.filter)?;
         let state = state_folder(spec, &source_path, &found.path);
         let before = read_state(&state)?;
         refuse_unmounted(before.as_ref(), &found)?;
-        let unusable = |why| Refusal::ReplicaUnusable(found.path.clone(), why);
         let own = found.path.join(".alike");
         let marker = read_marker(&own.join("pair.json"))?;
+        Ok(Self { source_path, source, found, state, before, own, marker })
+    }
+
+    /// Refuses a replica that is another source's, and a source that was emptied; returns what the pair is now.
+    fn refuse_strangers(&self, spec: &Spec, replica: &Local) -> Result<Marker, Refusal> {
+        let now = describe((&self.source_path, &self.source), (&self.found.path, replica))?;
+        refuse_other_source(self.marker.as_ref(), &now, &self.found.path)?;
+        refuse_emptied(spec, &self.source, replica)?;
+        Ok(now)
+    }
+}
+
+impl Pair {
+    /// Opens a pair to work on it: makes the replica's folder, marks and locks it.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub fn open(spec: &Spec) -> Result<Self, Refusal> {
+        let ends = Ends::find(spec)?;
+        let Ends { found, own, state, .. } = &ends;
+        let unusable = |why| Refusal::ReplicaUnusable(found.path.clone(), why);
         make_replica(&found.path).map_err(unusable)?;
         let replica = Local::open(&found.path).map_err(unusable)?;
-        let now = describe((&source_path, &source), (&found.path, &replica))?;
-        refuse_other_source(marker.as_ref(), &now, &found.path)?;
-        refuse_emptied(spec, &source, &replica)?;
+        let now = ends.refuse_strangers(spec, &replica)?;
         replica.own_folder().map_err(unusable)?;
-        let lock = lock(&own, &found.path)?;
+        let lock = lock(own, &found.path)?;
         replica.clear_staging().map_err(unusable)?;
-        let known = match &marker {
+        let known = match &ends.marker {
             Some(marker) => Marker { id: marker.id.clone(), ..now },
             None => now,
         };
         let state_failed = |why| Refusal::StateUnusable(state.clone(), why);
-        fs::create_dir_all(&state).map_err(state_failed)?;
-        write_marker(&own.join("pair.json"), marker.as_ref(), &known).map_err(unusable)?;
-        write_marker(&state.join("pair.json"), before.as_ref(), &known).map_err(state_failed)?;
-        let index = Index::open(&state, true)?;
-        if before.is_none_or(|before| before.id != known.id) {
+        fs::create_dir_all(state).map_err(state_failed)?;
+        write_marker(&own.join("pair.json"), ends.marker.as_ref(), &known).map_err(unusable)?;
+        write_marker(&state.join("pair.json"), ends.before.as_ref(), &known).map_err(state_failed)?;
+        let index = Index::open(state, true)?;
+        if ends.before.as_ref().is_none_or(|before| before.id != known.id) {
             index.forget_all()?;
         }
         let top = if found.exists { Top::There } else { Top::Made };
-        Self::new(source, replica, top, index, Some(lock))
+        Self::new(ends.source, replica, top, index, Some(lock))
     }
 
     /// Opens a pair to rehearse a pass: the same refusals, and nothing is made, marked or written.
@@ -107,29 +134,22 @@ impl Pair {
     /// # Errors
     /// When it is refused.
     pub fn open_to_rehearse(spec: &Spec) -> Result<Self, Refusal> {
-        let (source_path, source) = open_source(&spec.source)?;
-        let found = find_replica(&spec.replica)?;
-        refuse_same_or_nested(&source_path, &found, &spec.filter)?;
-        let state = state_folder(spec, &source_path, &found.path);
-        let before = read_state(&state)?;
-        refuse_unmounted(before.as_ref(), &found)?;
+        let ends = Ends::find(spec)?;
+        let Ends { found, own, state, .. } = &ends;
         if !found.exists {
             let index = Index::open(&state.join("none"), false)?;
-            let stand_in =
-                Local::open(&source_path).map_err(|why| Refusal::SourceUnreadable(source_path, why))?;
-            return Self::new(source, stand_in, Top::Absent, index, None);
+            let stand_in = Local::open(&ends.source_path)
+                .map_err(|why| Refusal::SourceUnreadable(ends.source_path.clone(), why))?;
+            return Self::new(ends.source, stand_in, Top::Absent, index, None);
         }
         let replica =
             Local::open(&found.path).map_err(|why| Refusal::ReplicaUnusable(found.path.clone(), why))?;
-        let own = found.path.join(".alike");
-        let lock = if own.join("lock").exists() { Some(lock(&own, &found.path)?) } else { None };
-        let now = describe((&source_path, &source), (&found.path, &replica))?;
-        let marker = read_marker(&own.join("pair.json"))?;
-        refuse_other_source(marker.as_ref(), &now, &found.path)?;
-        refuse_emptied(spec, &source, &replica)?;
-        let same = before.is_some_and(|before| marker.is_some_and(|marker| marker.id == before.id));
-        let index = Index::open(&if same { state } else { state.join("none") }, false)?;
-        Self::new(source, replica, Top::There, index, lock)
+        let lock = if own.join("lock").exists() { Some(lock(own, &found.path)?) } else { None };
+        ends.refuse_strangers(spec, &replica)?;
+        let same =
+            ends.before.as_ref().zip(ends.marker.as_ref()).is_some_and(|(one, other)| one.id == other.id);
+        let index = Index::open(&if same { state.clone() } else { state.join("none") }, false)?;
+        Self::new(ends.source, replica, Top::There, index, lock)
     }
 
     /// True while both paths still lead to the folders that are open.

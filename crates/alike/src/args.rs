@@ -21,7 +21,7 @@ pub(crate) enum Command {
     /// One pass, then exit
     Once(OnceArgs),
     /// What a pass would do, and why, one line a step; changes nothing
-    Plan(PlanArgs),
+    Plan(OnceArgs),
 }
 
 #[derive(Debug, Args)]
@@ -48,16 +48,6 @@ pub(crate) struct MirrorArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct OnceArgs {
-    #[command(flatten)]
-    pub(crate) pair: PairArgs,
-    #[command(flatten)]
-    pub(crate) pass: PassArgs,
-    #[command(flatten)]
-    pub(crate) output: OutputArgs,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct PlanArgs {
     #[command(flatten)]
     pub(crate) pair: PairArgs,
     #[command(flatten)]

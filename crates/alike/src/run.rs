@@ -16,7 +16,7 @@ use alike_model::dirty::Dirty;
 use alike_model::entry::Time;
 use alike_model::outcome::{Ending, Outcome};
 
-use crate::args::{MirrorArgs, OnceArgs, OutputArgs, PairArgs, PassArgs, PlanArgs};
+use crate::args::{MirrorArgs, OnceArgs, OutputArgs, PairArgs, PassArgs};
 use crate::console::Console;
 use crate::settings::{self, Usage};
 use crate::{count, signals};
@@ -85,7 +85,7 @@ pub(crate) fn once(args: &OnceArgs) -> Result<ExitCode, Failure> {
     Ok(ExitCode::from(exit_code(&outcome, || signals.exit_code())))
 }
 
-pub(crate) fn plan(args: &PlanArgs) -> Result<ExitCode, Failure> {
+pub(crate) fn plan(args: &OnceArgs) -> Result<ExitCode, Failure> {
     plan_of(&args.pair, &args.pass, &args.output)
 }
 

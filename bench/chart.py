@@ -50,7 +50,7 @@ def workload_panel(workload):
 
 
 def live_panel(live):
-    from report import percentile
+    from measure import percentile
     writes = sorted(live["writes"])
     parts = [("p50", 50), ("p90", 90), ("p99", 99), ("max", 100)]
     values = [(name, percentile(writes, part) * 1000) for name, part in parts]

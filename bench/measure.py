@@ -1,6 +1,7 @@
 """Runs one command and says how long it took, what it cost and whether the replica is right."""
 
 import ctypes
+import math
 import os
 import signal
 import statistics
@@ -146,3 +147,8 @@ def fault(run, source, replica, held_to, every_byte):
     if not found and every_byte:
         found = different_bytes(source, replica)
     return f"{len(found)} differences, first: {found[0][:150]}" if found else ""
+
+
+def percentile(ordered, part):
+    """The smallest value that `part` percent of the values do not exceed."""
+    return ordered[max(0, math.ceil(len(ordered) * part / 100) - 1)]

@@ -1,7 +1,5 @@
 """The page about the figures: docs/benchmarks.md, with the picture from chart.py beside it."""
 
-import math
-
 import chart
 import measure
 
@@ -104,7 +102,7 @@ def live_part(live):
         f"{len(writes):,} small files written one at a time into random folders, a third of them over an earlier one; "
         "from just before the file is opened for writing until the replica shows it with its size and time.", "",
         "| p50 | p90 | p99 | max |", "| ---: | ---: | ---: | ---: |",
-        "| " + " | ".join(f"{percentile(writes, part) * 1000:.1f} ms" for part in (50, 90, 99, 100)) + " |", "",
+        "| " + " | ".join(f"{measure.percentile(writes, part) * 1000:.1f} ms" for part in (50, 90, 99, 100)) + " |", "",
         f"The slowest was write {live['writes'].index(writes[-1]) + 1}; the first comes as soon as a comparison finds "
         "the trees identical.", "",
         "Storms, each figure the worst of its runs: from the end of the command until a comparison by rsync that found "
@@ -118,10 +116,6 @@ def live_part(live):
               f"{live['peak_mib']:.0f} MiB at the peak, stopped {live['stop'] * 1000:.0f} ms after SIGTERM."]
     return "\n".join(lines)
 
-
-def percentile(ordered, part):
-    """The smallest value that `part` percent of the values do not exceed."""
-    return ordered[max(0, math.ceil(len(ordered) * part / 100) - 1)]
 
 
 # ---- what follows from the figures ----
@@ -160,7 +154,7 @@ def limits_part(results):
               f"{', '.join(f'`{label}`' for label in labels)}." for what, labels in held.items()]
     lines += [
         "- The first answer of each tool in each workload was also compared byte by byte (`diff -rq`).",
-        "- alike keeps an index, a log and a trash, which the peers do not; it is in its figures. What they do and alike "
+        "- alike keeps an index, which the peers (but unison) do not; it is in its figures. What they do and alike "
         "does not (a network, two-way, encryption) is not measured.",
         "- Both sides are on one local filesystem, and the source is in memory. A cold disk, a network or another "
         "filesystem shifts the figures, mostly towards a tie.",

@@ -12,6 +12,7 @@ use alike_model::plan::{Removal, Step, Verb};
 use alike_model::reason::Reason;
 use alike_storage::{Error, Replica, Result, Source};
 
+use crate::crew;
 use crate::hands::Hands;
 use crate::monitor::Event;
 use crate::pass::Run;
@@ -60,12 +61,13 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         // There is no further round: what fails from here on is reported at once.
         self.round.store(u32::MAX - 1, Ordering::Relaxed);
         let removals = self.wait_for(|waiting| std::mem::take(&mut waiting.removals));
-        for (place, removal) in removals.into_iter().flatten() {
+        let removals = removals.into_iter().flatten().collect();
+        crew::run(self.work.threads, removals, |(place, removal), _| {
             if !self.work.stop.is_set() {
                 self.delete_one(&place, &removal);
             }
             self.release(place);
-        }
+        });
         for (place, name) in self.wait_for(|waiting| std::mem::take(&mut waiting.again)) {
             self.put_off(place.path().join(&name), "changed meanwhile");
             self.release(place);

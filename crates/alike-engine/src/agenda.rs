@@ -76,6 +76,11 @@ impl Agenda {
     /// soon, but leaves time for other things.
     pub(crate) fn wait_for_full(&mut self) {
         self.dirty = Dirty::new();
+        self.full_soon();
+    }
+
+    /// A full pass comes soon, but not so often that it is all that is done.
+    pub(crate) fn full_soon(&mut self) {
         let soon = Instant::now() + Duration::from_secs(1).max(self.full_takes * 5);
         self.full = self.full.min(soon);
     }

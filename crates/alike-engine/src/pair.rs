@@ -83,7 +83,7 @@ impl Ends {
         refuse_same_or_nested(&source_path, &found, &spec.filter)?;
         let state = state_folder(spec, &source_path, &found.path);
         let before = read_state(&state)?;
-        refuse_unmounted(before.as_ref(), &found)?;
+        refuse_unmounted(before.as_ref(), &found, &state)?;
         let own = found.path.join(".alike");
         let marker = read_marker(&own.join("pair.json"))?;
         Ok(Self { source_path, source, found, state, before, own, marker })
@@ -118,7 +118,7 @@ impl Pair {
             None => now,
         };
         let state_failed = |why| Refusal::StateUnusable(state.clone(), why);
-        fs::create_dir_all(state).map_err(state_failed)?;
+        make_private(state).map_err(state_failed)?;
         write_marker(&own.join("pair.json"), ends.marker.as_ref(), &known).map_err(unusable)?;
         write_marker(&state.join("pair.json"), ends.before.as_ref(), &known).map_err(state_failed)?;
         let index = Index::open(state, true)?;
@@ -246,6 +246,12 @@ fn find_replica(path: &Path) -> Result<Found, Refusal> {
     Err(unusable(io::ErrorKind::NotFound.into()))
 }
 
+/// Makes a folder that only its owner may enter: the index has the names of files in folders that are closed to others.
+fn make_private(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
 /// Makes the replica's folder, closed to others until its own mode is set, and the folders above it.
 fn make_replica(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
@@ -291,14 +297,14 @@ fn nested(outer: &Path, inner: &Path) -> Option<PathBuf> {
 }
 
 /// The replica's drive: the filesystem on which the replica is or would be made must be the one it was on.
-fn refuse_unmounted(before: Option<&Marker>, replica: &Found) -> Result<(), Refusal> {
+fn refuse_unmounted(before: Option<&Marker>, replica: &Found, state: &Path) -> Result<(), Refusal> {
     let Some(before) = before else { return Ok(()) };
     let now =
         replica.nearest.filesystem_id().map_err(|why| Refusal::ReplicaUnusable(replica.path.clone(), why))?;
     if same_filesystem(&now, &before.replica_filesystem) {
         return Ok(());
     }
-    Err(Refusal::ReplicaElsewhere(replica.path.clone()))
+    Err(Refusal::ReplicaElsewhere { replica: replica.path.clone(), state: state.to_owned() })
 }
 
 /// One word in common is enough: an upgrade of the kernel may add one, a reboot may change another.

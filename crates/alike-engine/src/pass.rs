@@ -4,7 +4,7 @@
 //! judged when all of them are known (moves, deletions) waits for its stage.
 
 use std::sync::Mutex;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::time::Instant;
 
 use alike_model::dirty::Dirty;
@@ -90,6 +90,7 @@ pub(crate) struct Run<'a, S: Source, R: Replica, H> {
     pub(crate) tally: Mutex<Tally>,
     pub(crate) unsettled: Mutex<Dirty>,
     pub(crate) awaited: Mutex<Dirty>,
+    pub(crate) linked: AtomicBool,
 }
 
 /// Makes the dirty part of the replica identical.
@@ -159,6 +160,7 @@ impl<'a, S: Source, R: Replica, H: Hands<S, R>> Run<'a, S, R, H> {
             tally: Mutex::default(),
             unsettled: Mutex::default(),
             awaited: Mutex::default(),
+            linked: AtomicBool::new(false),
         }
     }
 
@@ -181,6 +183,7 @@ impl<'a, S: Source, R: Replica, H: Hands<S, R>> Run<'a, S, R, H> {
         let tally = self.tally.into_inner().unwrap_or_default();
         let unsettled = self.unsettled.into_inner().unwrap_or_default();
         let awaited = self.awaited.into_inner().unwrap_or_default();
+        let linked = self.linked.into_inner();
         let ending = match judgement {
             _ if self.work.stop.is_set() => Ending::Stopped,
             Judgement::Halt(over) => Ending::Halted(over),
@@ -194,7 +197,7 @@ impl<'a, S: Source, R: Replica, H: Hands<S, R>> Run<'a, S, R, H> {
             let event = Event::general(self.number, Action::PassEnd, summary(&tally, &ending));
             self.work.monitor.event(Event { took: Some(self.started.elapsed()), ..event });
         }
-        Outcome { pass: self.number, tally, ending, unsettled, awaited }
+        Outcome { pass: self.number, tally, ending, unsettled, linked, awaited }
     }
 
     /// Works on the tally.
@@ -259,13 +262,14 @@ fn summary(tally: &Tally, ending: &Ending) -> String {
         (tally.updated, "updated"),
         (tally.meta, "meta"),
         (tally.renamed, "renamed"),
-        (tally.folders, "folders made"),
+        (tally.folders, "mkdir"),
         (tally.deleted + tally.folders_deleted, "deleted"),
         (tally.failed, "failed"),
         (tally.held, "held"),
         (tally.skipped, "skipped"),
     ];
-    let mut text = format!("{ending}, {} files", tally.files);
+    let noun = if tally.files == 1 { "file" } else { "files" };
+    let mut text = format!("{ending}, {} {noun}", tally.files);
     for (count, what) in counts.into_iter().filter(|(count, _)| *count > 0) {
         text.push_str(&format!(", {count} {what}"));
     }

@@ -29,8 +29,8 @@ pub enum Refusal {
     ReplicaNoFolder(PathBuf),
     #[error("the replica {} cannot be used: {}", .0.display(), plain(.1))]
     ReplicaUnusable(PathBuf, io::Error),
-    #[error("the replica {} is on another filesystem than last time: mount its drive. If it moved for good, remove its folder under the state folder", .0.display())]
-    ReplicaElsewhere(PathBuf),
+    #[error("the replica {} is on another filesystem than last time: mount its drive. If it moved for good, remove {}", replica.display(), state.display())]
+    ReplicaElsewhere { replica: PathBuf, state: PathBuf },
     #[error("the replica {} belongs to another source, {of}; choose another place, or remove {}/.alike/pair.json to give it to this one", replica.display(), replica.display())]
     OtherSource { replica: PathBuf, of: String },
     #[error("the replica {} is in use by another alike; stop that one first", .0.display())]

@@ -1,6 +1,7 @@
 //! One folder: opened on both sides, scanned, compared, planned, and whatever need not wait applied.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
@@ -292,6 +293,9 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
     /// Writes down that a step made both sides equal.
     pub(crate) fn learn_step(&self, place: &Here<S, R>, step: &Step, done: Done, now: Time) {
         if let (Some(source), Some(replica)) = (step.verb.source(), done.replica) {
+            if source.nlink > 1 && source.kind == Kind::File {
+                self.linked.store(true, Ordering::Relaxed);
+            }
             place.learn(&step.name, Some(Known::equal(source, is_racy(source, now), &replica, None)));
             // Setting attributes leaves the folder's own times alone.
             place.draft(|draft| draft.touched |= !matches!(step.verb, Verb::Meta { .. }));

@@ -228,6 +228,9 @@ impl Mirror<'_> {
             if tally.changes() > 0 {
                 agenda.unflushed.get_or_insert_with(Instant::now);
             }
+            if outcome.linked {
+                agenda.full_soon();
+            }
             agenda.waited = !outcome.awaited.is_empty();
             if agenda.waited {
                 // A name can be seen a moment before it is announced.
@@ -313,7 +316,8 @@ impl Mirror<'_> {
     fn say_watching(&self, first: bool) {
         let Some(watcher) = self.watcher else { return };
         if first {
-            let text = format!("inotify: {} folders", watcher.watched());
+            let noun = if watcher.watched() == 1 { "folder" } else { "folders" };
+            let text = format!("inotify: {} {noun}", watcher.watched());
             self.monitor.event(Event::general(0, Action::Watch, text));
         }
         if let Some((count, why)) = watcher.take_refused() {

@@ -99,6 +99,9 @@ pub struct Outcome {
     pub ending: Ending,
     /// What failed or kept changing: to be looked at again.
     pub unsettled: Dirty,
+    /// Something was done with a file that has more than one name: what happened under one is true of the others too, and
+    /// nobody announces that.
+    pub linked: bool,
     /// What came from an old name that is not known yet: to be looked at with what is heard next.
     pub awaited: Dirty,
 }

@@ -32,13 +32,13 @@ pub(crate) struct MirrorArgs {
     #[arg(num_args = 2, value_names = ["LOGFILE|INTERVAL", "INTERVAL|LOGDIR"])]
     pub(crate) older: Vec<PathBuf>,
     /// Look at everything this often, beside watching; a bare number is seconds
-    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = interval)]
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = interval, allow_hyphen_values = true)]
     pub(crate) interval: Duration,
     /// Do not watch; the interval alone finds what changed
     #[arg(long)]
     pub(crate) no_watch: bool,
     /// Wait until the source has been quiet this long before copying
-    #[arg(long, value_name = "TIME", default_value = "0ms", value_parser = duration)]
+    #[arg(long, value_name = "TIME", default_value = "0ms", value_parser = duration, allow_hyphen_values = true)]
     pub(crate) settle: Duration,
     #[command(flatten)]
     pub(crate) pass: PassArgs,

@@ -68,7 +68,7 @@ pub(crate) fn once(args: &OnceArgs) -> Result<ExitCode, Failure> {
     if args.pass.dry_run {
         return plan_of(&args.pair, &args.pass, &args.output);
     }
-    let spec = settings::spec(&args.pair, &args.pass)?;
+    let spec = settings::spec(&args.pair, &args.pass, &args.output)?;
     let console = Arc::new(settings::console(&args.output, false)?);
     let signals = signals::listen(&console)?;
     let pair = Pair::open(&spec)?;
@@ -81,7 +81,7 @@ pub(crate) fn once(args: &OnceArgs) -> Result<ExitCode, Failure> {
     let outcome = outcome?;
     // The pass has brought the replica to the disk by now, so the index may say so.
     pair.index.commit().map_err(PassError::Index)?;
-    say_end(&console, &outcome, &args.output);
+    say_end(&console, &outcome, &args.pass, &args.output);
     Ok(ExitCode::from(exit_code(&outcome, || signals.exit_code())))
 }
 
@@ -93,7 +93,7 @@ pub(crate) fn mirror_until_stopped(args: &MirrorArgs) -> Result<ExitCode, Failur
     if args.pass.dry_run {
         return plan_of(&args.pair, &args.pass, &args.output);
     }
-    let spec = settings::spec(&args.pair, &args.pass)?;
+    let spec = settings::spec(&args.pair, &args.pass, &args.output)?;
     let console = Arc::new(settings::console(&args.output, false)?);
     let signals = signals::listen(&console)?;
     let rhythm = Rhythm {
@@ -114,7 +114,7 @@ pub(crate) fn mirror_until_stopped(args: &MirrorArgs) -> Result<ExitCode, Failur
 }
 
 fn plan_of(pair: &PairArgs, args: &PassArgs, output: &OutputArgs) -> Result<ExitCode, Failure> {
-    let spec = settings::spec(pair, args)?;
+    let spec = settings::spec(pair, args, output)?;
     let console = Arc::new(settings::console(output, true)?);
     let signals = signals::listen(&console)?;
     let pair = Pair::open_to_rehearse(&spec)?;
@@ -127,6 +127,7 @@ fn plan_of(pair: &PairArgs, args: &PassArgs, output: &OutputArgs) -> Result<Exit
         let steps = outcome.tally.changes();
         console.say(&match steps {
             0 => "nothing to do".to_owned(),
+            1 => "1 step; nothing was changed".to_owned(),
             _ => format!("{steps} steps; nothing was changed"),
         });
     }
@@ -193,14 +194,18 @@ fn say_start(console: &Console, pair: &Pair, spec: &Spec, args: &PassArgs, outpu
     }
 }
 
-fn say_end(console: &Console, outcome: &Outcome, output: &OutputArgs) {
+fn say_end(console: &Console, outcome: &Outcome, args: &PassArgs, output: &OutputArgs) {
     let tally = &outcome.tally;
     match &outcome.ending {
         Ending::Halted(over) if output.quiet => console.say(&over.to_string()),
         Ending::Halted(over) if !output.json => console.say(&over.to_string()),
         Ending::Differs => {
             let (failed, held) = (tally.failed, tally.held + tally.skipped);
-            let advice = if tally.held > 0 { "; --allow-deletes lets held deletions go" } else { "" };
+            let advice = match tally.held {
+                0 => "",
+                _ if args.no_delete => "; what the source lacks stays, as --no-delete says",
+                _ => "; --allow-deletes lets held deletions go",
+            };
             let counts = format!("{failed} failed, {held} held back or skipped");
             console.say(&format!("not identical: {counts}; the log has each{advice}"));
         }

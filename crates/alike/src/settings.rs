@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use alike_engine::pair::Spec;
 use alike_model::filter::{Filter, Patterns};
+use alike_model::path::RelPath;
 use alike_model::policy::{Compare, Deletes, Hash, Policy};
 use alike_storage::linux;
 use etcetera::BaseStrategy;
@@ -40,7 +41,7 @@ pub(crate) fn policy(args: &PassArgs) -> Policy {
     }
 }
 
-pub(crate) fn spec(pair: &PairArgs, args: &PassArgs) -> Result<Spec, Usage> {
+pub(crate) fn spec(pair: &PairArgs, args: &PassArgs, output: &OutputArgs) -> Result<Spec, Usage> {
     let mut patterns = Patterns {
         exclude: args.exclude.clone(),
         include: args.include.clone(),
@@ -53,14 +54,19 @@ pub(crate) fn spec(pair: &PairArgs, args: &PassArgs) -> Result<Spec, Usage> {
         })?;
         patterns.ignore_files.push(String::from_utf8_lossy(&bytes).into_owned());
     }
+    if let Some(log) = &output.log_file {
+        patterns.exclude.extend(own_log_pattern(log, pair)?);
+    }
     let filter = Filter::new(&patterns).map_err(|why| Usage(why.to_string()))?;
-    Ok(Spec {
+    let spec = Spec {
         source: pair.source.clone(),
         replica: pair.replica.clone(),
         state: state_folder(args.state_dir.as_deref())?,
         filter,
         deletes: policy(args).deletes,
-    })
+    };
+    refuse_state_inside(&spec)?;
+    Ok(spec)
 }
 
 fn state_folder(given: Option<&Path>) -> Result<PathBuf, Usage> {
@@ -76,15 +82,60 @@ fn state_folder(given: Option<&Path>) -> Result<PathBuf, Usage> {
         .ok_or_else(|| Usage("there is no state folder; name one with --state-dir".to_owned()))
 }
 
+/// Refuses a state folder inside either end, unless it is excluded: there it would be mirrored and watched, or deleted.
+fn refuse_state_inside(spec: &Spec) -> Result<(), Usage> {
+    use std::os::unix::ffi::OsStrExt;
+    for (end, folder) in [("source", &spec.source), ("replica", &spec.replica)] {
+        let Some(rest) = inside(&spec.state, folder) else { continue };
+        let rest = RelPath::parse(rest.as_os_str().as_bytes()).unwrap_or_default();
+        if !spec.filter.excludes_with_parents(&rest, true) {
+            let shown = spec.state.display();
+            return Err(Usage(format!(
+                "the state folder {shown} lies inside the {end}; choose another, or exclude it"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The pattern that leaves out a log file inside one of the ends: mirrored, it would feed itself; on the replica it would
+/// be deleted.
+fn own_log_pattern(log: &Path, pair: &PairArgs) -> Result<Option<String>, Usage> {
+    let Some(rest) = inside(log, &pair.source).or_else(|| inside(log, &pair.replica)) else {
+        return Ok(None);
+    };
+    let Some(rest) = rest.to_str() else {
+        return Err(Usage(format!(
+            "the log file {} lies inside an end; choose another place",
+            log.display()
+        )));
+    };
+    let escaped =
+        rest.chars().flat_map(|ch| [Some('\\').filter(|_| "\\*?[]{}!# ".contains(ch)), Some(ch)]).flatten();
+    Ok(Some(format!("/{}", escaped.collect::<String>())))
+}
+
+/// The path below `folder`, when it lies there.
+fn inside(path: &Path, folder: &Path) -> Option<PathBuf> {
+    whole(path)?.strip_prefix(whole(folder)?).map(Path::to_owned).ok()
+}
+
+/// The absolute path without symlinks, as far as it exists.
+fn whole(path: &Path) -> Option<PathBuf> {
+    let path = std::path::absolute(path).ok()?;
+    path.ancestors().find_map(|above| Some(above.canonicalize().ok()?.join(path.strip_prefix(above).ok()?)))
+}
+
 pub(crate) fn console(output: &OutputArgs, plan: bool) -> Result<Console, Usage> {
     let stdout_form = match (output.quiet, output.json, plan) {
-        (true, false, false) => None,
+        (true, _, false) => None,
         (_, true, _) => Some(Form::Json),
         (_, false, true) => Some(Form::Step),
         (false, false, false) => Some(Form::Text),
     };
     // A plan leaves no trace, not even in a log.
     let path = output.log_file.as_deref().filter(|_| !plan);
+
     let log = path.map(LogFile::open).transpose().map_err(Usage)?;
     Ok(Console::new(Options {
         stdout_form,

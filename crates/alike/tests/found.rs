@@ -115,3 +115,26 @@ fn a_deleted_top_folder_is_gone_within_moments_though_it_was_nearly_everything()
     assert!(wait_until(SOON, || !pair.replica.has("top")));
     live.stop();
 }
+
+#[test]
+fn a_state_folder_inside_an_end_is_refused_for_it_would_be_deleted_or_mirrored() {
+    let pair = pair_with_files(3);
+    for end in [&pair.source, &pair.replica] {
+        let state = end.path("state");
+        let words = ["once", "--state-dir", state.to_str().unwrap()];
+        let ends = [pair.source.top().to_str().unwrap(), pair.replica.top().to_str().unwrap()];
+        pair.alike.run(words.into_iter().chain(ends)).expect(2).expect_short_message();
+    }
+    assert!(!pair.replica.has("even"));
+}
+
+#[test]
+fn a_live_change_through_one_of_two_names_reaches_the_other() {
+    let pair = pair_with_files(3);
+    pair.source.file("one", "before").hard_link("one", "folder/other");
+    let mut live = pair.mirror_with(&["--interval", "1h"]);
+    live.wait_identical(SOON);
+    pair.source.append("one", " and after").mode("one", 0o600);
+    live.wait_identical(SOON);
+    live.stop();
+}

@@ -100,6 +100,12 @@ pub(crate) struct PassArgs {
     /// Do not copy owner and group (the default when not root)
     #[arg(long)]
     pub(crate) no_owner: bool,
+    /// Do not copy extended attributes (none are copied yet)
+    #[arg(long)]
+    pub(crate) no_xattrs: bool,
+    /// Keep nothing of what is deleted (the only choice yet)
+    #[arg(long, value_enum, default_value_t = TrashArg::Off)]
+    pub(crate) trash: TrashArg,
     /// Leave out pipes, sockets and device nodes
     #[arg(long)]
     pub(crate) no_special: bool,
@@ -155,6 +161,11 @@ pub(crate) enum HashArg {
     Blake3,
     Xxh3,
     Sha256,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TrashArg {
+    Off,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

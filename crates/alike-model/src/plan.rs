@@ -142,8 +142,6 @@ pub struct FolderPlan {
     pub holds: Vec<(Name, Reason)>,
     /// Entries that exist but could not be looked at.
     pub unreadable: Vec<(Name, Unreadable)>,
-    /// Doubts that could not be settled by now.
-    pub doubts: Vec<Finding>,
     /// Entries of the source, folders included.
     pub entries: u64,
     /// Of these, the ones that are no folders.
@@ -221,9 +219,7 @@ impl FolderPlan {
             (Verdict::Excluded, ..) if known.is_some() => self.forget.push(name),
             (Verdict::Skip(reason), ..) => self.skips.push((name, reason)),
             (Verdict::Unreadable(why), ..) => self.unreadable.push((name, why)),
-            (Verdict::Doubt, ..) => {
-                self.doubts.push(Finding { name, source, replica, known, verdict: Verdict::Doubt });
-            }
+            // A doubt that could not be settled is looked at again by whoever tried.
             _ => {}
         }
     }

@@ -190,12 +190,12 @@ impl Replica for Local {
         replaces: Option<&Stamp>,
     ) -> Result<Stamp> {
         let failed = |cause| Error::of("rename it", cause);
-        self.expect(from.0, from.1, Some(expected))?;
+        self.must_be(from.0, from.1, Some(expected))?;
         let (old, new) = ((from.0.descriptor(), from.1), (to.0.descriptor(), to.1));
         match replaces {
             None => linux::rename_to_free(old, new).map_err(failed)?,
             Some(_) => {
-                self.expect(to.0, to.1, replaces)?;
+                self.must_be(to.0, to.1, replaces)?;
                 linux::rename_over(old, new).map_err(failed)?;
             }
         }
@@ -203,20 +203,20 @@ impl Replica for Local {
     }
 
     fn exchange(&self, one: (&Folder, &Name, &Stamp), other: (&Folder, &Name, &Stamp)) -> Result<Stamp> {
-        self.expect(one.0, one.1, Some(one.2))?;
-        self.expect(other.0, other.1, Some(other.2))?;
+        self.must_be(one.0, one.1, Some(one.2))?;
+        self.must_be(other.0, other.1, Some(other.2))?;
         linux::exchange((one.0.descriptor(), one.1), (other.0.descriptor(), other.1))
             .map_err(|cause| Error::of("exchange the names", cause))?;
         self.look(other.0, other.1)?.ok_or(Error::Changed)
     }
 
     fn remove_file(&self, folder: &Folder, name: &Name, expected: &Stamp) -> Result<()> {
-        self.expect(folder, name, Some(expected))?;
+        self.must_be(folder, name, Some(expected))?;
         linux::remove_file(folder.descriptor(), name).map_err(|cause| Error::of("delete it", cause))
     }
 
     fn remove_folder(&self, parent: &Folder, name: &Name, expected: &Stamp) -> Result<()> {
-        self.expect(parent, name, Some(expected))?;
+        self.must_be(parent, name, Some(expected))?;
         linux::remove_folder(parent.descriptor(), name).map_err(|cause| Error::of("delete the folder", cause))
     }
 
@@ -227,7 +227,7 @@ impl Replica for Local {
 
 impl Local {
     /// Looks whether a name is as expected.
-    pub(crate) fn expect(&self, folder: &Folder, name: &Name, expected: Option<&Stamp>) -> Result<()> {
+    pub(crate) fn must_be(&self, folder: &Folder, name: &Name, expected: Option<&Stamp>) -> Result<()> {
         match (self.look(folder, name)?, expected) {
             (None, None) => Ok(()),
             // A folder's times change with what is done in it, so there only its identity counts.

@@ -3,7 +3,7 @@
 //! A new file has no name at all until then (`O_TMPFILE`), so a crash leaves nothing behind. What replaces something, and
 //! what cannot be nameless, is made in `.alike/staging`, which the next pass clears.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering;
 
 use alike_model::entry::Stamp;
@@ -49,11 +49,11 @@ impl Local {
                     std::io::ErrorKind::Interrupted => Error::Interrupted,
                     _ => Error::of("copy it", cause),
                 };
-                let (place, named) = self.create_file(folder).map_err(failed)?;
-                let file = named.as_ref().unwrap_or_else(|| place.file());
-                linux::copy(content.descriptor(), file.as_fd(), size, interrupted).map_err(failed)?;
-                dress(file.as_fd(), &want).map_err(failed)?;
-                Ok(Staged(place))
+                let fill = |file: BorrowedFd<'_>| {
+                    linux::copy(content.descriptor(), file, size, interrupted)?;
+                    dress(file, &want)
+                };
+                self.stage_file(folder, fill).map_err(failed)
             }
             New::Symlink { target, want } => {
                 let make = |at: &OwnedFd, name: &Name| linux::make_symlink(at.as_fd(), name, target);
@@ -84,7 +84,7 @@ impl Local {
             }
             (Place::Nameless(file), Some(_)) => {
                 // A link cannot take the place of a name, so it gets one in staging first.
-                self.expect(folder, name, replaces)?;
+                self.must_be(folder, name, replaces)?;
                 let mut temporary = self.temporary(at).map_err(failed)?;
                 let Some(private) = temporary.name.clone() else { return Err(Error::Changed) };
                 linux::link_nameless(file.as_fd(), temporary.folder.as_fd(), &private).map_err(failed)?;
@@ -92,7 +92,7 @@ impl Local {
             }
             (Place::Named(mut temporary), None) => temporary.rename_to_free(folder, name).map_err(failed)?,
             (Place::Named(mut temporary), Some(_)) => {
-                self.expect(folder, name, replaces)?;
+                self.must_be(folder, name, replaces)?;
                 temporary.rename_over(folder, name).map_err(failed)?;
             }
         }
@@ -105,7 +105,7 @@ impl Local {
         let mut temporary = self.temporary(parent.descriptor()).map_err(failed)?;
         let Some(private) = temporary.name.clone() else { return Err(Error::Changed) };
         linux::make_folder(temporary.folder.as_fd(), &private).map_err(failed)?;
-        let swapped = self.expect(parent, name, Some(old)).and_then(|()| {
+        let swapped = self.must_be(parent, name, Some(old)).and_then(|()| {
             linux::exchange((temporary.folder.as_fd(), &private), (parent.descriptor(), name)).map_err(failed)
         });
         if swapped.is_err() {
@@ -116,19 +116,26 @@ impl Local {
         swapped // The old entry is dropped with the temporary, whose name it has now.
     }
 
-    fn create_file(&self, folder: &Folder) -> std::io::Result<(Place, Option<OwnedFd>)> {
+    /// A file without a name where the filesystem has such a thing, else one in staging.
+    fn stage_file(
+        &self,
+        folder: &Folder,
+        fill: impl FnOnce(BorrowedFd<'_>) -> std::io::Result<()>,
+    ) -> std::io::Result<Staged> {
         use rustix::io::Errno;
+        let unsupported =
+            [Errno::OPNOTSUPP, Errno::ISDIR, Errno::INVAL].map(|errno| Some(errno.raw_os_error()));
         match linux::create_nameless(folder.descriptor()) {
-            Ok(file) => Ok((Place::Nameless(file), None)),
-            Err(error)
-                if [Errno::OPNOTSUPP, Errno::ISDIR, Errno::INVAL]
-                    .iter()
-                    .any(|errno| error.raw_os_error() == Some(errno.raw_os_error())) =>
-            {
+            Ok(file) => {
+                fill(file.as_fd())?;
+                Ok(Staged(Place::Nameless(file)))
+            }
+            Err(error) if unsupported.contains(&error.raw_os_error()) => {
                 let temporary = self.temporary(folder.descriptor())?;
                 let Some(name) = &temporary.name else { return Err(error) };
                 let file = linux::create_named(temporary.folder.as_fd(), name)?;
-                Ok((Place::Named(temporary), Some(file)))
+                fill(file.as_fd())?;
+                Ok(Staged(Place::Named(temporary)))
             }
             Err(error) => Err(error),
         }
@@ -157,7 +164,7 @@ impl Local {
 
     /// A fresh name in the staging folder; beside the target where that lies on another filesystem (something is
     /// mounted inside the replica), since nothing can be renamed across.
-    fn temporary(&self, beside: std::os::fd::BorrowedFd<'_>) -> std::io::Result<Temporary> {
+    fn temporary(&self, beside: BorrowedFd<'_>) -> std::io::Result<Temporary> {
         let number = self.staged.fetch_add(1, Ordering::Relaxed);
         let staging = self.staging()?;
         let same = linux::look_at_open(staging.as_fd())?.dev == linux::look_at_open(beside)?.dev;
@@ -210,15 +217,6 @@ impl Local {
     }
 }
 
-impl Place {
-    fn file(&self) -> &OwnedFd {
-        match self {
-            Self::Nameless(file) => file,
-            Self::Named(temporary) => &temporary.folder,
-        }
-    }
-}
-
 impl Temporary {
     fn rename_over(&mut self, folder: &Folder, name: &Name) -> std::io::Result<()> {
         self.rename(|from| linux::rename_over(from, (folder.descriptor(), name)))
@@ -230,7 +228,7 @@ impl Temporary {
 
     fn rename(
         &mut self,
-        by: impl FnOnce((std::os::fd::BorrowedFd<'_>, &Name)) -> std::io::Result<()>,
+        by: impl FnOnce((BorrowedFd<'_>, &Name)) -> std::io::Result<()>,
     ) -> std::io::Result<()> {
         if let Some(private) = &self.name {
             by((self.folder.as_fd(), private))?;
@@ -241,7 +239,7 @@ impl Temporary {
 }
 
 /// Owner before mode (a change of owner takes set-id bits away), time last.
-fn dress(file: std::os::fd::BorrowedFd<'_>, want: &Want) -> std::io::Result<()> {
+fn dress(file: BorrowedFd<'_>, want: &Want) -> std::io::Result<()> {
     if let Some(owner) = want.owner {
         linux::set_owner(file, owner)?;
     }

@@ -1,6 +1,6 @@
 //! What is gone from its old name on the source, and where it stands on the replica.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use alike_model::entry::{Identity, Kind, Stamp, Time};
@@ -10,12 +10,19 @@ use alike_storage::{Error, Replica, Result, Source};
 
 use crate::place::Place;
 
+/// What something is, whatever its name.
+pub(crate) type Key = (Identity, Kind);
+
 /// What is gone from its old name, by what it was.
 pub(crate) struct Departures<S: Source, R: Replica> {
-    pub(crate) by_identity: HashMap<(Identity, Kind), Departure>,
+    by_identity: HashMap<Key, Departure>,
     pub(crate) origins: Vec<Origin<S, R>>,
-    /// Folders of which only the top has been taken in: mostly they are matched whole, or not at all.
-    pub(crate) unexpanded: Vec<Departure>,
+    /// The origins that stand at a name: there may be as many as names, so they are never searched one by one.
+    standing: HashMap<(usize, Name), Vec<usize>>,
+    /// Origins from which nothing may be taken away any more.
+    withdrawn: HashSet<usize>,
+    /// Folders, by origin, of which only the top has been taken in: mostly they are matched whole, or not at all.
+    unexpanded: BTreeMap<usize, Departure>,
     /// How many removals have been taken in.
     pub(crate) removals_seen: usize,
 }
@@ -27,6 +34,8 @@ pub(crate) struct Origin<S: Source, R: Replica> {
     pub(crate) name: Name,
     /// Where it was at first.
     pub(crate) path: RelPath,
+    /// What it was.
+    key: Key,
     /// The removal that waits for that name.
     pub(crate) removal: Option<usize>,
 }
@@ -49,7 +58,14 @@ impl Departure {
 
 impl<S: Source, R: Replica> Default for Departures<S, R> {
     fn default() -> Self {
-        Self { by_identity: HashMap::new(), origins: Vec::new(), unexpanded: Vec::new(), removals_seen: 0 }
+        Self {
+            by_identity: HashMap::new(),
+            origins: Vec::new(),
+            standing: HashMap::new(),
+            withdrawn: HashSet::new(),
+            unexpanded: BTreeMap::new(),
+            removals_seen: 0,
+        }
     }
 }
 
@@ -57,8 +73,29 @@ impl<S: Source, R: Replica> Departures<S, R> {
     /// True when an inode of the source is one of them, or may be: one born after `indexed` cannot.
     pub(crate) fn have(&self, source: &Stamp, indexed: Option<Time>) -> bool {
         let old = || source.btime.is_none_or(|born| indexed.is_some_and(|indexed| born <= indexed));
-        self.by_identity.contains_key(&(source.identity(), source.kind))
-            || (!self.unexpanded.is_empty() && old())
+        self.holds(&(source.identity(), source.kind)) || (!self.unexpanded.is_empty() && old())
+    }
+
+    /// True when just that has been taken in.
+    pub(crate) fn holds(&self, key: &Key) -> bool {
+        self.by_identity.get(key).is_some_and(|departure| !self.withdrawn.contains(&departure.origin))
+    }
+
+    /// Takes a departure out; when it is a folder, also all below it.
+    pub(crate) fn take(&mut self, key: &Key) -> Option<Departure> {
+        let found = self.by_identity.remove(key).filter(|found| !self.withdrawn.contains(&found.origin))?;
+        // Of a folder that was not expanded nothing else has been taken in.
+        let is_whole = found.below.is_empty() && self.unexpanded.remove(&found.origin).is_some();
+        if found.known.kind == Kind::Folder && !is_whole {
+            self.by_identity
+                .retain(|_, other| other.origin != found.origin || !other.below.starts_with(&found.below));
+        }
+        Some(found)
+    }
+
+    /// The folders to be expanded.
+    pub(crate) fn take_unexpanded(&mut self) -> Vec<Departure> {
+        std::mem::take(&mut self.unexpanded).into_values().collect()
     }
 
     pub(crate) fn take_in(&mut self, departure: Departure) {
@@ -79,11 +116,15 @@ impl<S: Source, R: Replica> Departures<S, R> {
         known: Known,
     ) {
         let path = place.path().join(name);
-        let top = Departure { origin: self.origins.len(), below: Vec::new(), known };
-        self.unexpanded.extend((known.kind == Kind::Folder).then(|| top.clone()));
+        let origin = self.origins.len();
+        let top = Departure { origin, below: Vec::new(), known };
+        if known.kind == Kind::Folder {
+            self.unexpanded.insert(origin, top.clone());
+        }
         self.take_in(top);
-
-        self.origins.push(Origin { place: Arc::clone(place), name: name.clone(), path, removal });
+        self.standing.entry(at(place, name)).or_default().push(origin);
+        let key = (known.source.identity, known.kind);
+        self.origins.push(Origin { place: Arc::clone(place), name: name.clone(), path, key, removal });
     }
 
     /// Where a departure is now; in a rehearsal, where it was.
@@ -92,32 +133,43 @@ impl<S: Source, R: Replica> Departures<S, R> {
         origin.place.path().join(&origin.name).joined(&departure.below)
     }
 
+    fn origins_at(&self, place: &Arc<Place<S, R>>, name: &Name) -> &[usize] {
+        self.standing.get(&at(place, name)).map_or(&[], Vec::as_slice)
+    }
+
     pub(crate) fn has_origin_at(&self, place: &Arc<Place<S, R>>, name: &Name) -> bool {
-        (0..self.origins.len()).any(|origin| self.is_at(origin, place, name))
+        !self.origins_at(place, name).is_empty()
+    }
+
+    /// True when what stands at a name is one of those that are wanted elsewhere.
+    pub(crate) fn is_wanted(&self, place: &Arc<Place<S, R>>, name: &Name, wanted: &HashSet<Key>) -> bool {
+        self.origins_at(place, name).iter().any(|origin| {
+            let key = &self.origins[*origin].key;
+            let here = |found: &Departure| found.origin == *origin && found.below.is_empty();
+            wanted.contains(key) && self.holds(key) && self.by_identity.get(key).is_some_and(here)
+        })
     }
 
     /// Forgets what departed from a name, and all below it.
     pub(crate) fn withdraw(&mut self, place: &Arc<Place<S, R>>, name: &Name) {
-        let gone: HashSet<usize> =
-            (0..self.origins.len()).filter(|at| self.is_at(*at, place, name)).collect();
-        if !gone.is_empty() {
-            self.by_identity.retain(|_, departure| !gone.contains(&departure.origin));
-            self.unexpanded.retain(|departure| !gone.contains(&departure.origin));
+        for origin in self.standing.get(&at(place, name)).into_iter().flatten() {
+            self.withdrawn.insert(*origin);
+            self.unexpanded.remove(origin);
         }
-    }
-
-    pub(crate) fn is_at(&self, origin: usize, place: &Arc<Place<S, R>>, name: &Name) -> bool {
-        let origin = &self.origins[origin];
-        Arc::ptr_eq(&origin.place, place) && origin.name == *name
     }
 
     /// What was at `from` is at `to` now.
     pub(crate) fn relocate(&mut self, from: (&Arc<Place<S, R>>, &Name), to: (&Arc<Place<S, R>>, &Name)) {
-        for origin in 0..self.origins.len() {
-            if self.is_at(origin, from.0, from.1) {
-                self.origins[origin].place = Arc::clone(to.0);
-                self.origins[origin].name = to.1.clone();
-            }
+        let moved = self.standing.remove(&at(from.0, from.1)).unwrap_or_default();
+        for origin in &moved {
+            self.origins[*origin].place = Arc::clone(to.0);
+            self.origins[*origin].name = to.1.clone();
         }
+        self.standing.entry(at(to.0, to.1)).or_default().extend(moved);
     }
+}
+
+/// A name in a place. The address only tells places apart; an origin keeps each of them alive.
+fn at<S: Source, R: Replica>(place: &Arc<Place<S, R>>, name: &Name) -> (usize, Name) {
+    (Arc::as_ptr(place).addr(), name.clone())
 }

@@ -10,14 +10,14 @@ use std::sync::Arc;
 
 use alike_model::compare::{Finding, Verdict, compare_entry};
 use alike_model::dirty::Extent;
-use alike_model::entry::{Identity, Kind, Stamp, Time};
+use alike_model::entry::{Kind, Stamp, Time};
 use alike_model::known::FolderId;
 use alike_model::path::{Name, RelPath};
 use alike_model::plan::{Arrival, Step, Verb};
 use alike_model::reason::Reason;
 use alike_storage::{Error, Replica, Result, Source};
 
-use crate::departures::Departure;
+use crate::departures::{Departure, Departures, Key};
 use crate::doubt::compare_contents;
 use crate::hands::{Done, Hands};
 use crate::pass::Run;
@@ -46,7 +46,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             relook.into_iter().for_each(|(place, _)| self.release(place));
             return Vec::new();
         }
-        let wanted: HashSet<(Identity, Kind)> =
+        let wanted: HashSet<Key> =
             arrivals.iter().map(|(_, arrival)| (arrival.source.identity(), arrival.source.kind)).collect();
         let (folders, files): (Vec<_>, Vec<_>) =
             arrivals.into_iter().partition(|(_, arrival)| arrival.source.kind == Kind::Folder);
@@ -130,7 +130,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
     /// Takes in what lies below the folders that departed.
     fn expand_departures(&self) {
         let tops = self.wait_for(|waiting| {
-            waiting.departures.as_mut().map(|known| std::mem::take(&mut known.unexpanded)).unwrap_or_default()
+            waiting.departures.as_mut().map(Departures::take_unexpanded).unwrap_or_default()
         });
         for top in tops {
             let below = top.known.folder.map(|id| self.below(id, &top)).unwrap_or_default();
@@ -162,39 +162,27 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         &self,
         place: &Arc<Place<S, R>>,
         arrival: &Arrival,
-        wanted: &HashSet<(Identity, Kind)>,
+        wanted: &HashSet<Key>,
     ) -> Option<Move<S, R>> {
         let key = (arrival.source.identity(), arrival.source.kind);
         let to = place.path().join(&arrival.name);
         let is_top = |waiting: &mut crate::waiting::Waiting<S, R>| {
-            waiting.departures.as_ref().is_some_and(|known| known.by_identity.contains_key(&key))
+            waiting.departures.as_ref().is_some_and(|known| known.holds(&key))
         };
         if !self.wait_for(is_top) {
             self.expand_departures();
         }
         self.wait_for(|waiting| {
             let departures = waiting.departures.as_mut()?;
-            let departure = departures.by_identity.remove(&key)?;
+            let departure = departures.take(&key)?;
             let from = departures.path(&departure);
-            if departure.known.kind == Kind::Folder {
-                departures
-                    .unexpanded
-                    .retain(|top| top.origin != departure.origin || !departure.below.is_empty());
-                departures.by_identity.retain(|_, other| {
-                    other.origin != departure.origin || !other.below.starts_with(&departure.below)
-                });
-            }
             let now = departures.path_now(&departure);
             if [&from, &now].iter().any(|from| to.is_within(from) || from.is_within(&to)) {
                 // Nothing can be renamed into itself, nor take the place of what holds it: it is copied.
                 waiting.copied_away.push(from);
                 return None;
             }
-            let taken_by_wanted = departures.by_identity.iter().any(|(key, other)| {
-                other.below.is_empty()
-                    && departures.is_at(other.origin, place, &arrival.name)
-                    && wanted.contains(key)
-            });
+            let taken_by_wanted = departures.is_wanted(place, &arrival.name, wanted);
             let (place, arrival) = (Arc::clone(place), arrival.clone());
             Some(Move { place, arrival, departure, from, taken_by_wanted })
         })

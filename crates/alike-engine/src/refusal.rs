@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use alike_storage::plain;
+
 use crate::index::IndexError;
 
 /// A refusal. Nothing was changed when it is returned.
@@ -66,9 +68,4 @@ impl Refusal {
                 | Self::Index(_)
         )
     }
-}
-
-fn plain(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or(&text).to_lowercase()
 }

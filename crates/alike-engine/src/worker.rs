@@ -344,6 +344,9 @@ impl Mirror<'_> {
                 self.flushing.end(result);
                 self.controls.waker.wake();
             });
+        } else {
+            // One is under way: the next is due a while later, not at once and for ever.
+            agenda.unflushed = Some(Instant::now());
         }
     }
 

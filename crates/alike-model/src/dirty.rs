@@ -68,12 +68,6 @@ impl Dirty {
         self.folders.get(&RelPath::root()) == Some(&Extent::Subtree)
     }
 
-    /// Number of folders named.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.folders.len()
-    }
-
     /// Adds one name of a folder.
     pub fn mark_name(&mut self, folder: RelPath, name: Name) {
         self.mark(folder, Extent::Names(BTreeSet::from([name])));
@@ -119,12 +113,6 @@ impl Dirty {
             (Extent::Names(_) | Extent::Folder, Some(Extent::Folder)) | (_, Some(Extent::Subtree)) => false,
             (Extent::Folder | Extent::Subtree, Some(_)) => true,
         });
-    }
-
-    /// True when something of the root folder itself is to be looked at.
-    #[must_use]
-    pub fn has_root(&self) -> bool {
-        self.folders.contains_key(&RelPath::root())
     }
 
     /// The folders to look at, parents first; what lies below a dirty subtree is left out.

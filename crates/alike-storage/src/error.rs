@@ -57,10 +57,16 @@ impl Error {
     }
 }
 
-/// The system's words without Rust's "(os error N)", and with what to do where there is something to do.
-fn explain(cause: &io::Error) -> String {
+/// The system's words without Rust's "(os error N)".
+#[must_use]
+pub fn plain(cause: &io::Error) -> String {
     let text = cause.to_string();
-    let text = text.split(" (os error").next().unwrap_or(&text).to_lowercase();
+    text.split(" (os error").next().unwrap_or(&text).to_lowercase()
+}
+
+/// The system's words, and with what to do where there is something to do.
+fn explain(cause: &io::Error) -> String {
+    let text = plain(cause);
     let advice = match cause.kind() {
         io::ErrorKind::StorageFull => "; free some room, it is tried again",
         io::ErrorKind::QuotaExceeded => "; the quota is used up, it is tried again",

@@ -14,7 +14,7 @@ use alike_model::entry::{Entry, Stamp, Time};
 use alike_model::path::Name;
 
 pub use content::Content;
-pub use error::{Error, Result};
+pub use error::{Error, Result, plain};
 pub use local::{Folder, Local};
 
 /// A tree that can be listed and read.

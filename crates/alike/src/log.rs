@@ -194,8 +194,7 @@ impl LogFile {
                 complained: false,
             }),
             Err(why) => {
-                let why = why.to_string();
-                let why = why.split(" (os error").next().unwrap_or_default().to_lowercase();
+                let why = alike_storage::plain(&why);
                 Err(format!(
                     "the log file {} cannot be written: {why}; choose another --log-file",
                     path.display()

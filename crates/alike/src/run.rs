@@ -56,7 +56,7 @@ impl From<PassError> for Failure {
 
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
-        Self::Failed(settings::plain(&error))
+        Self::Failed(alike_storage::plain(&error))
     }
 }
 

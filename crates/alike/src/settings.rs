@@ -6,7 +6,7 @@ use alike_engine::pair::Spec;
 use alike_model::filter::{Filter, Patterns};
 use alike_model::path::RelPath;
 use alike_model::policy::{Compare, Deletes, Hash, Policy};
-use alike_storage::linux;
+use alike_storage::{linux, plain};
 use etcetera::BaseStrategy;
 
 use crate::args::{CompareArg, HashArg, OutputArgs, PairArgs, PassArgs, SyncArg};
@@ -157,10 +157,4 @@ pub(crate) fn syncs(args: &PassArgs) -> bool {
 /// How many folders may be held open at once: two descriptors each, and some for everything else.
 pub(crate) fn held_folders() -> usize {
     linux::raise_descriptor_limit().saturating_sub(192) / 2
-}
-
-/// The system's words without Rust's "(os error N)".
-pub(crate) fn plain(why: &std::io::Error) -> String {
-    let text = why.to_string();
-    text.split(" (os error").next().unwrap_or(&text).to_lowercase()
 }

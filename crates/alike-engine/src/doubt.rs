@@ -1,19 +1,85 @@
-//! Settles doubts: looks at contents where stamps cannot tell.
+//! Settles doubts: looks at contents and extended attributes where stamps cannot tell.
 
 use std::io::Read;
 
-use alike_model::compare::Contents;
+use alike_model::compare::{Contents, Finding, Look, Verdict};
 use alike_model::entry::{Kind, Stamp};
 use alike_model::path::Name;
 use alike_model::policy::{Compare, Hash};
+use alike_model::xattrs::XattrsDiff;
 use alike_storage::{Content, Error, Replica, Result, Source};
 use sha2::Digest;
 
+use crate::hands::Hands;
+use crate::pass::Run;
+use crate::place::Here;
+
 const BLOCK: usize = 256 * 1024;
+/// From here on it pays to ask where the holes are.
+const WORTH_ASKING: u64 = 4 * 1024 * 1024;
+
+impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
+    /// Settles a doubt; what is none stays as it is, and so does what could not be looked at, which is looked at again.
+    pub(crate) fn settle(&self, place: &Here<S, R>, finding: Finding) -> Finding {
+        if finding.verdict != Verdict::Doubt {
+            return finding;
+        }
+        match self.look_closer(place, &finding) {
+            Ok(look) => finding.settle(look, &self.work.policy),
+            Err(error) => {
+                self.again(place, &finding.name, error);
+                finding
+            }
+        }
+    }
+
+    fn look_closer(&self, place: &Here<S, R>, finding: &Finding) -> Result<Look> {
+        let (Some(source), Some(replica)) = (&finding.source, &finding.replica) else {
+            return Err(Error::Changed);
+        };
+        let original = (&*place.source(self.work.source)?, &finding.name);
+        let copy = (&*place.replica(self.work.replica)?, &finding.name);
+        self.look_at_both(finding, (original, source), (copy, replica))
+    }
+
+    /// Looks at an entry of both sides, which need not have one name.
+    pub(crate) fn look_at_both(
+        &self,
+        finding: &Finding,
+        (original, source): ((&S::Folder, &Name), &Stamp),
+        (copy, replica): ((&R::Folder, &Name), &Stamp),
+    ) -> Result<Look> {
+        let contents = match finding.doubts_contents(&self.work.policy) {
+            false => Contents::Equal,
+            true => compare_contents(
+                (self.work.source, original, source),
+                (self.work.replica, copy, replica),
+                self.work.policy.compare,
+                &|| self.work.stop.is_set(),
+            )?,
+        };
+        let which = self.work.policy.xattrs;
+        let xattrs = self.work.source.xattrs(original.0, original.1, which)?;
+        let there = self.work.replica.xattrs(copy.0, copy.1, which)?;
+        Ok(Look { contents, xattrs: there.differ_from(&xattrs) })
+    }
+
+    /// What differs of the extended attributes of a folder. They are read each time: two short calls a folder are cheaper
+    /// than evidence, which each change inside would spoil.
+    pub(crate) fn compare_folder_xattrs(
+        &self,
+        source: &S::Folder,
+        replica: &R::Folder,
+    ) -> Result<XattrsDiff> {
+        let which = self.work.policy.xattrs;
+        let xattrs = self.work.source.folder_xattrs(source, which)?;
+        Ok(self.work.replica.folder_xattrs(replica, which)?.differ_from(&xattrs))
+    }
+}
 
 /// Compares the contents of one file or symlink of both sides. Both must look the same before and after, else the answer
 /// is [`Error::Changed`].
-pub(crate) fn compare_contents<S: Source, R: Replica>(
+fn compare_contents<S: Source, R: Replica>(
     (source, at, stamp): (&S, (&S::Folder, &Name), &Stamp),
     (replica, replica_at, replica_stamp): (&R, (&R::Folder, &Name), &Stamp),
     compare: Compare,
@@ -34,7 +100,7 @@ pub(crate) fn compare_contents<S: Source, R: Replica>(
         Compare::Content(hash) => {
             digest(&mut original, hash, interrupted)? == digest(&mut copy, hash, interrupted)?
         }
-        Compare::Auto | Compare::Newer => same_bytes(&mut original, &mut copy, interrupted)?,
+        Compare::Auto | Compare::Newer => same_bytes(&mut original, &mut copy, stamp.size, interrupted)?,
     };
     if !original.stamp()?.is_untouched_since(stamp) || !copy.stamp()?.is_untouched_since(replica_stamp) {
         return Err(Error::Changed);
@@ -42,11 +108,17 @@ pub(crate) fn compare_contents<S: Source, R: Replica>(
     Ok(if same { Contents::Equal } else { Contents::Different })
 }
 
-fn same_bytes(a: &mut Content, b: &mut Content, interrupted: &dyn Fn() -> bool) -> Result<bool> {
+fn same_bytes(a: &mut Content, b: &mut Content, size: u64, interrupted: &dyn Fn() -> bool) -> Result<bool> {
     let (mut left, mut right) = (vec![0; BLOCK], vec![0; BLOCK]);
     loop {
         if interrupted() {
             return Err(Error::Interrupted);
+        }
+        // What is a hole in both is the same in both.
+        if size >= WORTH_ASKING {
+            let data = a.next_data()?.min(b.next_data()?).min(size);
+            a.skip_to(data);
+            b.skip_to(data);
         }
         let (got, other) = (fill(a, &mut left)?, fill(b, &mut right)?);
         if left[..got] != right[..other] {

@@ -93,7 +93,8 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         let name = place.name.clone();
         let meta = place.replica_stamp.as_ref().and_then(|replica| {
             let anonymous = Name::new(b"-")?;
-            folder_meta(name.as_ref().unwrap_or(&anonymous), &place.source_stamp, replica, &self.work.policy)
+            let name = name.as_ref().unwrap_or(&anonymous);
+            folder_meta(name, &place.source_stamp, replica, place.xattrs.clone(), &self.work.policy)
         });
         if (meta.is_some() || draft.touched) && !self.work.stop.is_set() {
             let started = Instant::now();
@@ -109,8 +110,9 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             }
         }
         if !draft.edits.is_empty() || draft.filter.is_some() {
-            let mut row = self.work.index.row(place.id).unwrap_or_default().edited(draft.edits);
+            let mut row = self.row(place.id).unwrap_or_default().edited(draft.edits);
             row.filter = draft.filter.unwrap_or(row.filter);
+            row.xattrs = self.work.policy.xattrs;
             self.work.index.put(place.id, &row);
         }
     }

@@ -5,17 +5,27 @@
 use alike_model::entry::{Kind, Stamp};
 use alike_model::path::Name;
 use alike_model::plan::{Step, Verb};
+use alike_model::policy::Policy;
 use alike_storage::{Error, New, Replica, Result, Source, Want};
 
 use crate::place::Place;
 
 /// What became of a step.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Done {
     /// How the replica's entry looks now; `None` when it is gone, and in a rehearsal.
     pub(crate) replica: Option<Stamp>,
     /// Bytes copied.
     pub(crate) bytes: Option<u64>,
+    /// An extended attribute that could not be set: it was done, but both sides are not equal.
+    pub(crate) lacks: Option<Error>,
+}
+
+impl Done {
+    /// Done, and no bytes were copied.
+    pub(crate) fn looks(replica: Stamp) -> Self {
+        Self { replica: Some(replica), ..Self::default() }
+    }
 }
 
 /// Takes steps.
@@ -25,6 +35,15 @@ pub(crate) trait Hands<S: Source, R: Replica>: Sync {
 
     /// Makes a folder; `None` in a rehearsal.
     fn make_folder(&self, place: &Place<S, R>, step: &Step) -> Result<Option<R::Folder>>;
+
+    /// Makes a name in `place` one more of what is at another.
+    fn link(
+        &self,
+        from: (&Place<S, R>, &Name),
+        expected: &Stamp,
+        place: &Place<S, R>,
+        step: &Step,
+    ) -> Result<Done>;
 
     /// Renames into `place`.
     fn rename(&self, from: (&R::Folder, &Name), place: &Place<S, R>, step: &Step) -> Result<Done>;
@@ -49,8 +68,8 @@ pub(crate) trait Hands<S: Source, R: Replica>: Sync {
 pub(crate) struct Working<'a, S, R> {
     pub(crate) source: &'a S,
     pub(crate) replica: &'a R,
-    /// Owners are copied.
-    pub(crate) owner: bool,
+    /// What is copied beside contents.
+    pub(crate) policy: Policy,
     /// What is done is brought to the disk.
     pub(crate) sync: bool,
     pub(crate) interrupted: &'a (dyn Fn() -> bool + Sync),
@@ -67,41 +86,50 @@ impl<S: Source, R: Replica> Working<'_, S, R> {
     ) -> Result<Done> {
         let folder = &*place.replica(self.replica)?;
         let original = &*place.source(self.source)?;
-        let want = Want::of(source, self.owner);
         match source.kind {
             Kind::Folder => Err(Error::Changed),
             Kind::File => {
-                let mut content = self.source.read_file(original, &step.name)?;
+                let content = self.source.read_file(original, &step.name)?;
                 let new = New::File {
-                    content: &mut content,
-                    size: source.size,
-                    want,
+                    content: &content,
+                    like: source,
+                    over: replaces.map(|old| (&step.name, old)),
+                    want: Want::of(source, content.xattrs(self.policy.xattrs)?, &self.policy),
                     interrupted: &self.interrupted,
                 };
-                let staged = self.replica.stage(folder, new)?;
+                let (staged, lacks) = self.replica.stage(folder, new)?;
                 // Nothing touched it while it was read, or what was read is not published.
                 if !content.stamp()?.is_untouched_since(source) {
                     return Err(Error::Changed);
                 }
                 let now = self.replica.publish(folder, &step.name, staged, replaces)?;
-                Ok(Done { replica: Some(now), bytes: Some(source.size) })
+                Ok(Done { replica: Some(now), bytes: Some(source.size), lacks })
             }
             Kind::Symlink => {
                 let target = self.source.read_link(original, &step.name)?;
-                let staged = self.replica.stage(folder, New::Symlink { target: &target, want })?;
+                let want = self.want(place, step, source)?;
+                let (staged, lacks) = self.replica.stage(folder, New::Symlink { target: &target, want })?;
                 if !self.source.look(original, &step.name)?.is_some_and(|now| now.is_untouched_since(source))
                 {
                     return Err(Error::Changed);
                 }
                 let now = self.replica.publish(folder, &step.name, staged, replaces)?;
-                Ok(Done { replica: Some(now), bytes: None })
+                Ok(Done { lacks, ..Done::looks(now) })
             }
             Kind::Fifo | Kind::Socket | Kind::BlockDevice | Kind::CharDevice => {
-                let staged = self.replica.stage(folder, New::Special { like: source, want })?;
+                let want = self.want(place, step, source)?;
+                let (staged, lacks) = self.replica.stage(folder, New::Special { like: source, want })?;
                 let now = self.replica.publish(folder, &step.name, staged, replaces)?;
-                Ok(Done { replica: Some(now), bytes: None })
+                Ok(Done { lacks, ..Done::looks(now) })
             }
         }
+    }
+
+    /// The attributes of an entry that is not opened.
+    fn want(&self, place: &Place<S, R>, step: &Step, source: &Stamp) -> Result<Want> {
+        let original = &*place.source(self.source)?;
+        let xattrs = self.source.xattrs(original, &step.name, self.policy.xattrs)?;
+        Ok(Want::of(source, xattrs, &self.policy))
     }
 }
 
@@ -112,14 +140,15 @@ impl<S: Source, R: Replica> Hands<S, R> for Working<'_, S, R> {
             Verb::Create { source } => self.publish(place, step, source, None),
             Verb::Update { source, replica } => self.publish(place, step, source, Some(replica)),
             Verb::Meta { source, replica } => {
-                let want = Want::of(source, self.owner);
-                let now = self.replica.set_attrs(folder, &step.name, replica, &want)?;
-                Ok(Done { replica: Some(now), bytes: None })
+                let want = self.want(place, step, source)?;
+                self.replica.set_attrs(folder, &step.name, replica, &want).map(Done::looks)
             }
             // These have their own ways: they need more than a name in one folder.
-            Verb::Mkdir { .. } | Verb::Rename { .. } | Verb::Delete { .. } | Verb::Rmdir { .. } => {
-                Err(Error::Changed)
-            }
+            Verb::Mkdir { .. }
+            | Verb::Link { .. }
+            | Verb::Rename { .. }
+            | Verb::Delete { .. }
+            | Verb::Rmdir { .. } => Err(Error::Changed),
         }
     }
 
@@ -128,11 +157,23 @@ impl<S: Source, R: Replica> Hands<S, R> for Working<'_, S, R> {
         self.replica.make_folder(folder, &step.name, step.verb.replaces()).map(Some)
     }
 
+    fn link(
+        &self,
+        from: (&Place<S, R>, &Name),
+        expected: &Stamp,
+        place: &Place<S, R>,
+        step: &Step,
+    ) -> Result<Done> {
+        let folder = &*place.replica(self.replica)?;
+        let origin = &*from.0.replica(self.replica)?;
+        let replaces = step.verb.replaces();
+        self.replica.link((origin, from.1), (folder, &step.name), expected, replaces).map(Done::looks)
+    }
+
     fn rename(&self, from: (&R::Folder, &Name), place: &Place<S, R>, step: &Step) -> Result<Done> {
         let folder = &*place.replica(self.replica)?;
         let Verb::Rename { replica, replaces, .. } = &step.verb else { return Err(Error::Changed) };
-        let now = self.replica.rename(from, (folder, &step.name), replica, replaces.as_ref())?;
-        Ok(Done { replica: Some(now), bytes: None })
+        self.replica.rename(from, (folder, &step.name), replica, replaces.as_ref()).map(Done::looks)
     }
 
     fn exchange(&self, from: (&R::Folder, &Name), place: &Place<S, R>, step: &Step) -> Result<Done> {
@@ -140,8 +181,7 @@ impl<S: Source, R: Replica> Hands<S, R> for Working<'_, S, R> {
         let Verb::Rename { replica, replaces: Some(other), .. } = &step.verb else {
             return Err(Error::Changed);
         };
-        let now = self.replica.exchange((from.0, from.1, replica), (folder, &step.name, other))?;
-        Ok(Done { replica: Some(now), bytes: None })
+        self.replica.exchange((from.0, from.1, replica), (folder, &step.name, other)).map(Done::looks)
     }
 
     fn remove(&self, folder: &R::Folder, step: &Step) -> Result<()> {
@@ -154,7 +194,9 @@ impl<S: Source, R: Replica> Hands<S, R> for Working<'_, S, R> {
 
     fn dress(&self, place: &Place<S, R>) -> Result<()> {
         let folder = &*place.replica(self.replica)?;
-        self.replica.set_folder_attrs(folder, &Want::of(&place.source_stamp, self.owner)).map(drop)
+        let xattrs = self.source.folder_xattrs(&*place.source(self.source)?, self.policy.xattrs)?;
+        let want = Want::of(&place.source_stamp, xattrs, &self.policy);
+        self.replica.set_folder_attrs(folder, &want).map(drop)
     }
 
     fn unlock(&self, folder: &R::Folder, stamp: &Stamp) -> Result<bool> {
@@ -177,11 +219,15 @@ impl<S: Source, R: Replica> Hands<S, R> for Rehearsing {
             }
             _ => None,
         };
-        Ok(Done { replica: None, bytes })
+        Ok(Done { bytes, ..Done::default() })
     }
 
     fn make_folder(&self, _: &Place<S, R>, _: &Step) -> Result<Option<R::Folder>> {
         Ok(None)
+    }
+
+    fn link(&self, _: (&Place<S, R>, &Name), _: &Stamp, _: &Place<S, R>, _: &Step) -> Result<Done> {
+        Ok(Done::default())
     }
 
     fn rename(&self, _: (&R::Folder, &Name), _: &Place<S, R>, _: &Step) -> Result<Done> {

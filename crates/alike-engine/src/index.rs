@@ -19,7 +19,7 @@ use redb::{
 const ROWS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("rows");
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 /// Raised when rows change their form; an index of another form counts as empty.
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
 /// redb's own cache; what it does not hold the page cache does.
 const CACHE: usize = 4 * 1024 * 1024;
 /// Rows not yet handed to redb.

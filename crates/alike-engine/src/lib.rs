@@ -12,6 +12,8 @@ mod flushing;
 mod hands;
 mod ignore_files;
 pub mod index;
+mod links;
+mod marker;
 pub mod monitor;
 mod moves;
 pub mod pair;

@@ -70,6 +70,11 @@ pub trait Monitor: Send + Sync {
     /// Something happened.
     fn event(&self, event: Event);
 
+    /// Something that people should know before the first pass.
+    fn note(&self, text: &str) {
+        let _ = text;
+    }
+
     /// What a mirror is doing changed.
     fn state(&self, state: State) {
         let _ = state;

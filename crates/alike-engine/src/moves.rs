@@ -18,7 +18,6 @@ use alike_model::reason::Reason;
 use alike_storage::{Error, Replica, Result, Source};
 
 use crate::departures::{Departure, Departures, Key};
-use crate::doubt::compare_contents;
 use crate::hands::{Done, Hands};
 use crate::pass::Run;
 use crate::place::Place;
@@ -147,7 +146,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         let mut found = Vec::new();
         let mut folders = vec![(id, Vec::new())];
         while let Some((id, path)) = folders.pop() {
-            for (name, known) in self.work.index.row(id).unwrap_or_default().entries {
+            for (name, known) in self.row(id).unwrap_or_default().entries {
                 let mut below: Vec<Name> = path.clone();
                 below.push(name);
                 folders.extend(known.folder.map(|id| (id, below.clone())));
@@ -252,12 +251,6 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         if verdict != Verdict::Doubt {
             return Ok(verdict);
         }
-        let contents = compare_contents(
-            (self.work.source, (&*place.source(self.work.source)?, name), source),
-            (self.work.replica, from, before),
-            self.work.policy.compare,
-            &|| self.work.stop.is_set(),
-        )?;
         let finding = Finding {
             name: name.clone(),
             source: Some(*source),
@@ -265,15 +258,19 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             known: Some(departure.known),
             verdict,
         };
-        Ok(finding.settle(contents, &self.work.policy).verdict)
+        let original = (&*place.source(self.work.source)?, name);
+        let look = self.look_at_both(&finding, (original, source), (from, before))?;
+        Ok(finding.settle(look, &self.work.policy).verdict)
     }
 
     fn after_move(&self, moved: &Move<S, R>, verdict: Verdict, replica: Stamp, done: Done, now: Time) {
         let source = moved.arrival.source;
+        let is_linked = source.nlink > 1 || replica.nlink > 1;
         let (verb, reason) = match verdict {
-            Verdict::Meta(diff) => (Verb::Meta { source, replica }, Reason::Attrs(diff)),
-            Verdict::Differs(reason) => (Verb::Update { source, replica }, reason),
-            Verdict::Same { .. } => {
+            Verdict::Meta(diff) if !is_linked => (Verb::Meta { source, replica }, Reason::Attrs(diff)),
+            Verdict::Differs(reason) if !is_linked => (Verb::Update { source, replica }, reason),
+            // Which of its names belong together is seen later.
+            Verdict::Same { .. } if !is_linked => {
                 let step = Step {
                     name: moved.arrival.name.clone(),
                     verb: Verb::Create { source },
@@ -321,7 +318,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         };
         let step = Step { name: arrival.name.clone(), verb, reason: Reason::Moved(moved.from.clone()) };
         let take = |step: &Step| match (is_here, swaps) {
-            (true, _) => Ok(Done { replica: Some(*before), bytes: None }),
+            (true, _) => Ok(Done::looks(*before)),
             (false, true) => self.hands.exchange(from, place, step),
             (false, false) => self.hands.rename(from, place, step),
         };

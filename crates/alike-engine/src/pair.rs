@@ -9,12 +9,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use alike_model::filter::Filter;
+use alike_model::holds::Holds;
 use alike_model::path::{OWN_FOLDER, RelPath};
-use alike_model::policy::{Deletes, MaxDelete};
-use alike_storage::{Local, Source, linux};
-use serde::{Deserialize, Serialize};
+use alike_model::policy::{Deletes, MaxDelete, Policy};
+use alike_storage::{Local, Saving, Source, linux};
 
 use crate::index::Index;
+use crate::marker::{Marker, describe, read_marker, read_state, same_filesystem, write_marker};
 use crate::pass::Top;
 use crate::refusal::Refusal;
 
@@ -31,6 +32,8 @@ pub struct Spec {
     pub filter: Filter,
     /// What may be deleted: an emptied source is refused unless all may.
     pub deletes: Deletes,
+    /// How contents come to the replica.
+    pub saving: Saving,
 }
 
 /// Both ends, open, checked and (unless for a rehearsal) locked.
@@ -45,22 +48,12 @@ pub struct Pair {
     pub index: Index,
     /// Inodes of both top folders.
     pub roots: [(u64, u64); 2],
+    /// What the replica can hold.
+    pub holds: Holds,
     /// The source has a `.alike` of its own at the top, which is left out.
-    pub source_has_own_folder: bool,
+    source_has_own_folder: bool,
     /// Held as long as the pair is.
     _lock: Option<File>,
-}
-
-/// The marker on the replica (`.alike/pair.json`), and its twin in the state.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Marker {
-    /// Random; ties the state to the marker.
-    id: String,
-    source: String,
-    source_filesystem: String,
-    source_inode: u64,
-    replica: String,
-    replica_filesystem: String,
 }
 
 /// Both ends as they are found, before anything is made or opened for good.
@@ -126,7 +119,8 @@ impl Pair {
             index.forget_all()?;
         }
         let top = if found.exists { Top::There } else { Top::Made };
-        Self::new(ends.source, replica, top, index, Some(lock))
+        let holds = replica.holds(true);
+        Self::new(ends.source, replica.with(spec.saving), (top, holds), index, Some(lock))
     }
 
     /// Opens a pair to rehearse a pass: the same refusals, and nothing is made, marked or written.
@@ -140,7 +134,7 @@ impl Pair {
             let index = Index::open(&state.join("none"), false)?;
             let stand_in = Local::open(&ends.source_path)
                 .map_err(|why| Refusal::SourceUnreadable(ends.source_path.clone(), why))?;
-            return Self::new(ends.source, stand_in, Top::Absent, index, None);
+            return Self::new(ends.source, stand_in, (Top::Absent, Holds::default()), index, None);
         }
         let replica =
             Local::open(&found.path).map_err(|why| Refusal::ReplicaUnusable(found.path.clone(), why))?;
@@ -149,7 +143,8 @@ impl Pair {
         let same =
             ends.before.as_ref().zip(ends.marker.as_ref()).is_some_and(|(one, other)| one.id == other.id);
         let index = Index::open(&if same { state.clone() } else { state.join("none") }, false)?;
-        Self::new(ends.source, replica, Top::There, index, lock)
+        let holds = replica.holds(false);
+        Self::new(ends.source, replica, (Top::There, holds), index, lock)
     }
 
     /// True while both paths still lead to the folders that are open.
@@ -171,7 +166,7 @@ impl Pair {
     fn new(
         source: Local,
         replica: Local,
-        replica_top: Top,
+        (replica_top, holds): (Top, Holds),
         index: Index,
         lock: Option<File>,
     ) -> Result<Self, Refusal> {
@@ -184,7 +179,16 @@ impl Pair {
             if replica_top == Top::Absent { source_root } else { root(&replica).map_err(Refusal::Look)? };
         let source_has_own_folder = has_own_folder(&source);
         let roots = [source_root, replica_root];
-        Ok(Self { source, replica, replica_top, index, roots, source_has_own_folder, _lock: lock })
+        Ok(Self { source, replica, replica_top, index, roots, holds, source_has_own_folder, _lock: lock })
+    }
+
+    /// What people should know before the first pass, a line each.
+    #[must_use]
+    pub fn notes(&self, policy: &Policy) -> Vec<String> {
+        let own = "the source has a .alike of its own at the top; it is left out".to_owned();
+        let lacks = self.holds.lacks(policy);
+        let lacks = (!lacks.is_empty()).then(|| format!("this target cannot hold: {}", lacks.join(", ")));
+        self.source_has_own_folder.then_some(own).into_iter().chain(lacks).collect()
     }
 }
 
@@ -307,11 +311,6 @@ fn refuse_unmounted(before: Option<&Marker>, replica: &Found, state: &Path) -> R
     Err(Refusal::ReplicaElsewhere { replica: replica.path.clone(), state: state.to_owned() })
 }
 
-/// One word in common is enough: an upgrade of the kernel may add one, a reboot may change another.
-fn same_filesystem(one: &str, other: &str) -> bool {
-    one.split_whitespace().any(|word| other.split_whitespace().any(|theirs| theirs == word))
-}
-
 fn refuse_other_source(marker: Option<&Marker>, now: &Marker, replica: &Path) -> Result<(), Refusal> {
     let Some(marker) = marker else { return Ok(()) };
     let same_disk = same_filesystem(&marker.source_filesystem, &now.source_filesystem);
@@ -375,66 +374,6 @@ fn lock(own: &Path, replica: &Path) -> Result<File, Refusal> {
         Err(TryLockError::WouldBlock) => Err(Refusal::InUse(replica.to_owned())),
         Err(TryLockError::Error(why)) => Err(failed(why)),
     }
-}
-
-fn describe(
-    (source_path, source): (&Path, &Local),
-    (replica_path, replica): (&Path, &Local),
-) -> Result<Marker, Refusal> {
-    let root = source.root().and_then(|root| source.stamp(&root)).map_err(Refusal::Look)?;
-    let source_filesystem =
-        source.filesystem_id().map_err(|why| Refusal::SourceUnreadable(source_path.to_owned(), why))?;
-    let replica_filesystem =
-        replica.filesystem_id().map_err(|why| Refusal::ReplicaUnusable(replica_path.to_owned(), why))?;
-    let mut hasher = std::hash::BuildHasher::build_hasher(&std::hash::RandomState::new());
-    std::hash::Hasher::write_u32(&mut hasher, std::process::id());
-    Ok(Marker {
-        id: format!("{:016x}", std::hash::Hasher::finish(&hasher)),
-        source: shown(source_path),
-        source_filesystem,
-        source_inode: root.ino,
-        replica: shown(replica_path),
-        replica_filesystem,
-    })
-}
-
-/// A path as text that can be told from every other: what is no UTF-8 comes escaped.
-fn shown(path: &Path) -> String {
-    use std::os::unix::ffi::OsStrExt;
-    alike_model::path::Escaped(path.as_os_str().as_bytes()).to_string()
-}
-
-/// The state's twin of the marker. It is only a memory: damaged, it counts as gone.
-fn read_state(state: &Path) -> Result<Option<Marker>, Refusal> {
-    match read_marker(&state.join("pair.json")) {
-        Err(Refusal::MarkerDamaged(_)) => Ok(None),
-        other => other,
-    }
-}
-
-fn read_marker(path: &Path) -> Result<Option<Marker>, Refusal> {
-    match fs::read(path) {
-        Ok(bytes) => match serde_json::from_slice(&bytes) {
-            Ok(marker) => Ok(Some(marker)),
-            Err(_) => Err(Refusal::MarkerDamaged(path.to_owned())),
-        },
-        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(why) => Err(Refusal::MarkerUnreadable(path.to_owned(), why)),
-    }
-}
-
-/// Writes a marker, when it is not the same already, beside and then over the old one.
-fn write_marker(path: &Path, old: Option<&Marker>, new: &Marker) -> io::Result<()> {
-    if old == Some(new) {
-        return Ok(());
-    }
-    let beside = path.with_extension("new");
-    let mut text = serde_json::to_vec_pretty(new)?;
-    text.push(b'\n');
-    let mut file = File::create(&beside)?;
-    io::Write::write_all(&mut file, &text)?;
-    file.sync_all()?;
-    fs::rename(&beside, path)
 }
 
 /// One folder a pair, found by both paths; its name starts with the replica's for people who look.

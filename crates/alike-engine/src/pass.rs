@@ -12,6 +12,7 @@ use alike_model::entry::{Stamp, Time};
 use alike_model::event::Action;
 use alike_model::filter::Filter;
 use alike_model::guard::{self, Judgement};
+use alike_model::known::{FolderId, Row};
 use alike_model::outcome::{Ending, Outcome, Tally};
 use alike_model::path::RelPath;
 use alike_model::policy::{Deletes, Policy};
@@ -78,7 +79,7 @@ pub(crate) struct Run<'a, S: Source, R: Replica, H> {
     pub(crate) work: &'a Work<'a, S, R>,
     pub(crate) hands: &'a H,
     /// It looks at everything; only such passes are announced.
-    full: bool,
+    pub(crate) full: bool,
     started: Instant,
     pub(crate) number: u64,
     /// What was born later cannot be a moved acquaintance; see [`alike_model::plan::Horizon`].
@@ -102,7 +103,7 @@ pub fn pass<S: Source, R: Replica>(work: &Work<'_, S, R>, dirty: Dirty) -> Resul
     let hands = Working {
         source: work.source,
         replica: work.replica,
-        owner: work.policy.owner,
+        policy: work.policy,
         sync: work.sync,
         interrupted: &|| work.stop.is_set(),
     };
@@ -129,6 +130,7 @@ fn run<S: Source, R: Replica>(
         crew::run(work.threads, tasks, |task, more| run.visit(task, more));
         tasks = run.match_moves();
         if tasks.is_empty() {
+            run.join_links();
             tasks = run.look_again();
         }
     }
@@ -198,6 +200,11 @@ impl<'a, S: Source, R: Replica, H: Hands<S, R>> Run<'a, S, R, H> {
             self.work.monitor.event(Event { took: Some(self.started.elapsed()), ..event });
         }
         Outcome { pass: self.number, tally, ending, unsettled, linked, awaited }
+    }
+
+    /// The row of a folder, as evidence for what this pass compares.
+    pub(crate) fn row(&self, id: FolderId) -> Option<Row> {
+        self.work.index.row(id).map(|row| row.for_xattrs(self.work.policy.xattrs))
     }
 
     /// Works on the tally.

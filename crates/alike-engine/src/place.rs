@@ -11,6 +11,7 @@ use alike_model::entry::Stamp;
 use alike_model::filter::Filter;
 use alike_model::known::{FolderId, Known};
 use alike_model::path::{Name, RelPath};
+use alike_model::xattrs::XattrsDiff;
 use alike_storage::{Error, Replica, Result, Source};
 
 /// A folder on both sides. All work in it is relative to its open folders, so nothing below is ever found by its path.
@@ -24,6 +25,8 @@ pub(crate) struct Place<S: Source, R: Replica> {
     pub(crate) source_stamp: Stamp,
     /// How the replica's looked before anything was done in it; `None` when it was made just now.
     pub(crate) replica_stamp: Option<Stamp>,
+    /// The replica's extended attributes that were not as in the source then.
+    pub(crate) xattrs: XattrsDiff,
     pub(crate) id: FolderId,
     /// The filters inside it.
     pub(crate) filter: Filter,
@@ -61,6 +64,7 @@ pub(crate) struct Opened<S: Source, R: Replica> {
     pub(crate) replica: Option<R::Folder>,
     pub(crate) source_stamp: Stamp,
     pub(crate) replica_stamp: Option<Stamp>,
+    pub(crate) xattrs: XattrsDiff,
 }
 
 impl<S: Source, R: Replica> Place<S, R> {
@@ -72,7 +76,7 @@ impl<S: Source, R: Replica> Place<S, R> {
         filter: Filter,
     ) -> Arc<Self> {
         let (parent, name) = parent.map_or((None, None), |(parent, name)| (Some(parent), Some(name)));
-        let Opened { source, replica, source_stamp, replica_stamp } = opened;
+        let Opened { source, replica, source_stamp, replica_stamp, xattrs } = opened;
         let has_replica = replica.is_some();
         let held = Held { source: Some(Arc::new(source)), replica: replica.map(Arc::new) };
         Arc::new(Self {
@@ -82,6 +86,7 @@ impl<S: Source, R: Replica> Place<S, R> {
             has_replica,
             source_stamp,
             replica_stamp,
+            xattrs,
             id,
             filter,
             pending: AtomicUsize::new(1),

@@ -50,7 +50,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         self.wait_for(|waiting| waiting.copied_away.iter().any(|moved| path.is_within(moved)))
     }
 
-    fn peek(&self, at: usize) -> Option<(Arc<Place<S, R>>, Removal)> {
+    pub(crate) fn peek(&self, at: usize) -> Option<(Arc<Place<S, R>>, Removal)> {
         self.wait_for(|waiting| {
             waiting.removals.get(at)?.as_ref().map(|(place, removal)| (Arc::clone(place), removal.clone()))
         })
@@ -68,6 +68,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             }
             self.release(place);
         });
+        self.join_links();
         for (place, name) in self.wait_for(|waiting| std::mem::take(&mut waiting.again)) {
             self.put_off(place.path().join(&name), "changed meanwhile");
             self.release(place);
@@ -99,7 +100,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
                 place.learn(&removal.name, None);
                 place.draft(|draft| draft.touched = true);
                 if let Some(step) = &removal.then {
-                    self.take(place, step, (self.work.clock)());
+                    self.take_or_join(place, step);
                 }
             }
             Ok(false) => {

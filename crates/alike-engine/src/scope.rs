@@ -6,6 +6,7 @@ use std::sync::Arc;
 use alike_model::dirty::{Dirty, Extent};
 use alike_model::known::FolderId;
 use alike_model::path::{Name, RelPath};
+use alike_model::xattrs::XattrsDiff;
 use alike_storage::{Error, Replica, Source};
 
 use crate::error::PassError;
@@ -64,7 +65,13 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         if let Some(bad) = bad {
             self.fail(RelPath::root(), format!("ignore file: {bad}"));
         }
-        let opened = Opened { source, replica, source_stamp, replica_stamp };
+        let xattrs = match (&replica, replica_stamp) {
+            (Some(replica), Some(_)) => {
+                self.compare_folder_xattrs(&source, replica).map_err(PassError::Source)?
+            }
+            _ => XattrsDiff::default(),
+        };
+        let opened = Opened { source, replica, source_stamp, replica_stamp, xattrs };
         let root = Place::new(None, opened, FolderId::ROOT, filter);
         self.shelf.put(&root);
         Ok(root)
@@ -102,7 +109,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
     }
 
     fn lead_one(&self, parent: &Arc<Place<S, R>>, name: &Name) -> Result<Arc<Place<S, R>>, Error> {
-        let known = self.work.index.row(parent.id).and_then(|row| row.get(name).copied());
+        let known = self.row(parent.id).and_then(|row| row.get(name).copied());
         let id = known.and_then(|known| known.folder).ok_or(Error::Changed)?;
         let identity =
             self.work.source.look(&*parent.source(self.work.source)?, name)?.map(|stamp| stamp.identity());

@@ -5,17 +5,17 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
-use alike_model::compare::{Finding, Verdict, compare_folder};
+use alike_model::compare::{Finding, compare_folder};
 use alike_model::dirty::Extent;
 use alike_model::entry::{Entry, Kind, Stamp, Time};
 use alike_model::event::Action;
 use alike_model::known::{FolderId, Known, Row};
 use alike_model::path::{Name, OWN_FOLDER, RelPath};
 use alike_model::plan::{Descent, FolderPlan, Horizon, Step, Verb, plan_folder};
+use alike_model::xattrs::XattrsDiff;
 use alike_storage::{Replica, Result, Source};
 
 use crate::crew::Tasks;
-use crate::doubt::compare_contents;
 use crate::hands::{Done, Hands};
 use crate::ignore_files::read_ignore_files;
 use crate::monitor::Event;
@@ -89,7 +89,11 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             let now = self.work.replica.stamp(folder)?;
             parent.learn(name, Some(Known::equal(&source_stamp, false, &now, Some(id))));
         }
-        let opened = Opened { source, replica, source_stamp, replica_stamp };
+        let xattrs = match (&replica, &replica_stamp) {
+            (Some(replica), Some(_)) => self.compare_folder_xattrs(&source, replica)?,
+            _ => XattrsDiff::default(),
+        };
+        let opened = Opened { source, replica, source_stamp, replica_stamp, xattrs };
         let place = Place::new(Some((Arc::clone(parent), name.clone())), opened, id, filter);
         self.shelf.put(&place);
         Ok((place, seen_before))
@@ -97,13 +101,13 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
 
     fn look(&self, place: Here<S, R>, extent: Extent, more: &Tasks<Task<S, R>>) {
         let now = (self.work.clock)();
-        let row = self.work.index.row(place.id);
+        let row = self.row(place.id);
         let listed = place.draft(|draft| draft.listed);
         let extent = self.widen(&place, &extent, listed || row.is_some());
         place.draft(|draft| draft.listed |= !matches!(extent, Extent::Names(_)));
         match self.scan_folder(&place, &extent) {
             Ok((source, replica)) => {
-                let plan = self.plan(&place, (&source, &replica), row, &extent);
+                let plan = self.plan(&place, (&source, &replica), row, (&extent, listed));
                 self.carry_out(&place, plan, &extent, now, more);
             }
             Err(error) => self.fail_folder(&place, error),
@@ -167,7 +171,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         place: &Here<S, R>,
         (source, replica): (&[Entry], &[Entry]),
         row: Option<Row>,
-        extent: &Extent,
+        (extent, listed): (&Extent, bool),
     ) -> FolderPlan {
         let path = if place.filter.is_empty() { RelPath::root() } else { place.path() };
         let filter = place.filter.fingerprint_in(&path);
@@ -179,7 +183,12 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         }
         let excluded = |name: &Name, is_folder: bool| place.filter.excludes(&path, name, is_folder);
         let findings = compare_folder(source, replica, &row, &self.work.policy, excluded);
-        let findings = findings.into_iter().map(|finding| self.settle(place, finding)).collect();
+        self.note_links(place, &findings, !listed && !matches!(extent, Extent::Names(_)));
+        let settle = |finding: Finding| match finding.waits_for_links() {
+            true => finding,
+            false => self.settle(place, finding),
+        };
+        let findings = findings.into_iter().map(settle).collect();
         let departed = |source: &Stamp| {
             self.wait_for(|waiting| {
                 waiting.departures.as_ref().is_some_and(|known| known.have(source, self.indexed))
@@ -194,31 +203,6 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             place.draft(|draft| draft.filter = Some(filter));
         }
         plan
-    }
-
-    fn settle(&self, place: &Here<S, R>, finding: Finding) -> Finding {
-        let (Verdict::Doubt, Some(source), Some(replica)) =
-            (&finding.verdict, &finding.source, &finding.replica)
-        else {
-            return finding;
-        };
-        let open =
-            place.source(self.work.source).and_then(|from| Ok((from, place.replica(self.work.replica)?)));
-        let looked = open.and_then(|(original, copy)| {
-            compare_contents(
-                (self.work.source, (&original, &finding.name), source),
-                (self.work.replica, (&copy, &finding.name), replica),
-                self.work.policy.compare,
-                &|| self.work.stop.is_set(),
-            )
-        });
-        match looked {
-            Ok(contents) => finding.settle(contents, &self.work.policy),
-            Err(error) => {
-                self.again(place, &finding.name, error);
-                finding
-            }
-        }
     }
 
     fn carry_out(
@@ -263,7 +247,11 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             }
         }
         tasks.extend(plan.descents.into_iter().map(|descent| enter_known(place, descent, extent)));
+        if !(self.full || plan.linked.is_empty()) {
+            self.linked.store(true, Ordering::Relaxed);
+        }
         self.wait_for(|waiting| {
+            waiting.linked.extend(plan.linked.into_iter().map(|linked| (place.retain(), linked)));
             waiting.arrivals.extend(plan.arrivals.into_iter().map(|arrival| (place.retain(), arrival)));
             waiting.displaced.extend(plan.displaced.into_iter().map(|displaced| (place.retain(), displaced)));
             waiting.removals.extend(plan.removals.into_iter().map(|removal| Some((place.retain(), removal))));
@@ -272,8 +260,11 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
     }
 
     fn unlock_for(&self, place: &Here<S, R>, plan: &FolderPlan) {
-        let writes = !(plan.now.is_empty() && plan.arrivals.is_empty() && plan.removals.is_empty());
-        if let (true, true, Some(stamp)) = (writes, place.has_replica, &place.replica_stamp) {
+        let idle = plan.now.is_empty()
+            && plan.arrivals.is_empty()
+            && plan.removals.is_empty()
+            && plan.linked.is_empty();
+        if let (false, true, Some(stamp)) = (idle, place.has_replica, &place.replica_stamp) {
             match place.replica(self.work.replica).and_then(|folder| self.hands.unlock(&folder, stamp)) {
                 Ok(changed) => place.draft(|draft| draft.touched |= changed),
                 Err(error) => self.fail(place.path(), error.to_string()),
@@ -285,6 +276,10 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
     pub(crate) fn take(&self, place: &Here<S, R>, step: &Step, now: Time) {
         let taken = self.timed(place, step, |step| self.hands.take(place, step), |done: &Done| done.bytes);
         match taken {
+            Ok(Done { lacks: Some(lack), .. }) => {
+                place.touch();
+                self.again(place, &step.name, lack);
+            }
             Ok(done) => self.learn_step(place, step, done, now),
             Err(error) => self.again(place, &step.name, error),
         }
@@ -293,9 +288,6 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
     /// Writes down that a step made both sides equal.
     pub(crate) fn learn_step(&self, place: &Here<S, R>, step: &Step, done: Done, now: Time) {
         if let (Some(source), Some(replica)) = (step.verb.source(), done.replica) {
-            if source.nlink > 1 && source.kind == Kind::File {
-                self.linked.store(true, Ordering::Relaxed);
-            }
             place.learn(&step.name, Some(Known::equal(source, is_racy(source, now), &replica, None)));
             // Setting attributes leaves the folder's own times alone.
             place.draft(|draft| draft.touched |= !matches!(step.verb, Verb::Meta { .. }));
@@ -360,10 +352,10 @@ fn look_at<T: Source>(tree: &T, folder: &T::Folder, names: &BTreeSet<Name>) -> R
     Ok(entries)
 }
 
-fn is_racy(source: &Stamp, now: Time) -> bool {
+pub(crate) fn is_racy(source: &Stamp, now: Time) -> bool {
     // Times in whole seconds come from filesystems that count in one or two of them.
     let window = if source.ctime.nanos == 0 { RACY_COARSE_MILLIS } else { RACY_MILLIS };
-    source.kind == Kind::File && source.ctime.plus_millis(window) > now
+    source.kind != Kind::Folder && source.ctime.plus_millis(window) > now
 }
 
 fn action_of(verb: &Verb) -> Action {
@@ -372,6 +364,7 @@ fn action_of(verb: &Verb) -> Action {
         Verb::Update { .. } => Action::Update,
         Verb::Meta { .. } => Action::Meta,
         Verb::Mkdir { .. } => Action::Mkdir,
+        Verb::Link { .. } => Action::Link,
         Verb::Rename { .. } => Action::Rename,
         Verb::Delete { .. } => Action::Delete,
         Verb::Rmdir { .. } => Action::Rmdir,

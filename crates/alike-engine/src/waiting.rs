@@ -6,11 +6,13 @@ use std::sync::Arc;
 use alike_model::dirty::Extent;
 use alike_model::entry::{Identity, Stamp};
 use alike_model::known::FolderId;
+use alike_model::links::{ReplicaInode, SourceInode};
 use alike_model::path::{Name, RelPath};
-use alike_model::plan::{Arrival, Displaced, Removal, Step};
+use alike_model::plan::{Arrival, Displaced, Linked, Removal, Step};
 use alike_storage::{Replica, Source};
 
 use crate::departures::Departures;
+use crate::links::Anchor;
 use crate::place::Place;
 
 /// A folder to visit. Holds one pending count of the place it names.
@@ -38,6 +40,14 @@ pub(crate) type At<S, R, T> = (Arc<Place<S, R>>, T);
 pub(crate) struct Waiting<S: Source, R: Replica> {
     pub(crate) arrivals: Vec<At<S, R, Arrival>>,
     pub(crate) displaced: Vec<At<S, R, Displaced>>,
+    /// Names of inodes that have several.
+    pub(crate) linked: Vec<At<S, R, Linked>>,
+    /// For an inode of the source, a name that is right on the replica.
+    pub(crate) anchors: HashMap<SourceInode, Anchor<S, R>>,
+    /// How many names of an inode of the replica were seen, of those that have several.
+    pub(crate) names_seen: HashMap<ReplicaInode, u32>,
+    /// How many of the removals were searched for such names.
+    pub(crate) removals_counted: usize,
     pub(crate) removals: Vec<Option<At<S, R, Removal>>>,
     pub(crate) again: Vec<At<S, R, Name>>,
     /// Names from which something moved: what is there now, or is to be made there, is compared.
@@ -55,6 +65,10 @@ impl<S: Source, R: Replica> Waiting<S, R> {
         Self {
             arrivals: Vec::new(),
             displaced: Vec::new(),
+            linked: Vec::new(),
+            anchors: HashMap::new(),
+            names_seen: HashMap::new(),
+            removals_counted: 0,
             removals: Vec::new(),
             again: Vec::new(),
             relook: Vec::new(),

@@ -165,7 +165,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         // The source's ignore files are gone with the folder; the replica still has them as they were.
         let (filter, _) = read_ignore_files(self.work.replica, &folder, filter, &|| path.clone())?;
         let id = known.and_then(|known| known.folder);
-        let row = id.and_then(|id| self.work.index.row(id));
+        let row = id.and_then(|id| self.row(id));
         let changed_above = walk.stack.last().is_some_and(|above| above.filter_changed);
         let filter_changed =
             changed_above || row.as_ref().is_some_and(|row| row.filter != filter.fingerprint_in(&path));

@@ -80,9 +80,10 @@ pub fn mirror(
     };
     while !controls.stop.is_set() {
         let watcher = open_watcher(rhythm, monitor);
+        pair.notes(&policy).iter().for_each(|note| monitor.note(note));
         let mirror = Mirror {
             spec,
-            policy,
+            policy: policy.within(&pair.holds),
             rhythm,
             monitor,
             clock,

@@ -1,13 +1,14 @@
 //! Compares one folder: its entries in the source, on the replica and in the index, in lock step.
 //!
 //! Pure: it takes what was seen and says what is true of each name. Where stamps cannot tell, it says [`Verdict::Doubt`]
-//! and the contents must be looked at; see [`Finding::settle`].
+//! and contents and extended attributes must be looked at; see [`Finding::settle`].
 
 use crate::entry::{Entry, Kind, Stamp, Unreadable};
 use crate::known::{Known, Row};
 use crate::path::Name;
 use crate::policy::{Compare, Policy};
 use crate::reason::{AttrsDiff, Reason};
+use crate::xattrs::XattrsDiff;
 
 /// What is true of one name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +39,7 @@ pub enum Verdict {
     Meta(AttrsDiff),
     /// The contents differ.
     Differs(Reason),
-    /// Stamps cannot tell whether the contents differ.
+    /// Stamps cannot tell whether contents or extended attributes differ.
     Doubt,
     /// The replica has none of that name.
     Missing,
@@ -58,7 +59,16 @@ pub enum Verdict {
     Unreadable(Unreadable),
 }
 
-/// Looks at contents: what settles a doubt.
+/// What a look at both sides told: what settles a doubt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// The contents, as far as they were in doubt.
+    pub contents: Contents,
+    /// The extended attributes.
+    pub xattrs: XattrsDiff,
+}
+
+/// What a look at contents told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Contents {
     /// Every byte is the same.
@@ -119,6 +129,9 @@ fn find(
         (Some(source), _) if source.kind.is_special() && !policy.special => {
             Verdict::Skip(Reason::SpecialsOff)
         }
+        (Some(source), None) if source.kind.is_device() && !policy.devices => {
+            Verdict::Skip(Reason::NoDevices)
+        }
         (Some(_), None) => Verdict::Missing,
         (Some(source), Some(replica)) => compare_entry(source, replica, known.as_ref(), policy),
     };
@@ -139,15 +152,16 @@ pub fn compare_entry(source: &Stamp, replica: &Stamp, known: Option<&Known>, pol
             Verdict::Differs(Reason::Device)
         }
         Kind::File | Kind::Symlink => compare_contents(source, replica, proven, policy),
-        Kind::Fifo | Kind::Socket | Kind::BlockDevice | Kind::CharDevice => {
-            same_contents(source, replica, proven, policy)
+        Kind::Fifo | Kind::Socket | Kind::BlockDevice | Kind::CharDevice if proven => {
+            same_contents(source, replica, XattrsDiff::default(), proven, policy)
         }
+        Kind::Fifo | Kind::Socket | Kind::BlockDevice | Kind::CharDevice => Verdict::Doubt,
     }
 }
 
 fn compare_contents(source: &Stamp, replica: &Stamp, proven: bool, policy: &Policy) -> Verdict {
     let is_file = source.kind == Kind::File;
-    if policy.compare == Compare::Newer && is_file && replica.mtime > source.mtime {
+    if policy.compare == Compare::Newer && is_file && replica.mtime > policy.times.fit(source.mtime) {
         return Verdict::Skip(Reason::ReplicaNewer);
     }
     if source.size != replica.size {
@@ -156,38 +170,78 @@ fn compare_contents(source: &Stamp, replica: &Stamp, proven: bool, policy: &Poli
     }
     match policy.compare {
         Compare::Content(_) if is_file => Verdict::Doubt,
-        Compare::Newer if is_file && replica.mtime == source.mtime => {
-            same_contents(source, replica, proven, policy)
-        }
         Compare::Auto | Compare::Newer | Compare::Content(_) if proven => {
-            same_contents(source, replica, true, policy)
+            same_contents(source, replica, XattrsDiff::default(), true, policy)
         }
         Compare::Auto | Compare::Newer | Compare::Content(_) => Verdict::Doubt,
     }
 }
 
-fn same_contents(source: &Stamp, replica: &Stamp, proven: bool, policy: &Policy) -> Verdict {
-    let diff = AttrsDiff::between(&replica.attrs(), &source.attrs(), source.kind, policy.owner);
+fn same_contents(
+    source: &Stamp,
+    replica: &Stamp,
+    xattrs: XattrsDiff,
+    proven: bool,
+    policy: &Policy,
+) -> Verdict {
+    let diff =
+        AttrsDiff { xattrs, ..AttrsDiff::between(&replica.attrs(), &source.attrs(), source.kind, policy) };
     if diff.is_empty() { Verdict::Same { proven } } else { Verdict::Meta(diff) }
 }
 
 impl Finding {
-    /// Settles a doubt by what a look at the contents told. Anything but a doubt stays what it is.
+    /// True for a name of an inode that has several, on either side, unless it is proven to be linked as it should be: a
+    /// link made or removed changes the ctime of its inode.
     #[must_use]
-    pub fn settle(self, contents: Contents, policy: &Policy) -> Self {
+    pub fn waits_for_links(&self) -> bool {
+        let Some(source) = &self.source else { return false };
+        let has_several = |stamp: &Stamp| stamp.kind != Kind::Folder && stamp.nlink > 1;
+        let may = match &self.verdict {
+            Verdict::Doubt | Verdict::Meta(_) | Verdict::Missing | Verdict::Differs(_) => true,
+            Verdict::Same { proven } => !proven,
+            // A folder in the way is a deletion, and that is judged first.
+            Verdict::OtherKind => self.replica.is_some_and(|replica| replica.kind != Kind::Folder),
+            _ => false,
+        };
+        may && source.kind != Kind::Folder
+            && (has_several(source) || self.replica.as_ref().is_some_and(has_several))
+    }
+
+    /// True when a doubt is (also) about contents.
+    #[must_use]
+    pub fn doubts_contents(&self, policy: &Policy) -> bool {
+        let (Some(source), Some(replica)) = (&self.source, &self.replica) else { return false };
+        // Where a symlink points cannot change as long as it is the same one.
+        let is_same = || {
+            self.known.is_some_and(|known| {
+                known.still_looks_like_source(source) && known.holds_for_replica(replica)
+            })
+        };
+        match source.kind {
+            Kind::File => policy.compare != Compare::Newer || replica.mtime != policy.times.fit(source.mtime),
+            Kind::Symlink => !is_same(),
+            _ => false,
+        }
+    }
+
+    /// Settles a doubt by what a look told. Anything but a doubt stays what it is.
+    #[must_use]
+    pub fn settle(self, look: Look, policy: &Policy) -> Self {
         let (Verdict::Doubt, Some(source), Some(replica)) = (&self.verdict, &self.source, &self.replica)
         else {
             return self;
         };
-        let verdict = match contents {
+        let verdict = match look.contents {
             Contents::Equal => {
                 let proven = self
                     .known
                     .is_some_and(|known| known.holds_for_source(source) && known.holds_for_replica(replica));
-                same_contents(source, replica, proven, policy)
+                same_contents(source, replica, look.xattrs, proven, policy)
             }
             Contents::Different if source.kind == Kind::Symlink => Verdict::Differs(Reason::Target),
-            Contents::Different if source.mtime != replica.mtime => Verdict::Differs(Reason::Mtime),
+            Contents::Different if replica.mtime != policy.times.fit(source.mtime) => {
+                Verdict::Differs(Reason::Mtime)
+            }
             Contents::Different => Verdict::Differs(Reason::Content),
         };
         Self { verdict, ..self }

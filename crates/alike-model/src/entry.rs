@@ -59,6 +59,12 @@ impl Kind {
     pub fn is_special(self) -> bool {
         !matches!(self, Self::File | Self::Folder | Self::Symlink)
     }
+
+    /// True for device nodes.
+    #[must_use]
+    pub fn is_device(self) -> bool {
+        matches!(self, Self::BlockDevice | Self::CharDevice)
+    }
 }
 
 impl fmt::Display for Kind {
@@ -86,6 +92,8 @@ pub struct Stamp {
     pub ino: u64,
     /// Length in bytes (of a symlink: of its target).
     pub size: u64,
+    /// What it takes on the disk, in blocks of 512 bytes: less than `size` when it has holes.
+    pub blocks: u64,
     /// Number of names this inode has.
     pub nlink: u32,
     /// Permission bits, set-id and sticky bits included (`0o7777`).

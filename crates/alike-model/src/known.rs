@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::entry::{Identity, Kind, Stamp, Time};
 use crate::path::Name;
+use crate::xattrs::Namespaces;
 
 /// The number of a folder in the index. A moved folder keeps its number, so that a move touches two rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -97,6 +98,8 @@ impl Known {
 pub struct Row {
     /// Fingerprint of the filters that were in force when the row was written.
     pub filter: u64,
+    /// The extended attributes that were compared when its entries were proven equal.
+    pub xattrs: Namespaces,
     /// Entries, sorted by name.
     pub entries: Vec<(Name, Known)>,
 }
@@ -107,6 +110,16 @@ impl Row {
     pub fn get(&self, name: &Name) -> Option<&Known> {
         let at = self.entries.binary_search_by(|(have, _)| have.cmp(name)).ok()?;
         Some(&self.entries[at].1)
+    }
+
+    /// This row as evidence where `xattrs` are compared: proven under fewer of them, its entries prove nothing.
+    #[must_use]
+    pub fn for_xattrs(mut self, xattrs: Namespaces) -> Self {
+        if !self.xattrs.cover(xattrs) {
+            self.entries.iter_mut().for_each(|(_, known)| known.source.racy = true);
+        }
+        self.xattrs = xattrs;
+        self
     }
 
     /// This row with some entries put in, replaced (`Some`) or taken out (`None`); of several edits of one name the
@@ -120,6 +133,6 @@ impl Row {
                 None => entries.remove(&name),
             };
         }
-        Self { filter: self.filter, entries: entries.into_iter().collect() }
+        Self { entries: entries.into_iter().collect(), ..self }
     }
 }

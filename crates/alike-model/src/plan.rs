@@ -9,6 +9,7 @@ use crate::known::{FolderId, Known};
 use crate::path::{Name, RelPath};
 use crate::policy::{Deletes, Policy};
 use crate::reason::{AttrsDiff, Reason};
+use crate::xattrs::XattrsDiff;
 
 /// One thing to do in a folder of the replica. It carries what it expects to find there, and why it is done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +50,15 @@ pub enum Verb {
         source: Stamp,
         /// What it takes the place of.
         replaces: Option<Stamp>,
+    },
+    /// Make the name one more name of the replica's inode at another.
+    Link {
+        /// How it looks in the source.
+        source: Stamp,
+        /// What it takes the place of.
+        replaces: Option<Stamp>,
+        /// The other path.
+        to: RelPath,
     },
     /// Give what stands under another name this one.
     Rename {
@@ -104,6 +114,16 @@ pub struct Displaced {
     pub known: Known,
 }
 
+/// A name of an inode that has several, on either side, and may be linked wrongly. Which belongs to which is seen when all
+/// folders in scope have been; see [`crate::links`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Linked {
+    /// What is true of the name; a doubt is not settled yet.
+    pub finding: Finding,
+    /// How it looks in the source.
+    pub source: Stamp,
+}
+
 /// An entry of the replica that is to go when the whole plan has been judged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Removal {
@@ -128,6 +148,8 @@ pub struct FolderPlan {
     pub arrivals: Vec<Arrival>,
     /// What may turn out to have moved away.
     pub displaced: Vec<Displaced>,
+    /// Names of inodes with several, to be joined or parted when all have been seen.
+    pub linked: Vec<Linked>,
     /// Deletions, to be judged as a whole.
     pub removals: Vec<Removal>,
     /// Folders on both sides.
@@ -183,6 +205,10 @@ impl FolderPlan {
         if let Some(arrival) = arrival(&finding, horizon) {
             self.arrivals.push(arrival);
             self.displaced.extend(displaced(&finding));
+            return;
+        }
+        if let Some(source) = finding.source.filter(|_| finding.waits_for_links()) {
+            self.linked.push(Linked { finding, source });
             return;
         }
         let Finding { name, source, replica, known, verdict } = finding;
@@ -312,6 +338,7 @@ impl Verb {
             | Self::Update { source, .. }
             | Self::Meta { source, .. }
             | Self::Mkdir { source, .. }
+            | Self::Link { source, .. }
             | Self::Rename { source, .. } => Some(source),
             Self::Delete { .. } | Self::Rmdir { .. } => None,
         }
@@ -323,7 +350,9 @@ impl Verb {
         match self {
             Self::Create { .. } => None,
             Self::Update { replica, .. } | Self::Meta { replica, .. } => Some(replica),
-            Self::Mkdir { replaces, .. } | Self::Rename { replaces, .. } => replaces.as_ref(),
+            Self::Mkdir { replaces, .. } | Self::Link { replaces, .. } | Self::Rename { replaces, .. } => {
+                replaces.as_ref()
+            }
             Self::Delete { replica } | Self::Rmdir { replica } => Some(replica),
         }
     }
@@ -331,8 +360,15 @@ impl Verb {
 
 /// The step that sets a folder's own attributes, when they differ.
 #[must_use]
-pub fn folder_meta(name: &Name, source: &Stamp, replica: &Stamp, policy: &Policy) -> Option<Step> {
-    let diff = AttrsDiff::between(&replica.attrs(), &source.attrs(), Kind::Folder, policy.owner);
+pub fn folder_meta(
+    name: &Name,
+    source: &Stamp,
+    replica: &Stamp,
+    xattrs: XattrsDiff,
+    policy: &Policy,
+) -> Option<Step> {
+    let diff =
+        AttrsDiff { xattrs, ..AttrsDiff::between(&replica.attrs(), &source.attrs(), Kind::Folder, policy) };
     (!diff.is_empty()).then(|| Step {
         name: name.clone(),
         verb: Verb::Meta { source: *source, replica: *replica },

@@ -2,6 +2,9 @@
 
 use std::str::FromStr;
 
+use crate::holds::{Holds, Times};
+use crate::xattrs::Namespaces;
+
 /// How two files are told equal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Compare {
@@ -103,8 +106,14 @@ pub struct Policy {
     pub delete_excluded: bool,
     /// Owner and group are copied.
     pub owner: bool,
+    /// Extended attributes and ACLs that are copied.
+    pub xattrs: Namespaces,
     /// Pipes, sockets and device nodes are copied.
     pub special: bool,
+    /// Device nodes can be made.
+    pub devices: bool,
+    /// The modification times that the replica can hold.
+    pub times: Times,
     /// Stay on the filesystem of the source's root.
     pub one_filesystem: bool,
 }
@@ -116,8 +125,25 @@ impl Default for Policy {
             deletes: Deletes::default(),
             delete_excluded: false,
             owner: true,
+            xattrs: Namespaces::ALL,
             special: true,
+            devices: true,
+            times: Times::default(),
             one_filesystem: false,
+        }
+    }
+}
+
+impl Policy {
+    /// As far as the target can hold it: what cannot be set is neither compared nor tried.
+    #[must_use]
+    pub fn within(self, holds: &Holds) -> Self {
+        Self {
+            owner: self.owner && holds.owner,
+            xattrs: self.xattrs.and(holds.xattrs),
+            devices: holds.devices,
+            times: holds.times,
+            ..self
         }
     }
 }

@@ -4,6 +4,8 @@ use std::fmt;
 
 use crate::entry::{Attrs, Kind, Time};
 use crate::path::RelPath;
+use crate::policy::Policy;
+use crate::xattrs::XattrsDiff;
 
 /// Why a step is taken, held or skipped. Shown in the plan and the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +26,10 @@ pub enum Reason {
     Device,
     /// Only attributes differ.
     Attrs(AttrsDiff),
+    /// It is one inode with another name of the source.
+    LinkTo(RelPath),
+    /// It is one inode with something that it is not one with in the source.
+    LinkedElsewhere,
     /// It stands under another name in the source now.
     Moved(RelPath),
     /// The source no longer has it.
@@ -44,6 +50,8 @@ pub enum Reason {
     OverLimit,
     /// Pipes, sockets and devices are not copied.
     SpecialsOff,
+    /// The target cannot hold device nodes.
+    NoDevices,
 }
 
 impl fmt::Display for Reason {
@@ -58,6 +66,8 @@ impl fmt::Display for Reason {
             Self::Target => f.write_str("target"),
             Self::Device => f.write_str("device number"),
             Self::Attrs(diff) => diff.fmt(f),
+            Self::LinkTo(path) => write!(f, "hard link to {path}"),
+            Self::LinkedElsewhere => f.write_str("was a hard link to something else"),
             Self::Moved(from) => write!(f, "moved from {from}"),
             Self::Gone => f.write_str("gone from the source"),
             Self::Excluded => f.write_str("excluded"),
@@ -69,6 +79,7 @@ impl fmt::Display for Reason {
             Self::KeptBelow => f.write_str("gone from the source; kept for what is below"),
             Self::OverLimit => f.write_str("more deletions than --max-delete allows"),
             Self::SpecialsOff => f.write_str("special file; left out by --no-special"),
+            Self::NoDevices => f.write_str("device node; making one needs root, --no-special leaves it out"),
         }
     }
 }
@@ -82,25 +93,28 @@ pub struct AttrsDiff {
     pub owner: Option<((u32, u32), (u32, u32))>,
     /// Modification time.
     pub mtime: Option<(Time, Time)>,
+    /// Extended attributes and ACLs.
+    pub xattrs: XattrsDiff,
 }
 
 impl AttrsDiff {
-    /// Compares what can be kept of `kind` (a symlink has no mode); owners only where they are copied.
+    /// Compares what stamps tell and can be kept of `kind` (a symlink has no mode); owners only where they are copied.
     #[must_use]
-    pub fn between(replica: &Attrs, source: &Attrs, kind: Kind, owner: bool) -> Self {
+    pub fn between(replica: &Attrs, source: &Attrs, kind: Kind, policy: &Policy) -> Self {
         let owners = ((replica.uid, replica.gid), (source.uid, source.gid));
         Self {
             mode: (kind != Kind::Symlink && replica.mode != source.mode)
                 .then_some((replica.mode, source.mode)),
-            owner: (owner && owners.0 != owners.1).then_some(owners),
-            mtime: (replica.mtime != source.mtime).then_some((replica.mtime, source.mtime)),
+            owner: (policy.owner && owners.0 != owners.1).then_some(owners),
+            mtime: (replica.mtime != policy.times.fit(source.mtime)).then_some((replica.mtime, source.mtime)),
+            xattrs: XattrsDiff::default(),
         }
     }
 
     /// True when nothing differs.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.mode.is_none() && self.owner.is_none() && self.mtime.is_none()
+        self.mode.is_none() && self.owner.is_none() && self.mtime.is_none() && self.xattrs.is_empty()
     }
 }
 
@@ -117,6 +131,10 @@ impl fmt::Display for AttrsDiff {
         }
         if self.mtime.is_some() {
             write!(f, "{between}mtime")?;
+            between = ", ";
+        }
+        if !self.xattrs.is_empty() {
+            write!(f, "{between}{}", self.xattrs)?;
         }
         Ok(())
     }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use alike_model::compare::{Contents, Finding, Verdict, compare_folder};
+use alike_model::compare::{Contents, Finding, Look, Verdict, compare_folder};
 use alike_model::dirty::{Dirty, Extent};
 use alike_model::entry::{Entry, Kind, Stamp, Time, Unreadable};
 use alike_model::guard::{Judgement, Proposal, judge};
@@ -12,6 +12,7 @@ use alike_model::known::{Known, Row};
 use alike_model::path::{Escaped, Name, RelPath};
 use alike_model::plan::{FolderPlan, Horizon, plan_folder};
 use alike_model::policy::{Compare, Deletes, MaxDelete, Policy};
+use alike_model::xattrs::{Namespaces, XattrsDiff};
 use proptest::prelude::*;
 
 fn name() -> impl Strategy<Value = Name> {
@@ -43,6 +44,7 @@ fn stamp() -> impl Strategy<Value = Stamp> {
             dev: 1,
             ino,
             size,
+            blocks: 8,
             nlink: 1,
             mode,
             uid,
@@ -72,7 +74,7 @@ fn row_of(source: &[Entry], replica: &[Entry]) -> Row {
         let (Ok(source), Ok(replica)) = (&entry.look, &there.look) else { return None };
         Some((entry.name.clone(), Known::equal(source, false, replica, None)))
     });
-    Row { filter: 0, entries: entries.collect() }
+    Row { filter: 0, xattrs: Namespaces::ALL, entries: entries.collect() }
 }
 
 fn policy() -> impl Strategy<Value = Policy> {
@@ -92,8 +94,9 @@ fn findings(source: &[Entry], replica: &[Entry], row: &Row, policy: &Policy) -> 
 }
 
 fn plan(source: &[Entry], replica: &[Entry], row: &Row, policy: &Policy, contents: Contents) -> FolderPlan {
+    let look = Look { contents, xattrs: XattrsDiff::default() };
     let settled =
-        findings(source, replica, row, policy).into_iter().map(|found| found.settle(contents, policy));
+        findings(source, replica, row, policy).into_iter().map(|found| found.settle(look.clone(), policy));
     plan_folder(settled.collect(), policy, Horizon { departed: None, indexed: None, filter_changed: false })
 }
 

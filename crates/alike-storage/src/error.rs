@@ -13,6 +13,26 @@ pub enum Error {
         /// The system's answer.
         cause: io::Error,
     },
+    /// One extended attribute or ACL could not be set; everything else was.
+    #[error("cannot set the attribute {name}: {}", explain(.cause))]
+    Attribute {
+        /// Its name, escaped.
+        name: String,
+        /// The system's answer.
+        cause: io::Error,
+    },
+    /// A flag of the file or its folder forbids it.
+    #[error("cannot {op}: {what} is {flag}; take the flag away with chattr -{letter}")]
+    Flagged {
+        /// What was tried, as it reads after "cannot".
+        op: &'static str,
+        /// "it" or "its folder".
+        what: &'static str,
+        /// "immutable" or "append-only".
+        flag: &'static str,
+        /// As chattr has it.
+        letter: char,
+    },
     /// It is not what it was when it was looked at: look again, overwrite nothing.
     #[error("changed meanwhile")]
     Changed,
@@ -43,6 +63,12 @@ impl Error {
         matches!(self, Self::Changed)
     }
 
+    /// True when only an extended attribute is missing.
+    #[must_use]
+    pub fn is_attribute(&self) -> bool {
+        matches!(self, Self::Attribute { .. })
+    }
+
     /// True when the rights do not suffice.
     #[must_use]
     pub fn is_denied(&self) -> bool {
@@ -53,7 +79,7 @@ impl Error {
     #[must_use]
     pub fn is_full(&self) -> bool {
         use io::ErrorKind::{QuotaExceeded, StorageFull};
-        matches!(self, Self::Io { cause, .. } if matches!(cause.kind(), StorageFull | QuotaExceeded))
+        matches!(self, Self::Io { cause, .. } | Self::Attribute { cause, .. } if matches!(cause.kind(), StorageFull | QuotaExceeded))
     }
 }
 

@@ -4,18 +4,23 @@
 //! of types. A [`Replica`] has the verbs of a plan besides. [`Local`] is a folder of this machine; object stores and
 //! SFTP are to come behind the same traits. What is Linux's own is in `linux`.
 
+mod attributes;
 mod content;
+mod delta;
 mod error;
+mod flags;
 pub mod linux;
 mod local;
 mod publish;
 
 use alike_model::entry::{Entry, Stamp, Time};
 use alike_model::path::Name;
+use alike_model::policy::Policy;
+use alike_model::xattrs::{Namespaces, Xattrs};
 
 pub use content::Content;
 pub use error::{Error, Result, plain};
-pub use local::{Folder, Local};
+pub use local::{Folder, Local, Saving};
 
 /// A tree that can be listed and read.
 ///
@@ -66,6 +71,18 @@ pub trait Source: Sync {
     /// # Errors
     /// When it cannot be read.
     fn read_link(&self, folder: &Self::Folder, name: &Name) -> Result<Vec<u8>>;
+
+    /// The extended attributes of a name in these namespaces; of a symlink, its own.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    fn xattrs(&self, folder: &Self::Folder, name: &Name, which: Namespaces) -> Result<Xattrs>;
+
+    /// The extended attributes of an open folder in these namespaces.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    fn folder_xattrs(&self, folder: &Self::Folder, which: Namespaces) -> Result<Xattrs>;
 }
 
 /// A tree that a plan can be applied to. Each verb looks at what it would replace, and touches nothing that is not as
@@ -74,11 +91,12 @@ pub trait Replica: Source {
     /// An entry that is complete but has no name yet. Dropped, it leaves nothing behind.
     type Staged;
 
-    /// Makes an entry without a name: contents, owner, mode, time.
+    /// Makes an entry without a name: contents and attributes. Beside it comes what is wrong with it, if that is only an
+    /// extended attribute that the target does not take.
     ///
     /// # Errors
     /// When it could not be made whole.
-    fn stage(&self, folder: &Self::Folder, new: New<'_>) -> Result<Self::Staged>;
+    fn stage(&self, folder: &Self::Folder, new: New<'_>) -> Result<(Self::Staged, Option<Error>)>;
 
     /// Gives a staged entry its name, in one step for whoever looks. Returns how it looks then.
     ///
@@ -95,8 +113,20 @@ pub trait Replica: Source {
     /// Sets the attributes of an entry that is no folder. Returns how it looks then.
     ///
     /// # Errors
-    /// [`Error::Changed`] when it is not the expected inode.
+    /// [`Error::Changed`] when it is not the expected inode, [`Error::Attribute`] when all but an extended attribute is set.
     fn set_attrs(&self, folder: &Self::Folder, name: &Name, expected: &Stamp, want: &Want) -> Result<Stamp>;
+
+    /// Makes a name one more of the inode at another. Returns how that looks then.
+    ///
+    /// # Errors
+    /// [`Error::Changed`] when either name is not as expected.
+    fn link(
+        &self,
+        from: (&Self::Folder, &Name),
+        to: (&Self::Folder, &Name),
+        expected: &Stamp,
+        replaces: Option<&Stamp>,
+    ) -> Result<Stamp>;
 
     /// Makes a folder that only its owner may enter, and opens it.
     ///
@@ -167,9 +197,11 @@ pub enum New<'a> {
     /// A regular file.
     File {
         /// Where its bytes come from.
-        content: &'a mut Content,
-        /// How many; the copy ends there.
-        size: u64,
+        content: &'a Content,
+        /// How it looks in the source: the copy ends at its size, and keeps its holes.
+        like: &'a Stamp,
+        /// The file that it is to replace, and how that looks: what is equal in it need not be written again.
+        over: Option<(&'a Name, &'a Stamp)>,
         /// Its attributes.
         want: Want,
         /// Asked between blocks; `true` ends the copy with [`Error::Interrupted`].
@@ -192,7 +224,7 @@ pub enum New<'a> {
 }
 
 /// Attributes to set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Want {
     /// Permission bits (`0o7777`).
     pub mode: u32,
@@ -200,12 +232,28 @@ pub struct Want {
     pub owner: Option<(u32, u32)>,
     /// Modification time.
     pub mtime: Time,
+    /// Extended attributes and ACLs: just these ...
+    pub xattrs: Xattrs,
+    /// ... in these namespaces; others are left alone.
+    pub namespaces: Namespaces,
 }
 
 impl Want {
-    /// The attributes of `stamp`.
+    /// The attributes of an entry of the source, as far as they are copied.
     #[must_use]
-    pub fn of(stamp: &Stamp, owner: bool) -> Self {
-        Self { mode: stamp.mode, owner: owner.then_some((stamp.uid, stamp.gid)), mtime: stamp.mtime }
+    pub fn of(stamp: &Stamp, xattrs: Xattrs, policy: &Policy) -> Self {
+        Self {
+            mode: stamp.mode,
+            owner: policy.owner.then_some((stamp.uid, stamp.gid)),
+            mtime: policy.times.fit(stamp.mtime),
+            xattrs,
+            namespaces: policy.xattrs,
+        }
+    }
+
+    /// The same, but with extended attributes left alone.
+    #[must_use]
+    pub fn without_xattrs(self) -> Self {
+        Self { xattrs: Xattrs::default(), namespaces: Namespaces::NONE, ..self }
     }
 }

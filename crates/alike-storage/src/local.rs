@@ -6,10 +6,15 @@ use std::sync::OnceLock;
 use std::sync::atomic::AtomicU64;
 
 use alike_model::entry::{Entry, Kind, Stamp};
+use alike_model::holds::Holds;
 use alike_model::path::{Name, OWN_FOLDER};
+use alike_model::xattrs::{Namespaces, Xattrs};
 
+use crate::attributes::{dress, probe};
 use crate::content::Content;
 use crate::error::{Error, Result};
+use crate::flags::{explain, refused};
+use crate::linux::Inode;
 use crate::publish::Staged;
 use crate::{New, Replica, Source, Want, linux};
 
@@ -19,6 +24,22 @@ pub struct Local {
     root: OwnedFd,
     pub(crate) staging: OnceLock<OwnedFd>,
     pub(crate) staged: AtomicU64,
+    pub(crate) saving: Saving,
+}
+
+/// How contents come to a replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Saving {
+    /// Blocks are shared with the source where the filesystem can.
+    pub reflink: bool,
+    /// Of a large file that changed, only what changed is written.
+    pub delta: bool,
+}
+
+impl Default for Saving {
+    fn default() -> Self {
+        Self { reflink: true, delta: true }
+    }
 }
 
 /// An open folder.
@@ -39,7 +60,25 @@ impl Local {
     /// # Errors
     /// When it cannot be opened or is no folder.
     pub fn open(path: &Path) -> std::io::Result<Self> {
-        Ok(Self { root: linux::open_root(path)?, staging: OnceLock::new(), staged: AtomicU64::new(0) })
+        Ok(Self {
+            root: linux::open_root(path)?,
+            staging: OnceLock::new(),
+            staged: AtomicU64::new(0),
+            saving: Saving::default(),
+        })
+    }
+
+    /// What it can hold; everything where that cannot be found out, and each step then says what fails. Leaves nothing
+    /// behind; without `may_name` nothing appears in it even for a moment.
+    #[must_use]
+    pub fn holds(&self, may_name: bool) -> Holds {
+        self.with_scratch(may_name, probe).and_then(std::io::Result::ok).unwrap_or_default()
+    }
+
+    /// The same, with contents written in this way.
+    #[must_use]
+    pub fn with(self, saving: Saving) -> Self {
+        Self { saving, ..self }
     }
 
     /// Its descriptor.
@@ -111,12 +150,22 @@ impl Source for Local {
             _ => Error::of("read the symlink", cause),
         })
     }
+
+    fn xattrs(&self, folder: &Folder, name: &Name, which: Namespaces) -> Result<Xattrs> {
+        let inode = Inode::named(folder.descriptor(), name);
+        inode.xattrs(which).map_err(|cause| Error::of("read its extended attributes", cause))
+    }
+
+    fn folder_xattrs(&self, folder: &Folder, which: Namespaces) -> Result<Xattrs> {
+        let inode = Inode::Open(folder.descriptor());
+        inode.xattrs(which).map_err(|cause| Error::of("read the folder's extended attributes", cause))
+    }
 }
 
 impl Replica for Local {
     type Staged = Staged;
 
-    fn stage(&self, folder: &Folder, new: New<'_>) -> Result<Staged> {
+    fn stage(&self, folder: &Folder, new: New<'_>) -> Result<(Staged, Option<Error>)> {
         self.stage_new(folder, new)
     }
 
@@ -131,25 +180,29 @@ impl Replica for Local {
     }
 
     fn set_attrs(&self, folder: &Folder, name: &Name, expected: &Stamp, want: &Want) -> Result<Stamp> {
-        let failed = |cause| Error::of("set its attributes", cause);
+        let failed = |cause| refused("set its attributes", (folder, Some(name)), cause);
         let held = linux::hold(folder.descriptor(), name).map_err(failed)?;
         let now = linux::look_at_open(held.as_fd()).map_err(failed)?;
         if !now.is_untouched_since(expected) {
             return Err(Error::Changed);
         }
-        if want.owner.is_some_and(|owner| owner != (now.uid, now.gid)) {
-            linux::set_owner(held.as_fd(), want.owner.unwrap_or_default()).map_err(failed)?;
-        }
-        if now.kind != Kind::Symlink {
-            // After the owner, for a change of owner takes set-id bits away.
-            linux::set_mode_of_held(held.as_fd(), want.mode).map_err(failed)?;
-        }
-        linux::set_mtime(held.as_fd(), want.mtime).map_err(failed)?;
+        dress(&Inode::held(held.as_fd()), held.as_fd(), Some(&now), now.kind, want)
+            .map_err(|error| explain(error, (folder, Some(name))))?;
         linux::look_at_open(held.as_fd()).map_err(failed)
     }
 
+    fn link(
+        &self,
+        from: (&Folder, &Name),
+        to: (&Folder, &Name),
+        expected: &Stamp,
+        replaces: Option<&Stamp>,
+    ) -> Result<Stamp> {
+        self.link_to(from, to, expected, replaces)
+    }
+
     fn make_folder(&self, parent: &Folder, name: &Name, replaces: Option<&Stamp>) -> Result<Folder> {
-        let failed = |cause| Error::of("make the folder", cause);
+        let failed = |cause| refused("make the folder", (parent, Some(name)), cause);
         match replaces {
             None => linux::make_folder(parent.descriptor(), name).map_err(failed)?,
             Some(old) => self.make_folder_over(parent, name, old)?,
@@ -158,17 +211,10 @@ impl Replica for Local {
     }
 
     fn set_folder_attrs(&self, folder: &Folder, want: &Want) -> Result<Stamp> {
-        let failed = |cause| Error::of("set the folder's attributes", cause);
         let now = self.stamp(folder)?;
-        if let Some(owner) = want.owner.filter(|owner| *owner != (now.uid, now.gid)) {
-            linux::set_owner(folder.descriptor(), owner).map_err(failed)?;
-        }
-        if now.mode != want.mode || want.owner.is_some() && want.mode & 0o6000 != 0 {
-            linux::set_mode(folder.descriptor(), want.mode).map_err(failed)?;
-        }
-        if now.mtime != want.mtime {
-            linux::set_mtime(folder.descriptor(), want.mtime).map_err(failed)?;
-        }
+        let inode = Inode::Open(folder.descriptor());
+        dress(&inode, folder.descriptor(), Some(&now), Kind::Folder, want)
+            .map_err(|error| explain(error, (folder, None)))?;
         self.stamp(folder)
     }
 
@@ -189,7 +235,7 @@ impl Replica for Local {
         expected: &Stamp,
         replaces: Option<&Stamp>,
     ) -> Result<Stamp> {
-        let failed = |cause| Error::of("rename it", cause);
+        let failed = |cause| refused("rename it", (from.0, Some(from.1)), cause);
         self.must_be(from.0, from.1, Some(expected))?;
         let (old, new) = ((from.0.descriptor(), from.1), (to.0.descriptor(), to.1));
         match replaces {
@@ -206,18 +252,20 @@ impl Replica for Local {
         self.must_be(one.0, one.1, Some(one.2))?;
         self.must_be(other.0, other.1, Some(other.2))?;
         linux::exchange((one.0.descriptor(), one.1), (other.0.descriptor(), other.1))
-            .map_err(|cause| Error::of("exchange the names", cause))?;
+            .map_err(|cause| refused("exchange the names", (one.0, Some(one.1)), cause))?;
         self.look(other.0, other.1)?.ok_or(Error::Changed)
     }
 
     fn remove_file(&self, folder: &Folder, name: &Name, expected: &Stamp) -> Result<()> {
         self.must_be(folder, name, Some(expected))?;
-        linux::remove_file(folder.descriptor(), name).map_err(|cause| Error::of("delete it", cause))
+        linux::remove_file(folder.descriptor(), name)
+            .map_err(|cause| refused("delete it", (folder, Some(name)), cause))
     }
 
     fn remove_folder(&self, parent: &Folder, name: &Name, expected: &Stamp) -> Result<()> {
         self.must_be(parent, name, Some(expected))?;
-        linux::remove_folder(parent.descriptor(), name).map_err(|cause| Error::of("delete the folder", cause))
+        linux::remove_folder(parent.descriptor(), name)
+            .map_err(|cause| refused("delete the folder", (parent, Some(name)), cause))
     }
 
     fn sync(&self) -> Result<()> {

@@ -6,12 +6,15 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering;
 
-use alike_model::entry::Stamp;
+use alike_model::entry::{Kind, Stamp};
 use alike_model::path::{Name, OWN_FOLDER};
 
+use crate::attributes::dress;
 use crate::error::{Error, Result};
+use crate::flags::refused;
+use crate::linux::Inode;
 use crate::local::{Folder, Local};
-use crate::{New, Want, linux};
+use crate::{Content, New, Want, delta, linux};
 
 /// An entry that is whole but has no name in the tree.
 #[derive(Debug)]
@@ -41,29 +44,34 @@ impl Drop for Temporary {
     }
 }
 
+/// A file of the source that is to be staged.
+struct Original<'a> {
+    content: &'a Content,
+    like: &'a Stamp,
+    over: Option<(&'a Name, &'a Stamp)>,
+    interrupted: &'a dyn Fn() -> bool,
+}
+
 impl Local {
-    pub(crate) fn stage_new(&self, folder: &Folder, new: New<'_>) -> Result<Staged> {
+    /// What could not be set of its extended attributes comes beside: the rest is as it should be.
+    pub(crate) fn stage_new(&self, folder: &Folder, new: New<'_>) -> Result<(Staged, Option<Error>)> {
         match new {
-            New::File { content, size, want, interrupted } => {
-                let failed = |cause: std::io::Error| match cause.kind() {
-                    std::io::ErrorKind::Interrupted => Error::Interrupted,
-                    _ => Error::of("copy it", cause),
-                };
-                let fill = |file: BorrowedFd<'_>| {
-                    linux::copy(content.descriptor(), file, size, interrupted)?;
-                    dress(file, &want)
-                };
-                self.stage_file(folder, fill).map_err(failed)
+            New::File { content, like, over, want, interrupted } => {
+                let original = Original { content, like, over, interrupted };
+                let (file, place) =
+                    self.empty_file(folder).map_err(|cause| refused("copy it", (folder, None), cause))?;
+                self.fill(folder, file.as_fd(), &original)?;
+                let lacks =
+                    lacking(dress(&Inode::Open(file.as_fd()), file.as_fd(), None, Kind::File, &want))?;
+                Ok((Staged(place.map_or(Place::Nameless(file), Place::Named)), lacks))
             }
             New::Symlink { target, want } => {
                 let make = |at: &OwnedFd, name: &Name| linux::make_symlink(at.as_fd(), name, target);
-                self.stage_named(folder, make, &want, false)
-                    .map_err(|cause| Error::of("make the symlink", cause))
+                self.stage_named(folder, make, "make the symlink", Kind::Symlink, &want)
             }
             New::Special { like, want } => {
                 let make = |at: &OwnedFd, name: &Name| linux::make_special(at.as_fd(), name, like);
-                self.stage_named(folder, make, &want, true)
-                    .map_err(|cause| Error::of("make the special file", cause))
+                self.stage_named(folder, make, "make the special file", like.kind, &want)
             }
         }
     }
@@ -75,21 +83,14 @@ impl Local {
         staged: Staged,
         replaces: Option<&Stamp>,
     ) -> Result<Stamp> {
-        let failed = |cause| Error::of("give it its name", cause);
+        let failed = |cause| refused("give it its name", (folder, Some(name)), cause);
         let at = folder.descriptor();
         match (staged.0, replaces) {
             (Place::Nameless(file), None) => {
                 linux::link_nameless(file.as_fd(), at, name).map_err(failed)?;
                 return linux::look_at_open(file.as_fd()).map_err(failed);
             }
-            (Place::Nameless(file), Some(_)) => {
-                // A link cannot take the place of a name, so it gets one in staging first.
-                self.must_be(folder, name, replaces)?;
-                let mut temporary = self.temporary(at).map_err(failed)?;
-                let Some(private) = temporary.name.clone() else { return Err(Error::Changed) };
-                linux::link_nameless(file.as_fd(), temporary.folder.as_fd(), &private).map_err(failed)?;
-                temporary.rename_over(folder, name).map_err(failed)?;
-            }
+            (Place::Nameless(file), Some(_)) => self.name_over(folder, name, file.as_fd(), replaces)?,
             (Place::Named(mut temporary), None) => temporary.rename_to_free(folder, name).map_err(failed)?,
             (Place::Named(mut temporary), Some(_)) => {
                 self.must_be(folder, name, replaces)?;
@@ -99,9 +100,46 @@ impl Local {
         linux::look(at, name).map_err(failed)?.ok_or(Error::Changed)
     }
 
+    /// Makes `to` one more name of what is at `from`.
+    pub(crate) fn link_to(
+        &self,
+        from: (&Folder, &Name),
+        to: (&Folder, &Name),
+        expected: &Stamp,
+        replaces: Option<&Stamp>,
+    ) -> Result<Stamp> {
+        let failed = |cause| refused("make the hard link", (to.0, Some(to.1)), cause);
+        let held = linux::hold(from.0.descriptor(), from.1).map_err(failed)?;
+        let now = linux::look_at_open(held.as_fd()).map_err(failed)?;
+        if now.identity() != expected.identity() || now.kind != expected.kind {
+            return Err(Error::Changed);
+        }
+        match replaces {
+            None => linux::link_nameless(held.as_fd(), to.0.descriptor(), to.1).map_err(failed)?,
+            Some(_) => self.name_over(to.0, to.1, held.as_fd(), replaces)?,
+        }
+        linux::look_at_open(held.as_fd()).map_err(failed)
+    }
+
+    /// Gives an inode a name that is taken: a link cannot take the place of a name, so it gets one in staging first.
+    fn name_over(
+        &self,
+        folder: &Folder,
+        name: &Name,
+        inode: BorrowedFd<'_>,
+        replaces: Option<&Stamp>,
+    ) -> Result<()> {
+        let failed = |cause| refused("give it its name", (folder, Some(name)), cause);
+        self.must_be(folder, name, replaces)?;
+        let mut temporary = self.temporary(folder.descriptor()).map_err(failed)?;
+        let Some(private) = temporary.name.clone() else { return Err(Error::Changed) };
+        linux::link_nameless(inode, temporary.folder.as_fd(), &private).map_err(failed)?;
+        temporary.rename_over(folder, name).map_err(failed)
+    }
+
     /// Makes a folder in staging and lets it change places with what is in the way, so that the name is never missing.
     pub(crate) fn make_folder_over(&self, parent: &Folder, name: &Name, old: &Stamp) -> Result<()> {
-        let failed = |cause| Error::of("put a folder in its place", cause);
+        let failed = |cause| refused("put a folder in its place", (parent, Some(name)), cause);
         let mut temporary = self.temporary(parent.descriptor()).map_err(failed)?;
         let Some(private) = temporary.name.clone() else { return Err(Error::Changed) };
         linux::make_folder(temporary.folder.as_fd(), &private).map_err(failed)?;
@@ -116,50 +154,53 @@ impl Local {
         swapped // The old entry is dropped with the temporary, whose name it has now.
     }
 
-    /// A file without a name where the filesystem has such a thing, else one in staging.
-    fn stage_file(
-        &self,
-        folder: &Folder,
-        fill: impl FnOnce(BorrowedFd<'_>) -> std::io::Result<()>,
-    ) -> std::io::Result<Staged> {
-        use rustix::io::Errno;
-        let unsupported =
-            [Errno::OPNOTSUPP, Errno::ISDIR, Errno::INVAL].map(|errno| Some(errno.raw_os_error()));
+    /// An open file without a name where the filesystem has such a thing, else one in staging.
+    fn empty_file(&self, folder: &Folder) -> std::io::Result<(OwnedFd, Option<Temporary>)> {
         match linux::create_nameless(folder.descriptor()) {
-            Ok(file) => {
-                fill(file.as_fd())?;
-                Ok(Staged(Place::Nameless(file)))
-            }
-            Err(error) if unsupported.contains(&error.raw_os_error()) => {
+            Ok(file) => Ok((file, None)),
+            Err(error) if linux::is_unsupported(&error) => {
                 let temporary = self.temporary(folder.descriptor())?;
                 let Some(name) = &temporary.name else { return Err(error) };
                 let file = linux::create_named(temporary.folder.as_fd(), name)?;
-                fill(file.as_fd())?;
-                Ok(Staged(Place::Named(temporary)))
+                Ok((file, Some(temporary)))
             }
             Err(error) => Err(error),
         }
+    }
+
+    fn fill(&self, folder: &Folder, file: BorrowedFd<'_>, original: &Original<'_>) -> Result<()> {
+        let Original { content, like, over, interrupted } = original;
+        let failed = |cause: std::io::Error| match cause.kind() {
+            std::io::ErrorKind::Interrupted => Error::Interrupted,
+            _ => Error::of("copy it", cause),
+        };
+        if self.saving.reflink && linux::clone(content.descriptor(), file, like.size) {
+            return Ok(());
+        }
+        if let Some((name, old)) = over.filter(|(_, old)| self.saving.delta && delta::pays(like, old))
+            && delta::rewrite(folder, (name, old), content.descriptor(), (file, like), interrupted)
+                .map_err(failed)?
+        {
+            return Ok(());
+        }
+        linux::copy(content.descriptor(), file, (like, self.saving.reflink), interrupted).map_err(failed)
     }
 
     fn stage_named(
         &self,
         beside: &Folder,
         make: impl FnOnce(&OwnedFd, &Name) -> std::io::Result<()>,
+        op: &'static str,
+        kind: Kind,
         want: &Want,
-        has_mode: bool,
-    ) -> std::io::Result<Staged> {
-        let temporary = self.temporary(beside.descriptor())?;
-        let Some(name) = &temporary.name else { return Err(rustix::io::Errno::INVAL.into()) };
-        make(&temporary.folder, name)?;
-        let held = linux::hold(temporary.folder.as_fd(), name)?;
-        if let Some(owner) = want.owner {
-            linux::set_owner(held.as_fd(), owner)?;
-        }
-        if has_mode {
-            linux::set_mode_of_held(held.as_fd(), want.mode)?;
-        }
-        linux::set_mtime(held.as_fd(), want.mtime)?;
-        Ok(Staged(Place::Named(temporary)))
+    ) -> Result<(Staged, Option<Error>)> {
+        let failed = |cause| Error::of(op, cause);
+        let temporary = self.temporary(beside.descriptor()).map_err(failed)?;
+        let Some(name) = &temporary.name else { return Err(Error::Changed) };
+        make(&temporary.folder, name).map_err(failed)?;
+        let held = linux::hold(temporary.folder.as_fd(), name).map_err(failed)?;
+        let lacks = lacking(dress(&Inode::held(held.as_fd()), held.as_fd(), None, kind, want))?;
+        Ok((Staged(Place::Named(temporary)), lacks))
     }
 
     /// A fresh name in the staging folder; beside the target where that lies on another filesystem (something is
@@ -188,6 +229,20 @@ impl Local {
         }
         let folder = linux::open_folder(own.descriptor(), &name)?;
         Ok(self.staging.get_or_init(|| folder))
+    }
+
+    /// A file to try things on, gone when `work` is done: without a name where that can be, else, if `may_name`, in
+    /// staging. `None` when there can be none.
+    pub(crate) fn with_scratch<T>(&self, may_name: bool, work: impl FnOnce(&OwnedFd) -> T) -> Option<T> {
+        match linux::create_nameless(self.descriptor()) {
+            Ok(file) => Some(work(&file)),
+            Err(error) if may_name && linux::is_unsupported(&error) => {
+                let temporary = self.temporary(self.descriptor()).ok()?;
+                let file = linux::create_named(temporary.folder.as_fd(), temporary.name.as_ref()?).ok()?;
+                Some(work(&file))
+            }
+            Err(_) => None,
+        }
     }
 
     /// Clears what a pass that died left in staging. Call it under the replica's lock.
@@ -238,11 +293,11 @@ impl Temporary {
     }
 }
 
-/// Owner before mode (a change of owner takes set-id bits away), time last.
-fn dress(file: BorrowedFd<'_>, want: &Want) -> std::io::Result<()> {
-    if let Some(owner) = want.owner {
-        linux::set_owner(file, owner)?;
+/// What is only an extended attribute that cannot be set is put aside: the entry is whole but for that.
+fn lacking(dressed: Result<()>) -> Result<Option<Error>> {
+    match dressed {
+        Ok(()) => Ok(None),
+        Err(error) if error.is_attribute() => Ok(Some(error)),
+        Err(error) => Err(error),
     }
-    linux::set_mode(file, want.mode)?;
-    linux::set_mtime(file, want.mtime)
 }

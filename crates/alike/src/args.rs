@@ -97,10 +97,10 @@ pub(crate) struct PassArgs {
     /// Delete nothing, ever
     #[arg(long, conflicts_with_all = ["allow_deletes", "delete_excluded"])]
     pub(crate) no_delete: bool,
-    /// Do not copy owner and group (the default when not root)
+    /// Do not copy owner and group (they need root)
     #[arg(long)]
     pub(crate) no_owner: bool,
-    /// Do not copy extended attributes (none are copied yet)
+    /// Do not copy extended attributes and ACLs
     #[arg(long)]
     pub(crate) no_xattrs: bool,
     /// Keep nothing of what is deleted (the only choice yet)
@@ -112,6 +112,12 @@ pub(crate) struct PassArgs {
     /// Stay on the source's filesystem
     #[arg(short = 'x', long)]
     pub(crate) one_file_system: bool,
+    /// Share blocks with the source where the filesystem can (btrfs, XFS), or never
+    #[arg(long, value_enum, default_value_t = WhenArg::Auto)]
+    pub(crate) reflink: WhenArg,
+    /// Write only what changed of a large file, where that pays, or never
+    #[arg(long, value_enum, default_value_t = WhenArg::Auto)]
+    pub(crate) inplace_delta: WhenArg,
     /// When copies are brought to the disk: at the end of the pass, or left to the system
     #[arg(long, value_enum, default_value_t = SyncArg::Pass)]
     pub(crate) sync: SyncArg,
@@ -166,6 +172,12 @@ pub(crate) enum HashArg {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum TrashArg {
     Off,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WhenArg {
+    Auto,
+    Never,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -202,6 +202,12 @@ impl Monitor for Console {
         }
     }
 
+    fn note(&self, text: &str) {
+        if self.stdout_form.is_some() {
+            self.say(text);
+        }
+    }
+
     fn state(&self, state: State) {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).0 = Some(state.clone());
         if matches!(state, State::Working { full: true }) {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use alike_engine::error::PassError;
+use alike_engine::monitor::Monitor;
 use alike_engine::pair::{Pair, Spec};
 use alike_engine::pass::{Work, pass, rehearse};
 use alike_engine::refusal::Refusal;
@@ -147,7 +148,7 @@ fn work<'a>(
         replica_top: pair.replica_top,
         roots: pair.roots,
         index: &pair.index,
-        policy: settings::policy(args),
+        policy: settings::policy(args).within(&pair.holds),
         filter: &spec.filter,
         monitor: console,
         watch: &NoWatch,
@@ -182,15 +183,10 @@ fn with_status<T>(console: &Arc<Console>, spec: &Spec, run: impl FnOnce() -> T) 
 }
 
 fn say_start(console: &Console, pair: &Pair, spec: &Spec, args: &PassArgs, output: &OutputArgs) {
-    if pair.source_has_own_folder && !output.quiet {
-        console.say("the source has a .alike of its own at the top; it is left out");
-    }
+    pair.notes(&settings::policy(args)).iter().for_each(|note| console.note(note));
     if output.verbose {
         let (state, threads) = (spec.state.display(), settings::threads(args));
-        console.say(&format!(
-            "state in {state}; {threads} threads; owner copied: {}",
-            settings::policy(args).owner
-        ));
+        console.say(&format!("state in {state}; {threads} threads"));
     }
 }
 

@@ -6,10 +6,11 @@ use alike_engine::pair::Spec;
 use alike_model::filter::{Filter, Patterns};
 use alike_model::path::RelPath;
 use alike_model::policy::{Compare, Deletes, Hash, Policy};
-use alike_storage::{linux, plain};
+use alike_model::xattrs::Namespaces;
+use alike_storage::{Saving, linux, plain};
 use etcetera::BaseStrategy;
 
-use crate::args::{CompareArg, HashArg, OutputArgs, PairArgs, PassArgs, SyncArg};
+use crate::args::{CompareArg, HashArg, OutputArgs, PairArgs, PassArgs, SyncArg, WhenArg};
 use crate::console::{Console, Options};
 use crate::log::{Form, LogFile};
 
@@ -35,9 +36,11 @@ pub(crate) fn policy(args: &PassArgs) -> Policy {
             (false, false) => Deletes::Within(args.max_delete),
         },
         delete_excluded: args.delete_excluded,
-        owner: !args.no_owner && linux::am_root(),
+        owner: !args.no_owner,
+        xattrs: if args.no_xattrs { Namespaces::NONE } else { Namespaces::ALL },
         special: !args.no_special,
         one_filesystem: args.one_file_system,
+        ..Policy::default()
     }
 }
 
@@ -64,6 +67,7 @@ pub(crate) fn spec(pair: &PairArgs, args: &PassArgs, output: &OutputArgs) -> Res
         state: state_folder(args.state_dir.as_deref())?,
         filter,
         deletes: policy(args).deletes,
+        saving: Saving { reflink: args.reflink == WhenArg::Auto, delta: args.inplace_delta == WhenArg::Auto },
     };
     refuse_state_inside(&spec)?;
     Ok(spec)

@@ -1,60 +1,130 @@
-//! Copying bytes between two open files in the cheapest way that both filesystems allow.
+//! Bytes from one open file to another in the cheapest way that both filesystems allow.
 
 use std::cell::RefCell;
 use std::io::{Error, ErrorKind, Result};
+use std::ops::Range;
 use std::os::fd::BorrowedFd;
 
+use alike_model::entry::Stamp;
+use rustix::fs::{FallocateFlags, SeekFrom};
 use rustix::io::{Errno, retry_on_intr};
 
 /// Up to here one read and one write are as fast as asking the kernel to copy (measured; see `docs/decisions/`).
 const SMALL: u64 = 128 * 1024;
 /// How much is copied between two questions whether to stop.
 const BLOCK: usize = 8 * 1024 * 1024;
+/// What `Stamp::blocks` counts.
+const SECTOR: u64 = 512;
 
 thread_local! {
     static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Copies the first `size` bytes of `from`, which is at its start, to `to`, which is empty. A shorter `from` is no error:
-/// whoever asked compares stamps afterwards.
+/// Copies `from`, as long as `like` says, to `to`, which is empty; holes stay holes. With `reflink` the kernel may share
+/// blocks. A `from` that is shorter by now is no error: whoever asked compares stamps afterwards.
 ///
 /// # Errors
 /// `ErrorKind::Interrupted` when `interrupted` said so; else what the system answers.
 pub fn copy(
     from: BorrowedFd<'_>,
     to: BorrowedFd<'_>,
-    size: u64,
+    (like, reflink): (&Stamp, bool),
     interrupted: &dyn Fn() -> bool,
 ) -> Result<()> {
-    if size > SMALL {
-        if rustix::fs::ioctl_ficlone(to, from).is_ok() {
-            return Ok(());
-        }
-        if copy_in_kernel(from, to, size, interrupted)? {
-            return Ok(());
-        }
+    let size = like.size;
+    if like.blocks.saturating_mul(SECTOR) >= size {
+        return copy_range(from, to, (0..size, reflink), interrupted);
     }
-    copy_by_hand(from, to, size, interrupted)
+    let mut at = 0;
+    while let Some(data) = next_data(from, at)?.filter(|data| data.start < size) {
+        copy_range(from, to, (data.start..data.end.min(size), reflink), interrupted)?;
+        at = data.end;
+    }
+    set_size(to, size)
+}
+
+/// Cuts a file off, or lets it end in a hole.
+///
+/// # Errors
+/// When the system refuses.
+pub fn set_size(file: BorrowedFd<'_>, size: u64) -> Result<()> {
+    Ok(rustix::fs::ftruncate(file, size)?)
+}
+
+/// Makes a stretch of a file a hole.
+///
+/// # Errors
+/// When the system refuses or cannot.
+pub fn punch_hole(file: BorrowedFd<'_>, range: Range<u64>) -> Result<()> {
+    if range.is_empty() {
+        return Ok(());
+    }
+    let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    Ok(retry_on_intr(|| rustix::fs::fallocate(file, flags, range.start, range.end - range.start))?)
+}
+
+/// Lets `to` share all blocks of `from`; false where that cannot be, or is not worth it for `size` bytes.
+#[must_use]
+pub fn clone(from: BorrowedFd<'_>, to: BorrowedFd<'_>, size: u64) -> bool {
+    size > SMALL && retry_on_intr(|| rustix::fs::ioctl_ficlone(to, from)).is_ok()
+}
+
+/// The next stretch that is no hole, at or after `at`; `None` when there is none. Where the filesystem does not tell, all
+/// is data.
+///
+/// # Errors
+/// When the system refuses.
+pub fn next_data(file: BorrowedFd<'_>, at: u64) -> Result<Option<Range<u64>>> {
+    let start = match rustix::fs::seek(file, SeekFrom::Data(at)) {
+        Ok(start) => start,
+        Err(Errno::NXIO) => return Ok(None),
+        Err(Errno::INVAL | Errno::OPNOTSUPP) => return Ok(Some(at..u64::MAX)),
+        Err(errno) => return Err(errno.into()),
+    };
+    match rustix::fs::seek(file, SeekFrom::Hole(start)) {
+        Ok(end) if end > start => Ok(Some(start..end)),
+        // Cut off meanwhile.
+        Ok(_) | Err(Errno::NXIO) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+fn copy_range(
+    from: BorrowedFd<'_>,
+    to: BorrowedFd<'_>,
+    (range, reflink): (Range<u64>, bool),
+    interrupted: &dyn Fn() -> bool,
+) -> Result<()> {
+    // copy_file_range shares blocks where it can, so it is no way to copy without.
+    let in_kernel = reflink && range.end - range.start > SMALL;
+    if in_kernel && copy_in_kernel(from, to, range.clone(), interrupted)? {
+        return Ok(());
+    }
+    copy_by_hand(from, to, range, interrupted)
 }
 
 /// False when the kernel cannot copy between these two; nothing is written then.
 fn copy_in_kernel(
     from: BorrowedFd<'_>,
     to: BorrowedFd<'_>,
-    size: u64,
+    range: Range<u64>,
     interrupted: &dyn Fn() -> bool,
 ) -> Result<bool> {
-    let mut left = size;
-    while left > 0 {
+    let mut at = range.start;
+    while at < range.end {
         if interrupted() {
             return Err(ErrorKind::Interrupted.into());
         }
-        let block = usize::try_from(left).unwrap_or(usize::MAX).min(BLOCK);
-        match retry_on_intr(|| rustix::fs::copy_file_range(from, None, to, None, block)) {
+        let block = usize::try_from(range.end - at).unwrap_or(usize::MAX).min(BLOCK);
+        let (mut read_at, mut write_at) = (at, at);
+        let copied = retry_on_intr(|| {
+            rustix::fs::copy_file_range(from, Some(&mut read_at), to, Some(&mut write_at), block)
+        });
+        match copied {
             // Zero at the start may also mean "cannot": some filesystems say so instead of an error.
-            Ok(0) => return Ok(left < size),
-            Ok(done) => left -= done as u64,
-            Err(Errno::XDEV | Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS) if left == size => {
+            Ok(0) => return Ok(at > range.start),
+            Ok(done) => at += done as u64,
+            Err(Errno::XDEV | Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS) if at == range.start => {
                 return Ok(false);
             }
             Err(errno) => return Err(errno.into()),
@@ -66,24 +136,24 @@ fn copy_in_kernel(
 fn copy_by_hand(
     from: BorrowedFd<'_>,
     to: BorrowedFd<'_>,
-    size: u64,
+    range: Range<u64>,
     interrupted: &dyn Fn() -> bool,
 ) -> Result<()> {
     BUFFER.with_borrow_mut(|buffer| {
-        let room = if size > SMALL { 1024 * 1024 } else { SMALL as usize };
+        let room = if range.end - range.start > SMALL { 1024 * 1024 } else { SMALL as usize };
         if buffer.len() < room {
             buffer.resize(room, 0);
         }
-        let mut left = size;
-        while left > 0 {
-            let ask = usize::try_from(left).unwrap_or(usize::MAX).min(room);
-            let got = retry_on_intr(|| rustix::io::read(from, &mut buffer[..ask]))?;
+        let mut at = range.start;
+        while at < range.end {
+            let ask = usize::try_from(range.end - at).unwrap_or(usize::MAX).min(room);
+            let got = read_at(from, &mut buffer[..ask], at)?;
             if got == 0 {
                 break;
             }
-            write_all(to, &buffer[..got])?;
-            left -= got as u64;
-            if left > 0 && interrupted() {
+            write_at(to, &buffer[..got], at)?;
+            at += got as u64;
+            if at < range.end && interrupted() {
                 return Err(ErrorKind::Interrupted.into());
             }
         }
@@ -91,11 +161,26 @@ fn copy_by_hand(
     })
 }
 
-fn write_all(to: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<()> {
+/// Reads some bytes at a place; none only at the end.
+///
+/// # Errors
+/// When the system refuses.
+pub fn read_at(file: BorrowedFd<'_>, buffer: &mut [u8], at: u64) -> Result<usize> {
+    Ok(retry_on_intr(|| rustix::io::pread(file, &mut *buffer, at))?)
+}
+
+/// Writes all bytes at a place.
+///
+/// # Errors
+/// When the system refuses.
+pub fn write_at(file: BorrowedFd<'_>, mut bytes: &[u8], mut at: u64) -> Result<()> {
     while !bytes.is_empty() {
-        match retry_on_intr(|| rustix::io::write(to, bytes))? {
+        match retry_on_intr(|| rustix::io::pwrite(file, bytes, at))? {
             0 => return Err(Error::from(ErrorKind::WriteZero)),
-            done => bytes = &bytes[done..],
+            done => {
+                bytes = &bytes[done..];
+                at += done as u64;
+            }
         }
     }
     Ok(())

@@ -9,8 +9,8 @@ use std::path::Path;
 use alike_model::entry::{Entry, Kind, Stamp, Time, Unreadable};
 use alike_model::path::Name;
 use rustix::fs::{
-    AtFlags, CWD, FileType, Gid, Mode, OFlags, RawDir, RenameFlags, SeekFrom, Statx, StatxFlags,
-    StatxTimestamp, Timespec, Timestamps, UTIME_OMIT, Uid,
+    AtFlags, CWD, FileType, Gid, Mode, OFlags, RawDir, RenameFlags, SeekFrom, Statx, StatxAttributes,
+    StatxFlags, StatxTimestamp, Timespec, Timestamps, UTIME_OMIT, Uid,
 };
 use rustix::io::{Errno, retry_on_intr};
 
@@ -108,6 +108,7 @@ fn stamp_of(raw: &Statx) -> Stamp {
         dev: rustix::fs::makedev(raw.stx_dev_major, raw.stx_dev_minor),
         ino: raw.stx_ino,
         size: raw.stx_size,
+        blocks: raw.stx_blocks,
         nlink: raw.stx_nlink,
         mode: mode & 0o7777,
         uid: raw.stx_uid,
@@ -159,6 +160,38 @@ pub fn list(folder: BorrowedFd<'_>) -> Result<Vec<Entry>> {
     Ok(entries)
 }
 
+/// A flag that forbids writing to all, root too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flag {
+    /// Nothing may be changed (`chattr +i`).
+    Immutable,
+    /// Bytes and names may only be added (`chattr +a`).
+    AppendOnly,
+}
+
+/// The flag of a name in a folder, or of the folder itself.
+#[must_use]
+pub fn flag_of(folder: BorrowedFd<'_>, name: Option<&Name>) -> Option<Flag> {
+    let look = |path: &[u8], flags| rustix::fs::statx(folder, path, flags, StatxFlags::empty());
+    let raw = match name {
+        Some(name) => look(name.as_bytes(), AtFlags::SYMLINK_NOFOLLOW),
+        None => look(b"", AtFlags::EMPTY_PATH),
+    };
+    let flags = raw.ok()?.stx_attributes;
+    if flags.contains(StatxAttributes::IMMUTABLE) {
+        Some(Flag::Immutable)
+    } else {
+        flags.contains(StatxAttributes::APPEND).then_some(Flag::AppendOnly)
+    }
+}
+
+/// True when the system says that it has no nameless files here.
+#[must_use]
+pub fn is_unsupported(error: &std::io::Error) -> bool {
+    let unsupported = [Errno::OPNOTSUPP, Errno::ISDIR, Errno::INVAL];
+    unsupported.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
 /// The target of a symlink.
 ///
 /// # Errors
@@ -185,7 +218,7 @@ pub fn create_named(folder: BorrowedFd<'_>, name: &Name) -> Result<OwnedFd> {
     Ok(retry_on_intr(|| rustix::fs::openat(folder, name.as_bytes(), flags, Mode::RUSR | Mode::WUSR))?)
 }
 
-/// Gives a nameless file a name, which must be free.
+/// Gives a nameless file, or one more to what is held, a name, which must be free.
 ///
 /// # Errors
 /// `EEXIST` when it is not.

@@ -6,10 +6,13 @@ mod copy;
 mod fs;
 mod inotify;
 mod system;
+mod xattr;
 
-pub use copy::copy;
+pub use copy::{clone, copy, next_data, punch_hole, read_at, set_size, write_at};
 pub use fs::*;
 pub use inotify::{Change, Inotify, Mark, What};
 pub use system::{
-    Waker, am_root, filesystem_id, path_in_filesystem, raise_descriptor_limit, sync_filesystem,
+    Waker, am_root, filesystem_id, may_make_devices, path_in_filesystem, raise_descriptor_limit,
+    sync_filesystem,
 };
+pub use xattr::Inode;

@@ -17,6 +17,13 @@ pub fn am_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
+/// True when the process may make device nodes (`CAP_MKNOD`).
+#[must_use]
+pub fn may_make_devices() -> bool {
+    use rustix::thread::CapabilitySet;
+    rustix::thread::capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::MKNOD))
+}
+
 /// Brings all of a filesystem's changes to the disk.
 ///
 /// # Errors

@@ -1,0 +1,320 @@
+//! Hard links: the names of one inode of the source become the names of one inode of the replica, and of nothing else.
+//!
+//! A name whose evidence holds needs no look, for a link made or removed changes the ctime of its inode. All others wait
+//! until the folders in scope have been seen, and are then joined group by group. Nothing is ever written through a name
+//! of the replica that may have another one outside: it gets an inode of its own.
+
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+
+use alike_model::compare::{Finding, Verdict};
+use alike_model::entry::{Kind, Stamp, Time};
+use alike_model::known::Known;
+use alike_model::links::{LinkedName, ReplicaInode, SourceInode, group};
+use alike_model::path::{Name, RelPath};
+use alike_model::plan::{Linked, Step, Verb};
+use alike_model::reason::Reason;
+use alike_storage::{Error, Replica, Result, Source};
+
+use crate::crew;
+use crate::hands::{Done, Hands};
+use crate::pass::Run;
+use crate::place::{Here, Place};
+use crate::visit::is_racy;
+use crate::waiting::At;
+
+/// A name whose inode on the replica is that of its group.
+pub(crate) struct Anchor<S: Source, R: Replica> {
+    place: Here<S, R>,
+    name: Name,
+    source: Stamp,
+    /// `None` in a rehearsal, when it would be made.
+    replica: Option<Stamp>,
+    /// Both sides are equal, so the index may say so.
+    is_equal: bool,
+}
+
+impl<S: Source, R: Replica> Clone for Anchor<S, R> {
+    fn clone(&self) -> Self {
+        Self { place: Here::clone(&self.place), name: self.name.clone(), ..*self }
+    }
+}
+
+/// The names of one inode of the source that are to be joined.
+struct Joining<S: Source, R: Replica> {
+    source: SourceInode,
+    members: VecDeque<At<S, R, Linked>>,
+    /// The first has the inode that stays.
+    keeps_first: bool,
+}
+
+/// What became of the first name of a group.
+enum Led<S: Source, R: Replica> {
+    By(Box<Anchor<S, R>>),
+    /// It failed, but another may do.
+    Another,
+    /// It failed, or is left to a full pass, and so is the group.
+    Not,
+}
+
+impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
+    /// Notes what a folder tells about inodes with several names. `whole`: it is listed for the first time.
+    pub(crate) fn note_links(&self, place: &Here<S, R>, findings: &[Finding], whole: bool) {
+        let has_several = |stamp: &&Stamp| stamp.nlink > 1 && stamp.kind != Kind::Folder;
+        for finding in findings {
+            // A name that is left alone is somebody else's.
+            if matches!(finding.verdict, Verdict::Excluded | Verdict::ExcludedGoes) {
+                continue;
+            }
+            if let (true, Some(replica)) = (whole, finding.replica.as_ref().filter(has_several)) {
+                self.wait_for(|waiting| *waiting.names_seen.entry(inode(replica)).or_default() += 1);
+            }
+            if let (Verdict::Same { proven: true }, Some(source)) =
+                (&finding.verdict, finding.source.filter(|source| has_several(&source)))
+            {
+                let (place, name, replica) = (Here::clone(place), finding.name.clone(), finding.replica);
+                let key = source_inode(&source, &place);
+                let anchor = || Anchor { place, name, source, replica, is_equal: true };
+                self.wait_for(|waiting| {
+                    waiting.anchors.entry(key).or_insert_with(anchor);
+                });
+            }
+        }
+    }
+
+    /// Takes a step that makes an entry in place of a folder, or leaves it to be joined with its other names.
+    pub(crate) fn take_or_join(&self, place: &Here<S, R>, step: &Step) {
+        match step.verb.source() {
+            Some(source) if source.nlink > 1 => {
+                let (name, source) = (step.name.clone(), *source);
+                let (replica, known, verdict) = (None, None, Verdict::Missing);
+                let finding = Finding { name, source: Some(source), replica, known, verdict };
+                self.wait_for(|waiting| waiting.linked.push((place.retain(), Linked { finding, source })));
+                self.linked.fetch_or(!self.full, Ordering::Relaxed);
+            }
+            _ => self.take(place, step, (self.work.clock)()),
+        }
+    }
+
+    /// Joins the names that wait for it.
+    pub(crate) fn join_links(&self) {
+        let mut linked = self.wait_for(|waiting| std::mem::take(&mut waiting.linked));
+        if self.work.stop.is_set() {
+            linked.into_iter().for_each(|(place, _)| self.release(place));
+            return;
+        }
+        if linked.is_empty() {
+            return;
+        }
+        linked.sort_by_cached_key(|(place, linked)| place.path().join(&linked.finding.name));
+        self.count_what_goes(&linked);
+        let names: Vec<LinkedName> =
+            linked.iter().map(|(place, linked)| self.linked_name(place, linked)).collect();
+        let groups = group(&names, |source| {
+            self.wait_for(|waiting| waiting.anchors.get(&source)?.replica.as_ref().map(inode))
+        });
+        let mut linked: Vec<Option<At<S, R, Linked>>> = linked.into_iter().map(Some).collect();
+        let groups = groups.into_iter().map(|group| {
+            let first = group.keeps.into_iter();
+            let others = group.members.iter().copied().filter(|at| Some(*at) != group.keeps);
+            let members = first.chain(others).filter_map(|at| linked[at].take()).collect();
+            Joining { source: group.source, members, keeps_first: group.keeps.is_some() }
+        });
+        let groups = groups.collect();
+        crew::run(self.work.threads, groups, |group, _| self.join(group));
+    }
+
+    fn linked_name(&self, place: &Here<S, R>, Linked { finding, source }: &Linked) -> LinkedName {
+        let differs = matches!(finding.verdict, Verdict::Differs(_) | Verdict::OtherKind);
+        let may_stay = finding.replica.filter(|_| !differs && self.is_ours(finding));
+        let known = finding.known.is_some_and(|known| {
+            known.source.identity == source.identity()
+                && finding.replica.is_some_and(|replica| replica.ino == known.replica.ino)
+        });
+        LinkedName { source: source_inode(source, place), replica: may_stay.as_ref().map(inode), known }
+    }
+
+    /// True when the replica's inode has no name outside: writing to it changes nothing of others.
+    fn is_ours(&self, finding: &Finding) -> bool {
+        let Some(replica) = &finding.replica else { return false };
+        let seen = || self.wait_for(|waiting| waiting.names_seen.get(&inode(replica)).copied());
+        replica.nlink == 1
+            // Proven means that this was seen, and no link was made since.
+            || finding.known.is_some_and(|known| known.holds_for_replica(replica))
+            || (self.full && seen() == Some(replica.nlink))
+    }
+
+    /// Counts the names in folders that are to be deleted, when names are missing in the count.
+    fn count_what_goes(&self, linked: &[At<S, R, Linked>]) {
+        let is_short = |(_, linked): &At<S, R, Linked>| {
+            linked.finding.replica.is_some() && !self.is_ours(&linked.finding)
+        };
+        if !self.full || !linked.iter().any(is_short) {
+            return;
+        }
+        let (from, to) = self.wait_for(|waiting| {
+            (std::mem::replace(&mut waiting.removals_counted, waiting.removals.len()), waiting.removals.len())
+        });
+        for (place, removal) in (from..to).filter_map(|at| self.peek(at)) {
+            if removal.replica.kind == Kind::Folder {
+                // What cannot be counted counts as outside, which costs a copy.
+                let _ = self.walk(&place, &removal, false, &mut |_, _, step: Step| {
+                    if let Some(replica) = step.verb.replaces().filter(|replica| replica.nlink > 1) {
+                        self.wait_for(|waiting| *waiting.names_seen.entry(inode(replica)).or_default() += 1);
+                    }
+                    Ok(true)
+                });
+            }
+        }
+    }
+
+    fn join(&self, mut group: Joining<S, R>) {
+        let now = (self.work.clock)();
+        let mut anchor = self.wait_for(|waiting| waiting.anchors.get(&group.source).cloned());
+        let mut joined = Vec::new();
+        let mut keeps = group.keeps_first;
+        while anchor.is_none()
+            && let Some((place, linked)) = group.members.pop_front()
+        {
+            let led = self.lead(&place, &linked, keeps);
+            keeps = false;
+            joined.push((place, linked.finding.name));
+            match led {
+                Led::By(found) => anchor = Some(*found),
+                Led::Another => {}
+                Led::Not => group.members.drain(..).for_each(|(place, _)| self.release(place)),
+            }
+        }
+        if let Some(anchor) = &anchor {
+            for (place, linked) in group.members {
+                match self.follow(anchor, &place, &linked) {
+                    Ok(()) => joined.push((place, linked.finding.name)),
+                    Err(error) => {
+                        self.again(&place, &linked.finding.name, error);
+                        self.release(place);
+                    }
+                }
+            }
+            self.learn_links(group.source, anchor, &joined, now);
+        }
+        joined.into_iter().for_each(|(place, _)| self.release(place));
+    }
+
+    /// Makes the first name of a group as it should be. `keeps`: its inode stays, unless its contents differ.
+    fn lead(&self, place: &Here<S, R>, linked: &Linked, keeps: bool) -> Led<S, R> {
+        let mut finding = linked.finding.clone();
+        if finding.replica.is_some() && (keeps || !self.full) {
+            finding = self.settle(place, finding);
+        }
+        let source = linked.source;
+        let (verb, reason) = match (finding.verdict, finding.replica) {
+            (Verdict::Missing, _) | (_, None) => (Verb::Create { source }, Reason::New),
+            (Verdict::OtherKind, Some(replica)) => {
+                (Verb::Update { source, replica }, Reason::Kind(replica.kind, source.kind))
+            }
+            (Verdict::Differs(reason), Some(replica)) => (Verb::Update { source, replica }, reason),
+            (Verdict::Same { .. }, replica) if keeps => {
+                return Led::By(Box::new(self.anchor(place, linked, replica, true)));
+            }
+            (Verdict::Meta(diff), Some(replica)) if keeps => {
+                (Verb::Meta { source, replica }, Reason::Attrs(diff))
+            }
+            // It could not be looked at, or whose it is only a full pass can tell.
+            _ if keeps || !self.full => return Led::Not,
+            (_, Some(replica)) => (Verb::Update { source, replica }, Reason::LinkedElsewhere),
+        };
+        let is_meta = matches!(verb, Verb::Meta { .. });
+        let step = Step { name: linked.finding.name.clone(), verb, reason };
+        let done = self.timed(place, &step, |step| self.hands.take(place, step), |done: &Done| done.bytes);
+        match done {
+            Ok(Done { replica, lacks, .. }) => {
+                place.draft(|draft| draft.touched |= !is_meta);
+                let is_equal = lacks.is_none();
+                lacks.into_iter().for_each(|lack| self.fail(place.path().join(&step.name), lack.to_string()));
+                let replica = replica.or(finding.replica.filter(|_| is_meta));
+                Led::By(Box::new(self.anchor(place, linked, replica, is_equal)))
+            }
+            Err(error) if error.is_attribute() => {
+                self.fail(place.path().join(&step.name), error.to_string());
+                Led::By(Box::new(self.anchor(place, linked, finding.replica, false)))
+            }
+            Err(error) => {
+                self.again(place, &step.name, error);
+                if keeps { Led::Not } else { Led::Another }
+            }
+        }
+    }
+
+    fn anchor(
+        &self,
+        place: &Here<S, R>,
+        linked: &Linked,
+        replica: Option<Stamp>,
+        is_equal: bool,
+    ) -> Anchor<S, R> {
+        let (place, name) = (Here::clone(place), linked.finding.name.clone());
+        Anchor { place, name, source: linked.source, replica, is_equal }
+    }
+
+    /// Makes a name one of the anchor's inode, unless it is already.
+    fn follow(&self, anchor: &Anchor<S, R>, place: &Here<S, R>, linked: &Linked) -> Result<()> {
+        // What was compared, or copied, must be what was seen under this name.
+        if !linked.source.is_untouched_since(&anchor.source) {
+            return Err(Error::Changed);
+        }
+        let there = linked.finding.replica;
+        if there.is_some() && there.as_ref().map(inode) == anchor.replica.as_ref().map(inode) {
+            return Ok(());
+        }
+        let to = anchor.path();
+        let reason = Reason::LinkTo(to.clone());
+        let verb = Verb::Link { source: linked.source, replaces: there, to };
+        let step = Step { name: linked.finding.name.clone(), verb, reason };
+        // A rehearsal has nothing to expect, and expects nothing.
+        let expected = anchor.replica.as_ref().unwrap_or(&anchor.source);
+        let from = (&*anchor.place, &anchor.name);
+        self.timed(place, &step, |step| self.hands.link(from, expected, place, step), |_| None)?;
+        place.touch();
+        Ok(())
+    }
+
+    /// Writes down that these names are joined, with the stamp that their inode has after the last link.
+    fn learn_links(&self, source: SourceInode, anchor: &Anchor<S, R>, joined: &[At<S, R, Name>], now: Time) {
+        let replica = anchor.place.replica(self.work.replica).ok();
+        let replica = replica.and_then(|folder| self.work.replica.look(&folder, &anchor.name).ok().flatten());
+        let is_it = |replica: &Stamp| anchor.replica.as_ref().map(inode) == Some(inode(replica));
+        let replica = replica.filter(is_it);
+        // Beyond a full pass nobody has seen all names, and what is half known must not count as proven.
+        if let (Some(replica), true) = (&replica, self.full && anchor.is_equal) {
+            for (place, name) in joined {
+                let racy = is_racy(&anchor.source, now);
+                place.learn(name, Some(Known::equal(&anchor.source, racy, replica, None)));
+            }
+        }
+        let anchor = Anchor { replica: replica.or(anchor.replica), ..anchor.clone() };
+        self.wait_for(|waiting| waiting.anchors.insert(source, anchor));
+    }
+}
+
+impl<S: Source, R: Replica> Anchor<S, R> {
+    fn path(&self) -> RelPath {
+        self.place.path().join(&self.name)
+    }
+}
+
+fn inode(stamp: &Stamp) -> ReplicaInode {
+    (stamp.dev, stamp.ino)
+}
+
+fn source_inode<S: Source, R: Replica>(source: &Stamp, place: &Place<S, R>) -> SourceInode {
+    let mut here = Some(place);
+    let mut device = 0;
+    while let Some(place) = here {
+        if let Some(stamp) = &place.replica_stamp {
+            device = stamp.dev;
+            break;
+        }
+        here = place.parent.as_deref();
+    }
+    (source.dev, source.ino, device)
+}

@@ -1,0 +1,89 @@
+//! The marker of a pair: what says whose replica a folder is, and on which filesystems both ends were.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+
+use alike_storage::{Local, Source};
+use serde::{Deserialize, Serialize};
+
+use crate::refusal::Refusal;
+
+/// The marker on the replica (`.alike/pair.json`), and its twin in the state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Marker {
+    /// Random; ties the state to the marker.
+    pub(crate) id: String,
+    pub(crate) source: String,
+    pub(crate) source_filesystem: String,
+    pub(crate) source_inode: u64,
+    pub(crate) replica: String,
+    pub(crate) replica_filesystem: String,
+}
+
+/// The marker that a pair would have now, with a new id.
+pub(crate) fn describe(
+    (source_path, source): (&Path, &Local),
+    (replica_path, replica): (&Path, &Local),
+) -> Result<Marker, Refusal> {
+    let root = source.root().and_then(|root| source.stamp(&root)).map_err(Refusal::Look)?;
+    let source_filesystem =
+        source.filesystem_id().map_err(|why| Refusal::SourceUnreadable(source_path.to_owned(), why))?;
+    let replica_filesystem =
+        replica.filesystem_id().map_err(|why| Refusal::ReplicaUnusable(replica_path.to_owned(), why))?;
+    let mut hasher = std::hash::BuildHasher::build_hasher(&std::hash::RandomState::new());
+    std::hash::Hasher::write_u32(&mut hasher, std::process::id());
+    Ok(Marker {
+        id: format!("{:016x}", std::hash::Hasher::finish(&hasher)),
+        source: shown(source_path),
+        source_filesystem,
+        source_inode: root.ino,
+        replica: shown(replica_path),
+        replica_filesystem,
+    })
+}
+
+/// A path as text that can be told from every other: what is no UTF-8 comes escaped.
+fn shown(path: &Path) -> String {
+    use std::os::unix::ffi::OsStrExt;
+    alike_model::path::Escaped(path.as_os_str().as_bytes()).to_string()
+}
+
+/// The state's twin of the marker. It is only a memory: damaged, it counts as gone.
+pub(crate) fn read_state(state: &Path) -> Result<Option<Marker>, Refusal> {
+    match read_marker(&state.join("pair.json")) {
+        Err(Refusal::MarkerDamaged(_)) => Ok(None),
+        other => other,
+    }
+}
+
+/// The marker in a file; `None` when there is none.
+pub(crate) fn read_marker(path: &Path) -> Result<Option<Marker>, Refusal> {
+    match fs::read(path) {
+        Ok(bytes) => match serde_json::from_slice(&bytes) {
+            Ok(marker) => Ok(Some(marker)),
+            Err(_) => Err(Refusal::MarkerDamaged(path.to_owned())),
+        },
+        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(why) => Err(Refusal::MarkerUnreadable(path.to_owned(), why)),
+    }
+}
+
+/// Writes a marker, when it is not the same already, beside and then over the old one.
+pub(crate) fn write_marker(path: &Path, old: Option<&Marker>, new: &Marker) -> io::Result<()> {
+    if old == Some(new) {
+        return Ok(());
+    }
+    let beside = path.with_extension("new");
+    let mut text = serde_json::to_vec_pretty(new)?;
+    text.push(b'\n');
+    let mut file = File::create(&beside)?;
+    io::Write::write_all(&mut file, &text)?;
+    file.sync_all()?;
+    fs::rename(&beside, path)
+}
+
+/// One word in common is enough: an upgrade of the kernel may add one, a reboot may change another.
+pub(crate) fn same_filesystem(one: &str, other: &str) -> bool {
+    one.split_whitespace().any(|word| other.split_whitespace().any(|theirs| theirs == word))
+}

@@ -1,0 +1,123 @@
+//! Gives an inode its attributes, in the order that keeps each of them, and finds out which a target can hold.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use alike_model::entry::{Kind, Stamp, Time};
+use alike_model::holds::{Holds, Times};
+use alike_model::path::Escaped;
+use alike_model::xattrs::{Namespace, Namespaces, Xattrs};
+
+use crate::error::{Error, Result};
+use crate::linux::Inode;
+use crate::{Want, linux};
+
+/// Owner first, for a change of owner takes set-id bits and capabilities away; then ACLs and other attributes; then the
+/// mode, which an inherited ACL would narrow; the time last.
+///
+/// `now` is how the inode looks; what is so already is not set again. An attribute that cannot be set does not keep the
+/// others from being set.
+pub(crate) fn dress(
+    inode: &Inode<'_>,
+    held: BorrowedFd<'_>,
+    now: Option<&Stamp>,
+    kind: Kind,
+    want: &Want,
+) -> Result<()> {
+    let failed = |cause| Error::of("set its attributes", cause);
+    let owner = want.owner.filter(|owner| now.is_none_or(|now| (now.uid, now.gid) != *owner));
+    if let Some(owner) = owner {
+        linux::set_owner(held, owner).map_err(failed)?;
+    }
+    let dressed = set_xattrs(inode, &want.xattrs, want.namespaces);
+    // An owner or an ACL that was set may have changed the mode.
+    let is_so = |now: &Stamp| now.mode == want.mode && owner.is_none() && want.mode & 0o6000 == 0;
+    if kind != Kind::Symlink && !(now.is_some_and(is_so) && matches!(dressed, Ok(false))) {
+        match inode {
+            Inode::Open(open) => linux::set_mode(*open, want.mode),
+            _ => linux::set_mode_of_held(held, want.mode),
+        }
+        .map_err(failed)?;
+    }
+    if now.is_none_or(|now| now.mtime != want.mtime) {
+        linux::set_mtime(held, want.mtime).map_err(failed)?;
+    }
+    dressed.map(drop)
+}
+
+/// Makes the attributes in these namespaces just `want`; true when any was changed.
+fn set_xattrs(inode: &Inode<'_>, want: &Xattrs, which: Namespaces) -> Result<bool> {
+    let have = inode.xattrs(which).map_err(|cause| Error::of("read its extended attributes", cause))?;
+    let mut changed = false;
+    let mut refused = None;
+    for (name, _) in have.iter().filter(|(name, _)| want.get(name).is_none()) {
+        changed = true;
+        refused = refused.or(inode.remove(name).err().map(|cause| (name, cause)));
+    }
+    for (name, value) in want.iter().filter(|(name, value)| have.get(name) != Some(value)) {
+        changed = true;
+        refused = refused.or(inode.set(name, value).err().map(|cause| (name, cause)));
+    }
+    match refused {
+        None => Ok(changed),
+        Some((name, cause)) => Err(Error::Attribute { name: Escaped(name).to_string(), cause }),
+    }
+}
+
+/// Finds out on a nameless file what its filesystem and the rights of this process allow. Leaves nothing behind.
+pub(crate) fn probe(file: &OwnedFd) -> std::io::Result<Holds> {
+    let inode = Inode::Open(file.as_fd());
+    let xattrs = Namespace::ALL.into_iter().filter(|one| {
+        let (name, value) = example(*one);
+        inode.set(name, &value).is_ok()
+    });
+    let xattrs = xattrs.fold(Namespaces::NONE, Namespaces::with);
+    let times = probe_times(file.as_fd())?;
+    let now = linux::look_at_open(file.as_fd())?;
+    // Last, for the file is another's then.
+    let owner = linux::set_owner(file.as_fd(), (now.uid ^ 1, now.gid ^ 1)).is_ok();
+    Ok(Holds { owner, devices: linux::may_make_devices(), xattrs, times })
+}
+
+/// An attribute of each class that any target takes which takes that class.
+fn example(one: Namespace) -> (&'static [u8], Vec<u8>) {
+    // struct vfs_cap_data, revision 2: no capability at all.
+    const NO_CAPABILITY: [u8; 20] = [0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    match one {
+        Namespace::User => (b"user.alike", b"?".to_vec()),
+        Namespace::Trusted => (b"trusted.alike", b"?".to_vec()),
+        Namespace::Security => (b"security.alike", b"?".to_vec()),
+        Namespace::Capability => (b"security.capability", NO_CAPABILITY.to_vec()),
+        Namespace::Acl => (b"system.posix_acl_access", example_acl()),
+    }
+}
+
+/// `user::rw-, user:1:r--, group::r--, mask::r--, other::---`: one that a mode alone cannot say.
+fn example_acl() -> Vec<u8> {
+    const VERSION: u32 = 2;
+    const ENTRIES: [(u16, u16, u32); 5] =
+        [(1, 6, u32::MAX), (2, 4, 1), (4, 4, u32::MAX), (16, 4, u32::MAX), (32, 0, u32::MAX)];
+    let entries = ENTRIES.iter().flat_map(|(tag, allowed, id)| {
+        [tag.to_le_bytes().to_vec(), allowed.to_le_bytes().to_vec(), id.to_le_bytes().to_vec()].concat()
+    });
+    VERSION.to_le_bytes().into_iter().chain(entries).collect()
+}
+
+fn probe_times(file: BorrowedFd<'_>) -> std::io::Result<Times> {
+    let kept = |secs, nanos| -> std::io::Result<Time> {
+        linux::set_mtime(file, Time { secs, nanos })?;
+        Ok(linux::look_at_open(file)?.mtime)
+    };
+    const FAR: i64 = 1 << 40;
+    // Odd, so that a filesystem that counts in twos shows.
+    const ODD: i64 = 1_000_000_001;
+    let (min, max, fine) = (kept(-FAR, 0)?.secs, kept(FAR, 0)?.secs, kept(ODD, 999_999_999)?);
+    Ok(Times {
+        min: if min <= -FAR { i64::MIN } else { min },
+        max: if max >= FAR { i64::MAX } else { max },
+        grain: match (fine.secs, fine.nanos) {
+            (ODD, 0) => 1_000_000_000,
+            (ODD, nanos) => 1_000_000_000 - nanos,
+            _ => 2_000_000_000,
+        },
+    })
+}

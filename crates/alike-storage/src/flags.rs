@@ -1,0 +1,35 @@
+//! Why the system forbids what the rights allow: flags that block writing.
+
+use std::io;
+
+use alike_model::path::Name;
+use rustix::io::Errno;
+
+use crate::error::Error;
+use crate::linux::{self, Flag};
+use crate::local::Folder;
+
+/// Wraps the system's answer to something that was tried on a name in a folder, or on the folder; when a flag is behind
+/// it, says so.
+pub(crate) fn refused(op: &'static str, at: (&Folder, Option<&Name>), cause: io::Error) -> Error {
+    explain(Error::of(op, cause), at)
+}
+
+/// The same for what is wrapped already.
+pub(crate) fn explain(error: Error, (folder, name): (&Folder, Option<&Name>)) -> Error {
+    let (op, cause) = match &error {
+        Error::Io { op, cause } => (*op, cause),
+        Error::Attribute { cause, .. } => ("set its attributes", cause),
+        _ => return error,
+    };
+    if cause.raw_os_error() != Some(Errno::PERM.raw_os_error()) {
+        return error;
+    }
+    let at = folder.descriptor();
+    let flagged = name.and_then(|name| linux::flag_of(at, Some(name))).map(|flag| ("it", flag));
+    match flagged.or_else(|| linux::flag_of(at, None).map(|flag| ("its folder", flag))) {
+        Some((what, Flag::Immutable)) => Error::Flagged { op, what, flag: "immutable", letter: 'i' },
+        Some((what, Flag::AppendOnly)) => Error::Flagged { op, what, flag: "append-only", letter: 'a' },
+        None => error,
+    }
+}

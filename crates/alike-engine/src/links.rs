@@ -182,7 +182,15 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             match led {
                 Led::By(found) => anchor = Some(*found),
                 Led::Another => {}
-                Led::Not => group.members.drain(..).for_each(|(place, _)| self.release(place)),
+                Led::Not => {
+                    for (place, linked) in group.members.drain(..) {
+                        // They wait for the first, which is looked at again, or reported, like them.
+                        if self.full {
+                            self.again(&place, &linked.finding.name, Error::Changed);
+                        }
+                        self.release(place);
+                    }
+                }
             }
         }
         if let Some(anchor) = &anchor {

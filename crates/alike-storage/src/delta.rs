@@ -1,5 +1,5 @@
 //! Of a large file that changed, only what changed is written: into a clone of the old version, which is then published like
-//! any other copy.
+//! any other copy. Where files cannot be cloned, see [`crate::patch`].
 
 use std::io::{ErrorKind, Result};
 use std::ops::Range;
@@ -59,7 +59,7 @@ fn open_base(folder: &Folder, name: &Name, old: &Stamp) -> Option<OwnedFd> {
 }
 
 /// Hands on each stretch of `data` in which the first file is not like the second.
-fn for_each_change(
+pub(crate) fn for_each_change(
     (from, base): (BorrowedFd<'_>, BorrowedFd<'_>),
     data: Range<u64>,
     interrupted: &dyn Fn() -> bool,

@@ -11,6 +11,7 @@ mod error;
 mod flags;
 pub mod linux;
 mod local;
+mod patch;
 mod publish;
 
 use alike_model::entry::{Entry, Stamp, Time};

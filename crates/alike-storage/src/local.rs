@@ -187,7 +187,7 @@ impl Replica for Local {
             return Err(Error::Changed);
         }
         dress(&Inode::held(held.as_fd()), held.as_fd(), Some(&now), now.kind, want)
-            .map_err(|error| explain(error, (folder, Some(name))))?;
+            .map_err(|error| explain(error, (folder, Some(name)), "its folder"))?;
         linux::look_at_open(held.as_fd()).map_err(failed)
     }
 
@@ -214,7 +214,7 @@ impl Replica for Local {
         let now = self.stamp(folder)?;
         let inode = Inode::Open(folder.descriptor());
         dress(&inode, folder.descriptor(), Some(&now), Kind::Folder, want)
-            .map_err(|error| explain(error, (folder, None)))?;
+            .map_err(|error| explain(error, (folder, None), "it"))?;
         self.stamp(folder)
     }
 

@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::flags::refused;
 use crate::linux::Inode;
 use crate::local::{Folder, Local};
+use crate::patch::{self, Patch};
 use crate::{Content, New, Want, delta, linux};
 
 /// An entry that is whole but has no name in the tree.
@@ -26,6 +27,8 @@ enum Place {
     Nameless(OwnedFd),
     /// A name in a staging folder.
     Named(Temporary),
+    /// Changes to be made in place, and the attributes then.
+    Patch(Box<Patch>, Box<Want>),
 }
 
 /// A name in a staging folder, removed when it is dropped before it was used.
@@ -33,6 +36,8 @@ enum Place {
 struct Temporary {
     folder: OwnedFd,
     name: Option<Name>,
+    /// It is in the folder itself, for staging is on another filesystem.
+    is_beside: bool,
 }
 
 impl Drop for Temporary {
@@ -58,6 +63,9 @@ impl Local {
         match new {
             New::File { content, like, over, want, interrupted } => {
                 let original = Original { content, like, over, interrupted };
+                if let Some(patch) = self.patch(folder, &original)? {
+                    return Ok((Staged(Place::Patch(Box::new(patch), Box::new(want))), None));
+                }
                 let (file, place) =
                     self.empty_file(folder).map_err(|cause| refused("copy it", (folder, None), cause))?;
                 self.fill(folder, file.as_fd(), &original)?;
@@ -91,6 +99,11 @@ impl Local {
                 return linux::look_at_open(file.as_fd()).map_err(failed);
             }
             (Place::Nameless(file), Some(_)) => self.name_over(folder, name, file.as_fd(), replaces)?,
+            (Place::Patch(patch, want), _) => {
+                self.must_be(folder, name, replaces)?;
+                patch.apply().map_err(failed)?;
+                dress(&Inode::Open(patch.target()), patch.target(), None, Kind::File, &want)?;
+            }
             (Place::Named(mut temporary), None) => temporary.rename_to_free(folder, name).map_err(failed)?,
             (Place::Named(mut temporary), Some(_)) => {
                 self.must_be(folder, name, replaces)?;
@@ -170,20 +183,45 @@ impl Local {
 
     fn fill(&self, folder: &Folder, file: BorrowedFd<'_>, original: &Original<'_>) -> Result<()> {
         let Original { content, like, over, interrupted } = original;
-        let failed = |cause: std::io::Error| match cause.kind() {
-            std::io::ErrorKind::Interrupted => Error::Interrupted,
-            _ => Error::of("copy it", cause),
-        };
         if self.saving.reflink && linux::clone(content.descriptor(), file, like.size) {
             return Ok(());
         }
         if let Some((name, old)) = over.filter(|(_, old)| self.saving.delta && delta::pays(like, old))
             && delta::rewrite(folder, (name, old), content.descriptor(), (file, like), interrupted)
-                .map_err(failed)?
+                .map_err(copy_failed)?
         {
             return Ok(());
         }
-        linux::copy(content.descriptor(), file, (like, self.saving.reflink), interrupted).map_err(failed)
+        linux::copy(content.descriptor(), file, (like, self.saving.reflink), interrupted).map_err(copy_failed)
+    }
+
+    /// Changes to be made in place; `None` where there is a better way.
+    fn patch(&self, folder: &Folder, original: &Original<'_>) -> Result<Option<Patch>> {
+        let Original { content, like, over, interrupted } = original;
+        let Some((name, old)) = over.filter(|(_, old)| self.saving.delta && patch::pays(like, old)) else {
+            return Ok(None);
+        };
+        if self.can_clone(folder, name) {
+            return Ok(None);
+        }
+        let temporary = self.temporary(folder.descriptor()).map_err(copy_failed)?;
+        // Beside the target, where something is mounted inside the replica, nobody would complete it.
+        if temporary.is_beside {
+            return Ok(None);
+        }
+        let number =
+            temporary.name.as_ref().map(|name| String::from_utf8_lossy(name.as_bytes()).into_owned());
+        let (Ok(staging), Some(number)) = (temporary.folder.try_clone(), number) else { return Ok(None) };
+        Patch::make((staging, number), folder, (name, old), (content.descriptor(), like), interrupted)
+            .map_err(copy_failed)
+    }
+
+    fn can_clone(&self, folder: &Folder, name: &Name) -> bool {
+        let base = linux::open_for_reading(folder.descriptor(), name);
+        let scratch = linux::create_nameless(folder.descriptor());
+        base.is_ok_and(|base| {
+            scratch.is_ok_and(|scratch| linux::clone(base.as_fd(), scratch.as_fd(), u64::MAX))
+        })
     }
 
     fn stage_named(
@@ -214,7 +252,7 @@ impl Local {
         } else {
             (beside.try_clone_to_owned()?, format!(".alike-staging-{}-{number}", std::process::id()))
         };
-        Ok(Temporary { folder, name: Name::new(name.as_bytes()) })
+        Ok(Temporary { folder, name: Name::new(name.as_bytes()), is_beside: !same })
     }
 
     fn staging(&self) -> std::io::Result<&OwnedFd> {
@@ -245,7 +283,7 @@ impl Local {
         }
     }
 
-    /// Clears what a pass that died left in staging. Call it under the replica's lock.
+    /// Completes or clears what a pass that died left in staging. Call it under the replica's lock.
     ///
     /// # Errors
     /// When the system refuses.
@@ -260,6 +298,7 @@ impl Local {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(error),
         };
+        patch::complete(folder.as_fd())?;
         for entry in linux::list(folder.as_fd())? {
             match linux::remove_file(folder.as_fd(), &entry.name) {
                 Err(error) if error.kind() == std::io::ErrorKind::IsADirectory => {
@@ -290,6 +329,13 @@ impl Temporary {
             self.name = None;
         }
         Ok(())
+    }
+}
+
+fn copy_failed(cause: std::io::Error) -> Error {
+    match cause.kind() {
+        std::io::ErrorKind::Interrupted => Error::Interrupted,
+        _ => Error::of("copy it", cause),
     }
 }
 

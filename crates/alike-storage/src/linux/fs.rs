@@ -42,6 +42,23 @@ pub fn open_for_reading(folder: BorrowedFd<'_>, name: &Name) -> Result<OwnedFd> 
     Ok(open_quietly(folder, name.as_bytes(), flags)?)
 }
 
+/// Opens a file that exists for reading and writing in place.
+///
+/// # Errors
+/// When the system refuses, and when it is a symlink.
+pub fn open_for_changing(folder: BorrowedFd<'_>, name: &Name) -> Result<OwnedFd> {
+    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    Ok(open_quietly(folder, name.as_bytes(), flags)?)
+}
+
+/// Brings one file, or the names in one folder, to the disk.
+///
+/// # Errors
+/// When any of it may not be there.
+pub fn sync_file(open: BorrowedFd<'_>) -> Result<()> {
+    Ok(rustix::fs::fsync(open)?)
+}
+
 /// Opens without leaving an access time behind, where the rights allow that (owner, or `CAP_FOWNER`).
 fn open_quietly<P: rustix::path::Arg + Copy>(
     at: BorrowedFd<'_>,

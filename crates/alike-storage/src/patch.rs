@@ -1,0 +1,169 @@
+//! Changes of a large file in place, where files cannot be cloned: written to a journal first, so that a change that broke
+//! off is completed by whoever starts next.
+//!
+//! Two names in `.alike/staging` belong together: `N.target` is one more name of the file that is changed, and `N.patch` has
+//! what is to be written. A patch under that name is whole, for it gets it by a rename after it has reached the disk. It is
+//! removed after the file has.
+//!
+//! While the changes are written, which takes as long as writing that much, whoever reads the file may see some of them and
+//! not the others: the price for not writing the rest again. Hence only large files, of which little changed.
+
+use std::fs::File;
+use std::io::{BufReader, BufWriter, ErrorKind, Read, Result, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use alike_model::entry::{Kind, Stamp};
+use alike_model::path::Name;
+
+use crate::delta::for_each_change;
+use crate::linux;
+use crate::local::Folder;
+
+/// Smaller files are copied whole.
+const LEAST: u64 = 64 * 1024 * 1024;
+/// What changed may be this part of the file at most; else it is copied whole.
+const SHARE: u64 = 8;
+/// And at most this much, so that half-changed is a matter of moments.
+const MOST: u64 = 256 * 1024 * 1024;
+/// Begins a patch; then the size of the file, then stretches, each with offset and length, in little-endian order.
+const MAGIC: &[u8; 8] = b"alikepa1";
+
+/// What is to be written, safe on the disk.
+#[derive(Debug)]
+pub(crate) struct Patch {
+    staging: OwnedFd,
+    number: String,
+    target: OwnedFd,
+    size: u64,
+}
+
+/// True when it is worth a try.
+pub(crate) fn pays(like: &Stamp, old: &Stamp) -> bool {
+    // What has another name is never written through.
+    old.kind == Kind::File && old.nlink == 1 && like.size >= LEAST && old.size >= LEAST
+}
+
+impl Patch {
+    /// Writes down how `name` becomes like `from`; `None` when that does not pay.
+    pub(crate) fn make(
+        (staging, number): (OwnedFd, String),
+        folder: &Folder,
+        (name, old): (&Name, &Stamp),
+        (from, like): (BorrowedFd<'_>, &Stamp),
+        interrupted: &dyn Fn() -> bool,
+    ) -> Result<Option<Self>> {
+        // What may not be written to is replaced.
+        let Ok(target) = linux::open_for_changing(folder.descriptor(), name) else { return Ok(None) };
+        if !linux::look_at_open(target.as_fd())?.is_untouched_since(old) {
+            return Ok(None);
+        }
+        let patch = Self { staging, number, target, size: like.size };
+        let journal = File::from(linux::create_named(patch.staging.as_fd(), &patch.name("new")?)?);
+        let mut journal = BufWriter::new(journal);
+        journal.write_all(MAGIC)?;
+        journal.write_all(&like.size.to_le_bytes())?;
+        let mut left = (like.size / SHARE).min(MOST);
+        let mut write = |bytes: &[u8], at: u64| {
+            left = left.checked_sub(bytes.len() as u64).ok_or(ErrorKind::FileTooLarge)?;
+            journal.write_all(&at.to_le_bytes())?;
+            journal.write_all(&(bytes.len() as u64).to_le_bytes())?;
+            journal.write_all(bytes)
+        };
+        match for_each_change((from, patch.target.as_fd()), 0..like.size, interrupted, &mut write) {
+            Err(error) if error.kind() == ErrorKind::FileTooLarge => return Ok(None),
+            other => other?,
+        }
+        journal.flush()?;
+        journal.get_ref().sync_all()?;
+        Ok(Some(patch))
+    }
+
+    /// The file that is changed.
+    pub(crate) fn target(&self) -> BorrowedFd<'_> {
+        self.target.as_fd()
+    }
+
+    /// Makes the changes. The file must still be what the patch was made for.
+    pub(crate) fn apply(&self) -> Result<()> {
+        let staging = self.staging.as_fd();
+        let (target, ready) = (self.name("target")?, self.name("patch")?);
+        linux::link_nameless(self.target.as_fd(), staging, &target)?;
+        linux::rename_over((staging, &self.name("new")?), (staging, &ready))?;
+        linux::sync_file(staging)?;
+        let written = write_changes(staging, &ready, self.target.as_fd(), self.size);
+        // Also when it failed: the file is compared again, and what this patch would bring may be old by the next start.
+        linux::remove_file(staging, &ready)?;
+        linux::remove_file(staging, &target)?;
+        written
+    }
+
+    fn name(&self, what: &str) -> Result<Name> {
+        name(&self.number, what)
+    }
+}
+
+impl Drop for Patch {
+    fn drop(&mut self) {
+        // What was not begun leaves nothing; what was begun is completed at the next start.
+        if let Ok(new) = self.name("new") {
+            let _ = linux::remove_file(self.staging.as_fd(), &new);
+        }
+    }
+}
+
+/// Completes what broke off. Call it under the replica's lock, before staging is cleared and before anything is compared:
+/// what cannot be completed is found then.
+pub(crate) fn complete(staging: BorrowedFd<'_>) -> Result<()> {
+    for entry in linux::list(staging)? {
+        let Some(number) = entry.name.as_bytes().strip_suffix(b".patch") else { continue };
+        let number = String::from_utf8_lossy(number);
+        let target = linux::open_for_changing(staging, &name(&number, "target")?);
+        // Without its target there is nothing to complete.
+        if let Ok(target) = target {
+            let _ = read_size(&mut open(staging, &entry.name)?)
+                .and_then(|size| write_changes(staging, &entry.name, target.as_fd(), size));
+        }
+    }
+    Ok(())
+}
+
+fn write_changes(staging: BorrowedFd<'_>, patch: &Name, target: BorrowedFd<'_>, size: u64) -> Result<()> {
+    let mut patch = open(staging, patch)?;
+    read_size(&mut patch)?;
+    linux::set_size(target, size)?;
+    let mut bytes = Vec::new();
+    while let Some(at) = read_number(&mut patch)? {
+        let length = read_number(&mut patch)?.ok_or(ErrorKind::UnexpectedEof)?;
+        bytes.resize(usize::try_from(length).map_err(|_| ErrorKind::InvalidData)?, 0);
+        patch.read_exact(&mut bytes)?;
+        linux::write_at(target, &bytes, at)?;
+    }
+    linux::sync_file(target)
+}
+
+fn open(staging: BorrowedFd<'_>, patch: &Name) -> Result<BufReader<File>> {
+    Ok(BufReader::new(File::from(linux::open_for_reading(staging, patch)?)))
+}
+
+fn read_size(patch: &mut impl Read) -> Result<u64> {
+    let mut magic = [0; MAGIC.len()];
+    patch.read_exact(&mut magic)?;
+    if magic != *MAGIC {
+        return Err(ErrorKind::InvalidData.into());
+    }
+    read_number(patch)?.ok_or_else(|| ErrorKind::UnexpectedEof.into())
+}
+
+/// `None` at the end.
+fn read_number(patch: &mut impl Read) -> Result<Option<u64>> {
+    let mut bytes = [0; 8];
+    match patch.read_exact(&mut bytes) {
+        Ok(()) => Ok(Some(u64::from_le_bytes(bytes))),
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn name(number: &str, what: &str) -> Result<Name> {
+    Name::new(format!("{number}.{what}").as_bytes()).ok_or_else(|| ErrorKind::InvalidInput.into())
+}

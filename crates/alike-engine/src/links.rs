@@ -110,9 +110,11 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         self.count_what_goes(&linked);
         let names: Vec<LinkedName> =
             linked.iter().map(|(place, linked)| self.linked_name(place, linked)).collect();
-        let groups = group(&names, |source| {
-            self.wait_for(|waiting| waiting.anchors.get(&source)?.replica.as_ref().map(inode))
+        let anchored = self.wait_for(|waiting| {
+            let inodes = waiting.anchors.iter();
+            inodes.filter_map(|(source, anchor)| Some((inode(anchor.replica.as_ref()?), *source))).collect()
         });
+        let groups = group(&names, &anchored);
         let mut linked: Vec<Option<At<S, R, Linked>>> = linked.into_iter().map(Some).collect();
         let groups = groups.into_iter().map(|group| {
             let first = group.keeps.into_iter();
@@ -211,6 +213,13 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
     /// Makes the first name of a group as it should be. `keeps`: its inode stays, unless its contents differ.
     fn lead(&self, place: &Here<S, R>, linked: &Linked, keeps: bool) -> Led<S, R> {
         let mut finding = linked.finding.clone();
+        match self.look_anew(place, &finding) {
+            Ok(replica) => finding.replica = replica,
+            Err(error) => {
+                self.again(place, &finding.name, error);
+                return if keeps { Led::Not } else { Led::Another };
+            }
+        }
         if finding.replica.is_some() && (keeps || !self.full) {
             finding = self.settle(place, finding);
         }
@@ -253,6 +262,26 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         }
     }
 
+    /// How a name of the replica looks now, if it is still the same inode: what was done to its other names has changed its
+    /// ctime meanwhile.
+    fn look_anew(&self, place: &Here<S, R>, finding: &Finding) -> Result<Option<Stamp>> {
+        let Some(seen) = finding.replica.filter(|seen| seen.nlink > 1) else { return Ok(finding.replica) };
+        // In a rehearsal it may still stand where it would be moved from.
+        let now = self.work.replica.look(&*place.replica(self.work.replica)?, &finding.name)?.unwrap_or(seen);
+        if now.identity() == seen.identity() && now.size == seen.size {
+            Ok(Some(now))
+        } else {
+            Err(Error::Changed)
+        }
+    }
+
+    /// A file that was renamed, and has other names on either side.
+    pub(crate) fn moved_link(&self, place: &Here<S, R>, finding: Finding, source: Stamp) {
+        self.linked.fetch_or(!self.full, Ordering::Relaxed);
+        place.touch();
+        self.wait_for(|waiting| waiting.linked.push((place.retain(), Linked { finding, source })));
+    }
+
     fn anchor(
         &self,
         place: &Here<S, R>,
@@ -270,7 +299,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         if !linked.source.is_untouched_since(&anchor.source) {
             return Err(Error::Changed);
         }
-        let there = linked.finding.replica;
+        let there = self.look_anew(place, &linked.finding)?;
         if there.is_some() && there.as_ref().map(inode) == anchor.replica.as_ref().map(inode) {
             return Ok(());
         }

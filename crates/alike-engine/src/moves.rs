@@ -265,12 +265,15 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
 
     fn after_move(&self, moved: &Move<S, R>, verdict: Verdict, replica: Stamp, done: Done, now: Time) {
         let source = moved.arrival.source;
-        let is_linked = source.nlink > 1 || replica.nlink > 1;
+        if source.nlink > 1 || replica.nlink > 1 {
+            let (name, known) = (moved.arrival.name.clone(), None);
+            let finding = Finding { name, source: Some(source), replica: Some(replica), known, verdict };
+            return self.moved_link(&moved.place, finding, source);
+        }
         let (verb, reason) = match verdict {
-            Verdict::Meta(diff) if !is_linked => (Verb::Meta { source, replica }, Reason::Attrs(diff)),
-            Verdict::Differs(reason) if !is_linked => (Verb::Update { source, replica }, reason),
-            // Which of its names belong together is seen later.
-            Verdict::Same { .. } if !is_linked => {
+            Verdict::Meta(diff) => (Verb::Meta { source, replica }, Reason::Attrs(diff)),
+            Verdict::Differs(reason) => (Verb::Update { source, replica }, reason),
+            Verdict::Same { .. } => {
                 let step = Step {
                     name: moved.arrival.name.clone(),
                     verb: Verb::Create { source },

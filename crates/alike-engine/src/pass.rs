@@ -266,6 +266,7 @@ fn summary(tally: &Tally, ending: &Ending) -> String {
     };
     let counts = [
         (tally.created, "created"),
+        (tally.linked, "linked"),
         (tally.updated, "updated"),
         (tally.meta, "meta"),
         (tally.renamed, "renamed"),

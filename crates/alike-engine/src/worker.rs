@@ -225,7 +225,7 @@ impl Mirror<'_> {
         self.monitor.state(State::Working { full: false });
         if let Some(outcome) = self.pass(agenda, dirty, Policy { deletes, ..self.policy }) {
             let tally = &outcome.tally;
-            agenda.files = (agenda.files + tally.created).saturating_sub(tally.deleted);
+            agenda.files = (agenda.files + tally.created + tally.linked).saturating_sub(tally.deleted);
             if tally.changes() > 0 {
                 agenda.unflushed.get_or_insert_with(Instant::now);
             }

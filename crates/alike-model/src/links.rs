@@ -3,7 +3,7 @@
 //! The names of the source fall into groups, one an inode. On the replica each group shall have one inode of its own that
 //! nothing else shares. Pure: it takes what was seen of the names and says what each group keeps.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// What makes an inode of the source one on the replica too: its device and number, and the replica's device under that
 /// name, for nothing can be linked across.
@@ -34,19 +34,17 @@ pub struct Group {
     pub keeps: Option<usize>,
 }
 
-/// Parts names into groups. `anchored` says which inode of the replica a group has already, under a name that is not in the
-/// list. No inode of the replica stays with two groups.
+/// Parts names into groups. `anchored` has the groups that have an inode of the replica already, under a name that is not
+/// in the list. No inode of the replica stays with two groups.
 #[must_use]
-pub fn group(names: &[LinkedName], anchored: impl Fn(SourceInode) -> Option<ReplicaInode>) -> Vec<Group> {
+pub fn group(names: &[LinkedName], anchored: &HashMap<ReplicaInode, SourceInode>) -> Vec<Group> {
     let mut members: BTreeMap<SourceInode, Vec<usize>> = BTreeMap::new();
     for (at, name) in names.iter().enumerate() {
         members.entry(name.source).or_default().push(at);
     }
     // Whoever has it, then whoever had it, then whoever comes first.
-    let mut owner: HashMap<ReplicaInode, SourceInode> = HashMap::new();
-    for source in members.keys() {
-        owner.extend(anchored(*source).map(|inode| (inode, *source)));
-    }
+    let has_anchor: HashSet<SourceInode> = anchored.values().copied().collect();
+    let mut owner = anchored.clone();
     for known in [true, false] {
         for name in names.iter().filter(|name| name.known == known) {
             name.replica.into_iter().for_each(|inode| {
@@ -57,9 +55,9 @@ pub fn group(names: &[LinkedName], anchored: impl Fn(SourceInode) -> Option<Repl
     let of_group = |(source, members): (SourceInode, Vec<usize>)| {
         let may_stay =
             |at: &usize| names[*at].replica.is_some_and(|inode| owner.get(&inode) == Some(&source));
-        let keeps = match anchored(source) {
-            Some(_) => None,
-            None => most_common(members.iter().copied().filter(may_stay), |at| names[at].replica),
+        let keeps = match has_anchor.contains(&source) {
+            true => None,
+            false => most_common(members.iter().copied().filter(may_stay), |at| names[at].replica),
         };
         Group { source, members, keeps }
     };

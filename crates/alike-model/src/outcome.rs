@@ -17,6 +17,8 @@ pub struct Tally {
     pub bytes: u64,
     /// Entries created.
     pub created: u64,
+    /// Hard links made.
+    pub linked: u64,
     /// Entries replaced.
     pub updated: u64,
     /// Entries whose attributes were set.
@@ -42,7 +44,8 @@ impl Tally {
     pub fn count(&mut self, action: Action, bytes: u64) {
         self.bytes += bytes;
         match action {
-            Action::Create | Action::Link => self.created += 1,
+            Action::Create => self.created += 1,
+            Action::Link => self.linked += 1,
             Action::Update => self.updated += 1,
             Action::Meta => self.meta += 1,
             Action::Rename => self.renamed += 1,
@@ -60,6 +63,7 @@ impl Tally {
     #[must_use]
     pub fn changes(&self) -> u64 {
         self.created
+            + self.linked
             + self.updated
             + self.meta
             + self.renamed

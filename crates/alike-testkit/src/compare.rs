@@ -2,26 +2,63 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use rustix::fs::{FileType, Statx, StatxTimestamp};
 
+use crate::attributes::{DEFAULT_ACL, is_acl};
+use crate::links::Links;
 use crate::show;
 use crate::walk::{Cursor, Name, kind};
+
+/// What a comparison can leave out, for targets that cannot hold it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leave {
+    /// Owner and group.
+    Owner,
+    /// Modification times.
+    Times,
+    /// What of a modification time is less than a second.
+    Nanoseconds,
+    /// Extended attributes, but not the ACLs.
+    Xattrs,
+    /// ACLs.
+    Acls,
+    /// Which names are one file.
+    Links,
+}
 
 /// Every difference between the two trees, one line each; empty when they are identical.
 ///
 /// Compared: kind, bytes, mode, owner (when root), mtime to the nanosecond (files, folders, symlinks, the tops),
-/// link targets, device numbers. Left out: `.alike` at the top of either side.
+/// link targets, device numbers, extended attributes and ACLs of every kind, which names are one file, and that no
+/// file of the replica has a name elsewhere. Left out: `.alike` at the top of either side, and holes, for which
+/// there is [`allocated`].
 pub fn compare(source: &Path, replica: &Path) -> Vec<String> {
-    let mut judge = match Judge::open(source, replica) {
+    compare_but(source, replica, &[])
+}
+
+/// As [`compare`], with less to compare.
+pub fn compare_but(source: &Path, replica: &Path, leave: &[Leave]) -> Vec<String> {
+    let mut judge = match Judge::open(source, replica, leave) {
         Ok(judge) => judge,
         Err(why) => return vec![format!("cannot be compared: {why}")],
     };
     if let Err(why) = judge.walk() {
         judge.differences.push(format!("the walk broke off: {why}"));
     }
+    if judge.counts(Leave::Links) {
+        judge.differences.extend(judge.links.differences());
+    }
     judge.differences
+}
+
+/// How many bytes of the disk a file takes, which is less than its size when it has holes.
+pub fn allocated(path: &Path) -> u64 {
+    const UNIT: u64 = 512;
+    let found = std::fs::symlink_metadata(path);
+    found.unwrap_or_else(|why| panic!("look at {}: {why}", path.display())).blocks() * UNIT
 }
 
 struct Judge {
@@ -29,11 +66,12 @@ struct Judge {
     replica: Cursor,
     path: Vec<Name>,
     differences: Vec<String>,
-    owners_count: bool,
+    links: Links,
+    leave: Vec<Leave>,
 }
 
 impl Judge {
-    fn open(source: &Path, replica: &Path) -> io::Result<Self> {
+    fn open(source: &Path, replica: &Path, leave: &[Leave]) -> io::Result<Self> {
         let open = |side: &str, top: &Path| {
             Cursor::open(top).map_err(|why| io::Error::other(format!("{side} {}: {why}", top.display())))
         };
@@ -42,13 +80,19 @@ impl Judge {
             replica: open("replica", replica)?,
             path: Vec::new(),
             differences: Vec::new(),
-            owners_count: crate::is_root(),
+            links: Links::default(),
+            leave: leave.to_vec(),
         })
+    }
+
+    fn counts(&self, class: Leave) -> bool {
+        !self.leave.contains(&class)
     }
 
     fn walk(&mut self) -> io::Result<()> {
         let (s, r) = (self.source.stat(b"")?, self.replica.stat(b"")?);
         self.stamps(b"", &s, &r);
+        self.attributes(b"")?;
         let mut todo = vec![self.folder()?];
         while let Some(folders) = todo.last_mut() {
             match folders.pop() {
@@ -91,6 +135,10 @@ impl Judge {
         }
         for name in right.difference(&left) {
             self.differ(name, "only on the replica");
+            let found = self.replica.stat(name)?;
+            if kind(&found) != FileType::Directory {
+                self.links.note_replica(&self.path_of(name), &found);
+            }
         }
         let mut folders = Vec::new();
         for name in left.intersection(&right) {
@@ -107,11 +155,15 @@ impl Judge {
     /// True when the entry is a folder on both sides.
     fn entry(&mut self, name: &[u8]) -> io::Result<bool> {
         let (s, r) = (self.source.stat(name)?, self.replica.stat(name)?);
+        if kind(&s) != FileType::Directory && kind(&r) != FileType::Directory {
+            self.links.note(&self.path_of(name), &s, &r);
+        }
         if kind(&s) != kind(&r) {
             self.differ(name, &format!("kind: source {:?}, replica {:?}", kind(&s), kind(&r)));
             return Ok(false);
         }
         self.stamps(name, &s, &r);
+        self.attributes(name)?;
         match kind(&s) {
             FileType::Directory => return Ok(true),
             FileType::RegularFile => self.bytes(name, &s, &r)?,
@@ -136,17 +188,45 @@ impl Judge {
         if kind(s) != FileType::Symlink && modes.0 != modes.1 {
             self.differ(name, &format!("mode: source {:o}, replica {:o}", modes.0, modes.1));
         }
-        if self.owners_count && (s.stx_uid, s.stx_gid) != (r.stx_uid, r.stx_gid) {
+        if self.counts(Leave::Owner) && crate::is_root() && (s.stx_uid, s.stx_gid) != (r.stx_uid, r.stx_gid) {
             let owners = format!("{}:{}, replica {}:{}", s.stx_uid, s.stx_gid, r.stx_uid, r.stx_gid);
             self.differ(name, &format!("owner: source {owners}"));
         }
-        if when(s.stx_mtime) != when(r.stx_mtime) {
-            let (from, to) = (when(s.stx_mtime), when(r.stx_mtime));
+        let (from, to) = (self.when(s.stx_mtime), self.when(r.stx_mtime));
+        if from != to {
             self.differ(
                 name,
                 &format!("mtime: source {}.{:09}, replica {}.{:09}", from.0, from.1, to.0, to.1),
             );
         }
+    }
+
+    /// A time as far as it counts.
+    fn when(&self, time: StatxTimestamp) -> (i64, u32) {
+        match (self.counts(Leave::Times), self.counts(Leave::Nanoseconds)) {
+            (true, true) => (time.tv_sec, time.tv_nsec),
+            (true, false) => (time.tv_sec, 0),
+            (false, _) => (0, 0),
+        }
+    }
+
+    fn attributes(&mut self, name: &[u8]) -> io::Result<()> {
+        let from = self.source.hold(name)?.attributes()?;
+        let to = self.replica.hold(name)?.attributes()?;
+        let names: BTreeSet<&Vec<u8>> = from.keys().chain(to.keys()).collect();
+        for attribute in names {
+            let (class, what) = match is_acl(attribute) {
+                true if attribute.as_slice() == DEFAULT_ACL.as_bytes() => (Leave::Acls, "default acl".into()),
+                true => (Leave::Acls, "acl".into()),
+                false => (Leave::Xattrs, format!("xattr {}", show(attribute))),
+            };
+            let (left, right) = (from.get(attribute), to.get(attribute));
+            if self.counts(class) && left != right {
+                let (left, right) = (in_words(left), in_words(right));
+                self.differ(name, &format!("{what}: source {left}, replica {right}"));
+            }
+        }
+        Ok(())
     }
 
     fn bytes(&mut self, name: &[u8], s: &Statx, r: &Statx) -> io::Result<()> {
@@ -172,16 +252,24 @@ impl Judge {
     }
 
     fn differ(&mut self, name: &[u8], what: &str) {
+        self.differences.push(format!("{}: {what}", show(&self.path_of(name))));
+    }
+
+    /// The path of a name in the open folders, and of these themselves for an empty name.
+    fn path_of(&self, name: &[u8]) -> Vec<u8> {
         let mut path = self.path.clone();
         if !name.is_empty() || path.is_empty() {
             path.push(if name.is_empty() { b".".to_vec() } else { name.to_vec() });
         }
-        self.differences.push(format!("{}: {what}", show(&path.join(&b'/'))));
+        path.join(&b'/')
     }
 }
 
-fn when(time: StatxTimestamp) -> (i64, u32) {
-    (time.tv_sec, time.tv_nsec)
+fn in_words(value: Option<&Vec<u8>>) -> String {
+    match value {
+        None => "none".to_owned(),
+        Some(value) => format!("{} bytes \"{}\"", value.len(), show(&value[..value.len().min(40)])),
+    }
 }
 
 fn fill(file: &mut std::fs::File, buffer: &mut [u8]) -> io::Result<usize> {

@@ -5,7 +5,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod attributes;
 mod compare;
+mod everything;
+mod furnish;
+mod links;
 mod live;
 mod machine;
 mod pair;
@@ -16,9 +20,9 @@ mod walk;
 
 use std::time::{Duration, Instant};
 
-pub use compare::compare;
+pub use compare::{Leave, allocated, compare, compare_but};
 pub use live::Live;
-pub use machine::{Mount, NOBODY, is_root, root_or_say};
+pub use machine::{Flag, Mount, NOBODY, is_root, root_or_say, shared};
 pub use pair::Pair;
 pub use run::{Alike, Run};
 pub use snapshot::{Record, Snapshot};

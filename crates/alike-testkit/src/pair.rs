@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use crate::{Alike, Live, Run, Snapshot, Tree, compare};
+use crate::{Alike, Leave, Live, Run, Snapshot, Tree, compare, compare_but};
 
 /// A source folder (made, empty) and a replica path (not made) in one temporary folder.
 #[derive(Debug)]
@@ -68,6 +68,15 @@ impl Pair {
         run
     }
 
+    /// `alike once`, which must succeed and leave the replica identical in all but these classes.
+    #[track_caller]
+    pub fn mirrored_but(&self, leave: &[Leave]) -> Run {
+        let run = self.once();
+        run.expect(0);
+        self.assert_identical_but(leave, &run.report());
+        run
+    }
+
     /// `alike plan` with flags.
     #[track_caller]
     pub fn plan_with(&self, flags: &[&str]) -> Run {
@@ -88,7 +97,13 @@ impl Pair {
     /// Panics with the differences (and `context`) unless the replica is identical.
     #[track_caller]
     pub fn assert_identical(&self, context: &str) {
-        let mut differences = self.differences();
+        self.assert_identical_but(&[], context);
+    }
+
+    /// Panics with the differences (and `context`) unless the replica is identical in all but these classes.
+    #[track_caller]
+    pub fn assert_identical_but(&self, leave: &[Leave], context: &str) {
+        let mut differences = compare_but(self.source.top(), self.replica.top(), leave);
         let count = differences.len();
         differences.truncate(20);
         assert!(count == 0, "{count} differences:\n{}\n{context}", differences.join("\n"));

@@ -43,7 +43,9 @@ impl Alike {
     pub fn run_as(&mut self, user: u32) {
         let copy = self.home.path().join("alike");
         if self.binary != copy {
-            std::fs::copy(&self.binary, &copy).expect("copy the binary");
+            // A child that another test forks meanwhile would hold the copy open for writing, and it could not be run.
+            let copied = Command::new("cp").arg(&self.binary).arg(&copy).status().expect("run cp");
+            assert!(copied.success(), "copy the binary");
             self.binary = copy;
         }
         crate::give_tree_to(self.home.path(), user).expect("hand over the home");

@@ -9,6 +9,8 @@ use std::path::Path;
 use rustix::fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, Statx, StatxFlags, Uid};
 use rustix::io::Errno;
 
+use crate::attributes::Held;
+
 /// A file name as the kernel has it.
 pub(crate) type Name = Vec<u8>;
 
@@ -18,9 +20,10 @@ pub(crate) struct Cursor {
     trail: Vec<Identity>,
 }
 
-type Identity = (u32, u32, u64);
+/// What tells one inode from every other.
+pub(crate) type Identity = (u32, u32, u64);
 
-fn identity(stat: &Statx) -> Identity {
+pub(crate) fn identity(stat: &Statx) -> Identity {
     (stat.stx_dev_major, stat.stx_dev_minor, stat.stx_ino)
 }
 
@@ -74,6 +77,11 @@ impl Cursor {
 
     pub(crate) fn link_target(&self, name: &[u8]) -> io::Result<CString> {
         Ok(rustix::fs::readlinkat(&self.folder, name, Vec::new())?)
+    }
+
+    /// The entry without reading it; the open folder itself for an empty name.
+    pub(crate) fn hold(&self, name: &[u8]) -> io::Result<Held> {
+        Held::open(self.folder.as_fd(), name)
     }
 
     pub(crate) fn down(&mut self, name: &[u8]) -> io::Result<()> {

@@ -8,7 +8,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use alike_testkit::{Pair, Tree, odd_names, wait_until};
-use common::{SOON, pair, pair_with_files};
+use common::{SOON, has, nothing_to_do, pair, pair_with_files, parse};
 
 /// One change in the source.
 type Step = fn(&Tree) -> &Tree;
@@ -325,4 +325,53 @@ fn sigusr1_starts_a_pass_now() {
     live.ask_for_a_pass();
     live.wait_identical(SOON);
     live.stop();
+}
+
+#[test]
+fn after_a_kill_the_next_pass_has_every_group_of_links_whole() {
+    let pair = pair();
+    for i in 0..300 {
+        let first = format!("folder-{}/file-{i}", i % 10);
+        pair.source.file(&first, format!("content {i}"));
+        pair.source
+            .hard_link(&first, format!("other-{}/name-{i}", i % 7))
+            .hard_link(&first, format!("third-{i}"));
+    }
+    for wait in [5, 20, 40] {
+        let mut live = pair.mirror_with(&[]);
+        std::thread::sleep(Duration::from_millis(wait));
+        live.kill();
+    }
+    pair.mirrored();
+    nothing_to_do(&pair);
+}
+
+#[test]
+fn links_made_edited_and_parted_live_arrive() {
+    let pair = pair();
+    pair.source.file("a", "of one file").file("alone", "alone");
+    pair.source.hard_link("a", "folder/b").hard_link("a", "folder/deep/c");
+    let mut live = pair.mirror_with(&["--json"]);
+    live.wait_identical(SOON);
+    let steps: [(&str, Step); 9] = [
+        ("a name joins", |s| s.hard_link("alone", "no longer")),
+        ("a name joins in another folder", |s| s.hard_link("alone", "folder/deep/nor here")),
+        ("an edit through the first name", |s| s.file("alone", "edited through the first name")),
+        ("an edit through the last name", |s| s.append("folder/deep/nor here", ", and the last")),
+        ("a mode", |s| s.mode("no longer", 0o600)),
+        ("a name goes", |s| s.remove("alone")),
+        ("a name becomes its own", |s| s.file("t", "of one file").rename("t", "folder/b")),
+        ("a folder with names in it moves", |s| s.rename("folder", "moved")),
+        ("a new group comes at once", |s| {
+            s.file("new/x", "x").hard_link("new/x", "new/y").hard_link("new/x", "z")
+        }),
+    ];
+    for (what, step) in steps {
+        step(&pair.source);
+        eprintln!("{what}: {:?}", live.wait_identical(SOON));
+    }
+    live.stop();
+    let events = parse(&live.out());
+    assert!(has(&events, "link", "no longer") && !has(&events, "create", "no longer"), "{}", live.out());
+    nothing_to_do(&pair);
 }

@@ -79,6 +79,37 @@ pub fn steps_but_meta(events: &[Event]) -> Vec<String> {
     steps(events).into_iter().filter(|step| !step.starts_with("meta ")).collect()
 }
 
+/// As [`steps`], without those that give a folder its time, mode and attributes.
+pub fn steps_but_folders(pair: &Pair, events: &[Event]) -> Vec<String> {
+    let is_folder = |path: &str| pair.source.path(path).is_dir() && !pair.source.path(path).is_symlink();
+    let of_folder = |step: &String| step.strip_prefix("meta ").is_some_and(is_folder);
+    steps(events).into_iter().filter(|step| !of_folder(step)).collect()
+}
+
+/// Runs a pass, which must succeed and leave the replica identical, and returns its events.
+#[track_caller]
+pub fn pass(pair: &Pair) -> Vec<Event> {
+    events(&pair.mirrored_with(&["--json"]))
+}
+
+/// Runs a pass that must have nothing to do.
+#[track_caller]
+pub fn nothing_to_do(pair: &Pair) {
+    let run = pair.once_with(&["--json"]);
+    run.expect(0);
+    assert_eq!(steps(&events(&run)), [""; 0], "{}", run.report());
+}
+
+/// How many bytes of content the steps copied.
+pub fn copied(events: &[Event]) -> u64 {
+    events.iter().filter(|e| e.changes()).map(|e| e.line["bytes"].as_u64().unwrap_or(0)).sum()
+}
+
+/// How many steps there are of this action.
+pub fn count(events: &[Event], action: &str) -> usize {
+    events.iter().filter(|e| e.action == action).count()
+}
+
 /// True when there is an event with this action and path.
 pub fn has(events: &[Event], action: &str, path: &str) -> bool {
     events.iter().any(|e| e.action == action && e.path == path)

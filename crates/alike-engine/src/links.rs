@@ -21,7 +21,7 @@ use crate::hands::{Done, Hands};
 use crate::pass::Run;
 use crate::place::{Here, Place};
 use crate::visit::is_racy;
-use crate::waiting::At;
+use crate::waiting::{At, Waiting};
 
 /// A name whose inode on the replica is that of its group.
 pub(crate) struct Anchor<S: Source, R: Replica> {
@@ -37,6 +37,22 @@ pub(crate) struct Anchor<S: Source, R: Replica> {
 impl<S: Source, R: Replica> Clone for Anchor<S, R> {
     fn clone(&self) -> Self {
         Self { place: Here::clone(&self.place), name: self.name.clone(), ..*self }
+    }
+}
+
+/// How many of its names were seen of an inode of the replica when folders were listed, and how many it had. What the pass
+/// does later changes neither, so the two can be compared at any time.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct NamesSeen {
+    names: u32,
+    nlink: u32,
+}
+
+impl NamesSeen {
+    fn count(&mut self, stamp: &Stamp) {
+        self.names += 1;
+        // It shrinks when a move of this pass takes the place of a name before that has been listed.
+        self.nlink = self.nlink.max(stamp.nlink);
     }
 }
 
@@ -67,7 +83,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
                 continue;
             }
             if let (true, Some(replica)) = (whole, finding.replica.as_ref().filter(has_several)) {
-                self.wait_for(|waiting| *waiting.names_seen.entry(inode(replica)).or_default() += 1);
+                self.wait_for(|waiting| waiting.names_seen.entry(inode(replica)).or_default().count(replica));
             }
             if let (Verdict::Same { proven: true }, Some(source)) =
                 (&finding.verdict, finding.source.filter(|source| has_several(&source)))
@@ -139,11 +155,13 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
     /// True when the replica's inode has no name outside: writing to it changes nothing of others.
     fn is_ours(&self, finding: &Finding) -> bool {
         let Some(replica) = &finding.replica else { return false };
-        let seen = || self.wait_for(|waiting| waiting.names_seen.get(&inode(replica)).copied());
+        let is_counted = |waiting: &mut Waiting<S, R>| {
+            waiting.names_seen.get(&inode(replica)).is_some_and(|seen| seen.names == seen.nlink)
+        };
         replica.nlink == 1
             // Proven means that this was seen, and no link was made since.
             || finding.known.is_some_and(|known| known.holds_for_replica(replica))
-            || (self.full && seen() == Some(replica.nlink))
+            || (self.full && self.wait_for(is_counted))
     }
 
     /// Counts the names in folders that are to be deleted, when names are missing in the count.
@@ -162,7 +180,9 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
                 // What cannot be counted counts as outside, which costs a copy.
                 let _ = self.walk(&place, &removal, false, &mut |_, _, step: Step| {
                     if let Some(replica) = step.verb.replaces().filter(|replica| replica.nlink > 1) {
-                        self.wait_for(|waiting| *waiting.names_seen.entry(inode(replica)).or_default() += 1);
+                        self.wait_for(|waiting| {
+                            waiting.names_seen.entry(inode(replica)).or_default().count(replica);
+                        });
                     }
                     Ok(true)
                 });

@@ -12,7 +12,7 @@ use alike_model::plan::{Arrival, Displaced, Linked, Removal, Step};
 use alike_storage::{Replica, Source};
 
 use crate::departures::Departures;
-use crate::links::Anchor;
+use crate::links::{Anchor, NamesSeen};
 use crate::place::Place;
 
 /// A folder to visit. Holds one pending count of the place it names.
@@ -44,8 +44,8 @@ pub(crate) struct Waiting<S: Source, R: Replica> {
     pub(crate) linked: Vec<At<S, R, Linked>>,
     /// For an inode of the source, a name that is right on the replica.
     pub(crate) anchors: HashMap<SourceInode, Anchor<S, R>>,
-    /// How many names of an inode of the replica were seen, of those that have several.
-    pub(crate) names_seen: HashMap<ReplicaInode, u32>,
+    /// The names seen of inodes of the replica that have several.
+    pub(crate) names_seen: HashMap<ReplicaInode, NamesSeen>,
     /// How many of the removals were searched for such names.
     pub(crate) removals_counted: usize,
     pub(crate) removals: Vec<Option<At<S, R, Removal>>>,

@@ -29,13 +29,14 @@ impl Namespace {
     pub const ALL: [Self; 5] = [Self::User, Self::Trusted, Self::Security, Self::Capability, Self::Acl];
 
     /// The class of an attribute; `None` for those that are not copied: what belongs to one filesystem (`btrfs.*`,
-    /// `system.*` but ACLs) or to one inode (`security.evm` is a seal over the inode number).
+    /// `system.*` but ACLs, and the names under which XFS shows the same ACLs once more) or to one inode (`security.evm`
+    /// is a seal over the inode number).
     #[must_use]
     pub fn of(name: &[u8]) -> Option<Self> {
         match name {
             b"system.posix_acl_access" | b"system.posix_acl_default" => Some(Self::Acl),
             b"security.capability" => Some(Self::Capability),
-            b"security.evm" => None,
+            b"security.evm" | b"trusted.SGI_ACL_FILE" | b"trusted.SGI_ACL_DEFAULT" => None,
             _ if name.starts_with(b"user.") => Some(Self::User),
             _ if name.starts_with(b"trusted.") => Some(Self::Trusted),
             _ if name.starts_with(b"security.") => Some(Self::Security),

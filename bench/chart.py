@@ -1,8 +1,10 @@
-"""The picture: a panel of bars for each workload, readable on a light and on a dark page."""
+"""The pictures: a panel of bars for each workload, readable on a light and on a dark page."""
 
 from html import escape
 
-WIDTH, LEFT, RIGHT = 820, 240, 130
+import measure
+
+WIDTH, LEFT, RIGHT = 820, 330, 110
 BAR, GAP, HEAD, FOOT = 18, 6, 44, 18
 
 STYLE = """
@@ -22,10 +24,29 @@ STYLE = """
 """
 
 
-def draw(results):
-    panels = [workload_panel(workload) for workload in results["workloads"]]
-    if results["live"] and not results["live"]["wrong"]:
-        panels.append(live_panel(results["live"]))
+# The picture that stands on the first page of the project; the other one has the rest.
+MAIN = ["first", "nothing", "edited", "renamed"]
+MORE = ["million", "delta", "filesystems", "cold", "index"]
+
+
+def main(results):
+    panels = panels_of(results, MAIN)
+    live = results["parts"].get("live")
+    if live and live.get("writes") and not live["wrong"]:
+        panels.append(live_panel(live))
+    return draw(panels)
+
+
+def more(results):
+    return draw(panels_of(results, MORE) + memory_panels(results["parts"].get("memory", {})))
+
+
+def panels_of(results, keys):
+    return [workload_panel(one) for key in keys for one in results["parts"].get(key, {}).get("tables", [])]
+
+
+def draw(panels):
+    """The SVG of some panels; empty when there are none."""
     body, y = [], 8
     for title, bars in panels:
         drawn, height = panel(title, bars, y)
@@ -34,14 +55,14 @@ def draw(results):
     return "\n".join([
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {y}" width="{WIDTH}" height="{y}" role="img" '
         f'aria-label="{escape(summary(panels))}">',
-        f"<style>{STYLE}</style>", *body, "</svg>", ""])
+        f"<style>{STYLE}</style>", *body, "</svg>", ""]) if panels else ""
 
 
 def workload_panel(workload):
     """A title, and for each tool: name, value or none, the words at its end, whether it is alike."""
     bars = []
     for row in workload["rows"]:
-        if row.wrong:
+        if row.wrong or not row.runs:
             bars.append((row.tool.label, None, "wrong", row.tool.is_alike()))
         else:
             value = row.median("seconds")
@@ -50,12 +71,33 @@ def workload_panel(workload):
 
 
 def live_panel(live):
-    from measure import percentile
-    writes = sorted(live["writes"])
-    parts = [("p50", 50), ("p90", 90), ("p99", 99), ("max", 100)]
-    values = [(name, percentile(writes, part) * 1000) for name, part in parts]
-    return ("Live: from a write to its copy, milliseconds",
-            [(name, value, f"{value:.1f} ms", True) for name, value in values])
+    bars = []
+    peers = [peer for peer in live["peers"] if not peer["wrong"]]
+    for name, part in [("p50", 50), ("p90", 90), ("p99", 99), ("max", 100)]:
+        bars.append(live_bar(f"alike mirror, {name}" if peers else name, live["writes"], part, True))
+        bars += [live_bar(f"{peer['label']}, {name}", peer["writes"], part, False) for peer in peers]
+    return "Live: from a write to its copy, milliseconds", bars
+
+
+def live_bar(name, writes, part, ours):
+    value = measure.percentile(sorted(writes), part) * 1000
+    return name, value, f"{value:.1f} ms", ours
+
+
+def memory_panels(part):
+    panels = []
+    for phase, title in [("first", "first copy"), ("nothing", "nothing to do")]:
+        bars = [(f"{row.tool.label}, {one['files']:,}", *peak(row), row.tool.is_alike())
+                for one in part.get("tables", []) if one["phase"] == phase for row in one["rows"]]
+        panels += [(f"Peak memory by files, {title}, MiB", bars)] if bars else []
+    return panels
+
+
+def peak(row):
+    """A bar's value and its words."""
+    if row.wrong or not row.runs:
+        return None, "wrong"
+    return row.median("peak_mib"), f"{row.median('peak_mib'):.0f} MiB"
 
 
 def panel(title, bars, y):

@@ -21,17 +21,21 @@ class Run:
     peak_mib: float
     code: int
     output: str
+    # Bytes that reached the disk for it, where that is asked for.
+    written: int | None = None
 
 
 @dataclass
 class Row:
-    """What one tool did in one workload."""
+    """What one tool did in one table of a workload."""
     tool: object
     runs: list = field(default_factory=list)
     wrong: str = ""
 
     def median(self, figure):
-        return statistics.median(getattr(run, figure) for run in self.runs)
+        """None where nobody counted it."""
+        known = [value for value in (getattr(run, figure) for run in self.runs) if value is not None]
+        return statistics.median(known) if known else None
 
     def span(self):
         seconds = [run.seconds for run in self.runs]
@@ -112,11 +116,16 @@ def judging(source, replica, held_to):
             f"{source}/", f"{replica}/"]
 
 
-def first_difference(source, replica):
+def first_difference(source, replica, held_to=EVERYTHING):
     """The first line that `differences` would give, without a look at the rest; empty when the replica is right."""
-    judge = subprocess.Popen(judging(source, replica, EVERYTHING), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    judge = subprocess.Popen(judging(source, replica, held_to), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                              text=True, errors="replace", env={**os.environ, "LC_ALL": "C"})
-    line = judge.stdout.readline().strip()
+    try:
+        line = judge.stdout.readline().strip()
+    except BaseException:
+        judge.kill()
+        judge.wait()
+        raise
     if line:
         judge.terminate()
     judge.stdout.close()
@@ -142,11 +151,18 @@ def fault(run, source, replica, held_to, every_byte):
     """Why the run does not count, in a few words; empty when it does."""
     if run.code != 0:
         last = run.output.splitlines()[-1] if run.output else "no message"
-        return f"exit {run.code}: {last[:150]}"
+        return f"exit {run.code}: {shortened(last, source, replica)}"
     found = differences(source, replica, held_to)
     if not found and every_byte:
         found = different_bytes(source, replica)
-    return f"{len(found)} differences, first: {found[0][:150]}" if found else ""
+    return f"{len(found)} differences, first: {shortened(found[0], source, replica)}" if found else ""
+
+
+def shortened(line, source, replica):
+    """Where the trees are is nobody else's business, and long."""
+    for path, word in [(source, "SOURCE"), (replica, "REPLICA"), (os.path.dirname(source), "WORK")]:
+        line = line.replace(str(path), word)
+    return line[:150]
 
 
 def percentile(ordered, part):

@@ -14,9 +14,23 @@ class Bench:
     runs: int
     sizes: trees.Sizes
     tools: list
+    # Every tool that is there, by its key; where filesystems come from.
+    by_key: dict = field(default_factory=dict)
+    disk: object = None
+    # What one workload found that another shows as well.
+    found: dict = field(default_factory=dict)
     _made: int = 0
     # The replicas that "nothing" and "edited" go on from.
     kept: dict = field(default_factory=dict)
+
+    def at(self, place):
+        """The same bench on another filesystem."""
+        return Bench(work=place.folder, runs=self.runs, sizes=self.sizes, tools=self.tools, by_key=self.by_key,
+                     disk=self.disk, found=self.found)
+
+    def rows(self, *keys):
+        """A row for each of these tools that is there."""
+        return {key: measure.Row(self.by_key[key]) for key in keys if key in self.by_key}
 
     def fresh(self, kind):
         """A path that was never used."""
@@ -31,7 +45,7 @@ class Bench:
     def turns(self, round_, rows):
         """Every tool that is right so far, once, starting one later each round: nobody always follows the same neighbour."""
         tools = [row.tool for row in rows.values()]
-        start = round_ % len(tools)
+        start = round_ % max(1, len(tools))
         return [tool for tool in tools[start:] + tools[:start] if not rows[tool.key].wrong]
 
     def run(self, tool, source, replica, state):
@@ -48,11 +62,11 @@ def first_copy(bench, source):
             trees.warm(source, contents=True)
             judge(rows[tool.key], bench.run(tool, source, replica, state), source, replica)
             trees.hollow(replica)
-    return {
-        "key": "first", "title": "First copy", "rows": list(rows.values()),
+    return {"tables": [{
+        "title": "First copy", "rows": list(rows.values()),
         "base": "cp", "base_synced": "cp-sync",
         "note": "Into an empty place on the same filesystem.",
-    }
+    }]}
 
 
 def nothing_to_do(bench, source):
@@ -64,11 +78,11 @@ def nothing_to_do(bench, source):
             replica, state = replicas[tool.key]
             trees.warm(source, replica, contents=False)
             judge(rows[tool.key], bench.run(tool, source, replica, state), source, replica)
-    return {
-        "key": "nothing", "title": "Nothing to do", "rows": list(rows.values()),
+    return {"tables": [{
+        "title": "Nothing to do", "rows": list(rows.values()),
         "base": "rsync-all", "base_synced": "rsync-sync",
         "note": "The replica is already identical; every tool ran twice before.",
-    }
+    }]}
 
 
 def edited(bench, source):
@@ -84,11 +98,11 @@ def edited(bench, source):
             trees.warm(source, replica, contents=False)
             judge(rows[tool.key], bench.run(tool, source, replica, state), source, replica)
     release(bench)
-    return {
-        "key": "edited", "title": "One file in a hundred edited", "rows": list(rows.values()),
+    return {"tables": [{
+        "title": "One file in a hundred edited", "rows": list(rows.values()),
         "base": "rsync-all", "base_synced": "rsync-sync",
         "note": f"{count:,} files all over the tree, half of them with the size they had, other files in each run.",
-    }
+    }]}
 
 
 def renamed(bench, _source):
@@ -109,11 +123,11 @@ def renamed(bench, _source):
             replica, state = replicas[tool.key]
             trees.warm(source, replica, contents=True)
             judge(rows[tool.key], bench.run(tool, source, replica, state), source, replica)
-    return {
-        "key": "renamed", "title": f"A folder of {bench.sizes.renamed:,} files renamed", "rows": list(rows.values()),
+    return {"tables": [{
+        "title": f"A folder of {bench.sizes.renamed:,} files renamed", "rows": list(rows.values()),
         "base": "rsync-all", "base_synced": "rsync-sync",
         "note": "Only its name changed, while no tool was running.",
-    }
+    }]}
 
 
 def own_second():
@@ -122,9 +136,10 @@ def own_second():
     time.sleep(1.1)
 
 
-def judge(row, run, source, replica):
+def judge(row, run, source, replica, every_byte=None):
     """Keeps the figure, or the reason why there is none. The first answer of each tool is read byte for byte."""
-    row.wrong = measure.fault(run, source, replica, row.tool.held_to, every_byte=not row.runs)
+    every_byte = not row.runs if every_byte is None else every_byte
+    row.wrong = measure.fault(run, source, replica, row.tool.held_to, every_byte)
     row.runs.append(run)
 
 
@@ -138,7 +153,7 @@ def prepare(bench, source, rows, replicas):
         if tool.key not in replicas:
             measure.say(f"preparing a replica with {tool.label}")
             replicas[tool.key] = replica, state = bench.fresh("replica"), bench.fresh_state()
-            for _ in range(2):
+            for _ in range(1 if tool.only_first_copy else 2):
                 run = bench.run(tool, source, replica, state)
             rows[tool.key].wrong = measure.fault(run, source, replica, tool.held_to, every_byte=False)
 

@@ -1,80 +1,120 @@
-"""The page about the figures: docs/benchmarks.md, with the picture from chart.py beside it."""
+"""The page about the figures: docs/benchmarks.md, with the pictures from chart.py beside it."""
 
 import chart
+import goals
 import measure
+import sections
+import wins
+from words import escaped, mebibytes, seconds, size, table
 
-# Closer than this is a tie: two runs of one tool differ by as much.
-TIE = 1.05
+# The workloads that are tables of tools, and those that have a section of their own (sections.py), as they appear.
+ORDER = ["first", "nothing", "million", "edited", "renamed", "delta", "filesystems", "cold", "index", "memory", "growth",
+         "live", "program"]
+OWN = {"memory": sections.memory, "growth": sections.growth, "live": sections.live, "program": sections.program}
 
 
 def publish(results, args):
-    page = write_page(results, picture=bool(args.docs))
+    page = write_page(results, pictures=bool(args.docs))
     if not args.docs:
         print(page)
         return
     args.docs.mkdir(parents=True, exist_ok=True)
     (args.docs / "benchmarks.md").write_text(page)
-    (args.docs / "benchmarks.svg").write_text(chart.draw(results))
-    measure.say(f"wrote benchmarks.md and benchmarks.svg to {args.docs}")
+    for name, drawn in pictures_of(results).items():
+        (args.docs / name).write_text(drawn)
+    measure.say("wrote benchmarks.md and its pictures")
+
+
+def pictures_of(results):
+    drawn = {"benchmarks.svg": chart.main(results), "benchmarks-more.svg": chart.more(results)}
+    return {name: text for name, text in drawn.items() if text}
 
 
 def something_is_wrong(results):
     """Only alike's own wrong answers make the command fail; a peer's is a finding."""
-    rows = [row for workload in results["workloads"] for row in workload["rows"]]
-    wrong = any(row.tool.is_alike() and row.wrong for row in rows)
-    return wrong or bool(results["live"] and results["live"]["wrong"])
+    parts = results["parts"].values()
+    wrong = any(row.tool.is_alike() and row.wrong for part in parts for row in all_rows(part))
+    return wrong or any(part.get("failed") for part in parts) or bool(results["parts"].get("live", {}).get("wrong"))
 
 
-def write_page(results, picture):
-    parts = ["# Benchmarks", opening(results)]
-    if picture:
+def all_rows(part):
+    yield from (row for one in part.get("tables", []) for row in one["rows"])
+    yield from (row for series in part.get("series", []) for point in series["points"] for row in point["rows"])
+
+
+def write_page(results, pictures):
+    parts = ["# Benchmarks", opening(results), goals.part(results)]
+    shown = pictures_of(results) if pictures else {}
+    if "benchmarks.svg" in shown:
         parts.append("![Seconds by workload and tool](benchmarks.svg)")
-    parts += [workload_part(workload) for workload in results["workloads"]]
-    if results["live"]:
-        parts.append(live_part(results["live"]))
-    parts += [peers_part(results), limits_part(results), commands_part(results)]
+    for key in ORDER:
+        if key in results["parts"]:
+            parts += section(key, results["parts"][key])
+    if "benchmarks-more.svg" in shown:
+        parts.append("## The other workloads as a picture\n\n![The other workloads](benchmarks-more.svg)")
+    parts += [wins.part(results), limits_part(results), commands_part(results)]
     return "\n\n".join(part.strip() for part in parts if part) + "\n"
 
 
+def section(key, part):
+    if part.get("failed"):
+        return [f"## Without figures: {key}\n\nThe measurement itself failed ({part['failed']})."]
+    return [OWN[key](part)] if key in OWN and not only_skipped(part) else [table_part(one) for one in part.get("tables", [])]
+
+
+def only_skipped(part):
+    return part.get("skipped") and not part.get("tables")
+
+
 def opening(results):
-    machine = results["machine"]
-    lines = [
-        "Made by `bench/run`; not edited by hand. Ratios hold from one machine to the next better than seconds do.", "",
-        "| | |", "| --- | --- |",
-        f"| date | {results['date']} |",
-        f"| machine | {machine['processor']}, {machine['cores']} cores, {machine['memory']} |",
-        f"| kernel, filesystem | {machine['kernel']}, {machine['filesystem']} |",
+    machine, parts = results["machine"], results["parts"]
+    rows = [
+        ("date", alike_or_each(parts, "date")),
+        ("machine", f"{machine['processor']}, {machine['cores']} cores, {machine['memory']}"),
+        ("kernel, filesystem", f"{machine['kernel']}, {machine['filesystem']}"),
     ]
-    if results["tree"]:
-        lines.append(f"| tree | {results['tree']} |")
-    lines += [
-        f"| runs | {results['runs']} of each tool, in turns; medians |",
-        f"| command | `{results['command']}` |",
-        f"| versions | {'; '.join(results['versions'].values())} |",
+    rows += [("tree", results["tree"])] if results["tree"] else []
+    rows += [
+        ("runs", f"{alike_or_each(parts, 'runs')} of each tool, in turns; medians"),
+        ("command", alike_or_each(parts, "command", code=True)),
+        ("versions", "; ".join(results["versions"].values())),
     ]
-    return "\n".join(lines)
+    builds = {part["build"] for part in parts.values() if part["build"]}
+    rows += [("builds of alike", alike_or_each(parts, "build"))] if len(builds) > 1 else []
+    lines = ["Made by `bench/run`; not edited by hand. Ratios hold from one machine to the next better than seconds do.", "",
+             "| | |", "| --- | --- |"]
+    return "\n".join(lines + [f"| {name} | {value} |" for name, value in rows])
 
 
-# ---- one pass ----
+def alike_or_each(parts, what, code=False):
+    """One value when all workloads have it, otherwise each value with its workloads."""
+    found = {}
+    for key in sorted(parts, key=ORDER.index):
+        found.setdefault(parts[key][what], []).append(key)
+    mark = "`" if code else ""
+    if len(found) < 2:
+        return "".join(f"{mark}{value}{mark}" for value in found)
+    return "; ".join(f"{mark}{value}{mark} ({', '.join(keys)})" for value, keys in found.items())
 
-def workload_part(workload):
-    lines = [
-        f"## {workload['title']}", "", workload["note"], "",
-        "| tool | median | fastest to slowest | ratio | user + system | peak memory |",
-        "| --- | ---: | ---: | ---: | ---: | ---: |",
-    ]
-    notes = []
+
+# ---- a table of tools ----
+
+def table_part(workload):
+    counted = any(row.median("written") is not None for row in workload["rows"])
+    names = ["tool", "median", "fastest to slowest", "ratio", "user + system", "peak memory"]
+    rows, notes = [], []
     for row in workload["rows"]:
         if row.wrong:
             notes.append(f"`{row.tool.label}` is wrong and has no figure: {escaped(row.wrong)}.")
-            lines.append(f"| {row.tool.label} | wrong | | | | |")
+            rows.append([row.tool.label, "wrong"] + [""] * (4 + counted))
         else:
-            lines.append(figures(row, base_of(workload, row)))
+            rows.append(figures(row, base_of(workload, row)) + ([written(row)] if counted else []))
     bases = [base_of(workload, row) for row in workload["rows"]]
-    names = list(dict.fromkeys(f"`{base.tool.label}`" for base in bases if base))
-    if names:
-        notes.append(f"The ratio is to {' or, for those that sync, to '.join(names)}; below 1 is faster.")
-    return "\n".join(lines + [""] + notes)
+    labels = list(dict.fromkeys(f"`{base.tool.label}`" for base in bases if base))
+    if labels:
+        notes.append(f"The ratio is to {' or, for those that sync, to '.join(labels)}; below 1 is faster.")
+    head = [f"## {workload['title']}", "", workload["note"], ""]
+    return "\n".join(head + table(names + ["written"] * counted, *rows) + [""] + notes)
 
 
 def base_of(workload, row):
@@ -86,119 +126,52 @@ def base_of(workload, row):
 def figures(row, base):
     fastest, slowest = row.span()
     ratio = f"{row.median('seconds') / base.median('seconds'):.2f}" if base else ""
-    return (f"| {row.tool.label} | {seconds(row.median('seconds'))} | {seconds(fastest)} to {seconds(slowest)} | {ratio} "
-            f"| {seconds(row.median('cpu'))} | {row.median('peak_mib'):.0f} MiB |")
+    return [row.tool.label, seconds(row.median("seconds")), f"{seconds(fastest)} to {seconds(slowest)}", ratio,
+            seconds(row.median("cpu")), mebibytes(row.median("peak_mib"))]
 
 
-# ---- live ----
-
-def live_part(live):
-    lines = ["## Live: `alike mirror` watching the tree", ""]
-    if live["wrong"]:
-        lines.append(f"Wrong, and so without figures: {escaped(live['wrong'])}.")
-        return "\n".join(lines)
-    writes = sorted(live["writes"])
-    lines += [
-        f"{len(writes):,} small files written one at a time into random folders, a third of them over an earlier one; "
-        "from just before the file is opened for writing until the replica shows it with its size and time.", "",
-        "| p50 | p90 | p99 | max |", "| ---: | ---: | ---: | ---: |",
-        "| " + " | ".join(f"{measure.percentile(writes, part) * 1000:.1f} ms" for part in (50, 90, 99, 100)) + " |", "",
-        f"The slowest was write {live['writes'].index(writes[-1]) + 1}; the first comes as soon as a comparison finds "
-        "the trees identical.", "",
-        "Storms, each figure the worst of its runs: from the end of the command until a comparison by rsync that found "
-        "no difference had ended. It is an upper bound: the comparison itself takes the time in the last column.", "",
-        "| storm | the command took | identical after | of it the comparison |", "| --- | ---: | ---: | ---: |",
-    ]
-    for name in dict.fromkeys(storm["name"] for storm in live["storms"]):
-        worst = max((storm for storm in live["storms"] if storm["name"] == name), key=lambda storm: storm["identical"])
-        lines.append(f"| {name} | {seconds(worst['took'])} | {seconds(worst['identical'])} | {seconds(worst['looking'])} |")
-    lines += ["", f"Over the whole session of {seconds(live['seconds'])}: {seconds(live['cpu'])} user + system, "
-              f"{live['peak_mib']:.0f} MiB at the peak, stopped {live['stop'] * 1000:.0f} ms after SIGTERM."]
-    return "\n".join(lines)
+def written(row):
+    return size(row.median("written")) if row.median("written") is not None else ""
 
 
-
-# ---- what follows from the figures ----
-
-def peers_part(results):
-    lines = [line for workload in results["workloads"] for line in where_peers_win(workload)]
-    if not any(row.tool.is_alike() for workload in results["workloads"] for row in workload["rows"]):
-        return ""
-    if not lines:
-        lines = ["Nowhere in this run: no peer with a right answer was faster, or smaller in memory."]
-    return "\n".join(["## Where a peer wins", ""] + lines)
-
-
-def where_peers_win(workload):
-    found = []
-    right = [row for row in workload["rows"] if not row.wrong]
-    for ours in (row for row in right if row.tool.is_alike()):
-        same = [row for row in right if not row.tool.is_alike() and row.tool.synced == ours.tool.synced]
-        for figure, word, shown in [("seconds", "faster", seconds), ("peak_mib", "smaller in memory", mebibytes)]:
-            better = [row for row in same if row.median(figure) * TIE < ours.median(figure)]
-            if better:
-                names = ", ".join(f"`{row.tool.label}` ({shown(row.median(figure))})"
-                                  for row in sorted(better, key=lambda row: row.median(figure)))
-                verb = "is" if len(better) == 1 else "are"
-                found.append(f"- {workload['title']}: {names} {verb} {word} than `{ours.tool.label}` "
-                             f"({shown(ours.median(figure))}).")
-    return found
-
+# ---- what the figures do not say ----
 
 def limits_part(results):
-    held = {}
-    for row in (row for workload in results["workloads"] for row in workload["rows"]):
+    held, parts = {}, results["parts"]
+    for row in (row for part in parts.values() for row in all_rows(part)):
         held.setdefault(row.tool.held_to, {})[row.tool.label] = None
     lines = ["## What is compared, and what is not", ""]
     lines += [f"- Right means: an independent rsync finds no difference in {what}: "
               f"{', '.join(f'`{label}`' for label in labels)}." for what, labels in held.items()]
     lines += [
-        "- The first answer of each tool in each workload was also compared byte by byte (`diff -rq`).",
+        "- The first answer of each tool in each workload was also compared byte by byte (`diff -rq`), every answer where one "
+        "byte had changed; of the many small files, each replica was before the runs.",
         "- alike keeps an index, which the peers (but unison) do not; it is in its figures. What they do and alike "
         "does not (a network, two-way, encryption) is not measured.",
-        "- Both sides are on one local filesystem, and the source is in memory. A cold disk, a network or another "
-        "filesystem shifts the figures, mostly towards a tie.",
+        "- Both sides are on local filesystems, and the source is in memory except where the cache is said to be cold. "
+        "A network or a slower disk shifts the figures, mostly towards a tie.",
+        "- The filesystems are files on another filesystem (loop devices), made for each workload; the first, nothing to do, "
+        "edited, renamed and live share one.",
         "- Peak memory is that of a tool's largest process; rsync runs three.",
-        "- cp takes part only in the first copy: it neither skips what is there nor deletes.",
-        "- No live peer is run: lsyncd and its like wait a second or more by design, which says little about speed.",
+        "- cp and xcp take part in first copies, cp also where one large file changed: they neither skip what is there nor "
+        "delete.",
+        "- lsyncd, if installed, is run without its delay of 15 s, with fewer writes than alike and without the storms; "
+        "it is held to names, sizes, links and the times of files.",
     ]
+    reasons = list(dict.fromkeys(reason for part in parts.values() for reason in part.get("skipped", [])))
+    lines += [f"- Left out: {reason}." for reason in reasons]
+    if results["lacking"]:
+        lines.append(f"- This alike has no {' and no '.join(f'`{flag}`' for flag in results['lacking'])}, so the rows that "
+                     "need it are missing.")
     if results["absent"]:
         lines.append(f"- Not installed, so not measured: {', '.join(results['absent'])}.")
     return "\n".join(lines)
 
 
 def commands_part(results):
-    tools = {}
-    for row in (row for workload in results["workloads"] for row in workload["rows"]):
-        tools[row.tool.label] = " ".join(str(word) for word in row.tool.argv("SOURCE", "REPLICA", PlainFolder("STATE")))
-    if not tools:
+    commands = {row.tool.label: row.tool.command for key, part in results["parts"].items() if key != "growth"
+                for row in all_rows(part)}
+    if not commands:
         return ""
-    rows = [f"{label}: {hide_program(command)}" for label, command in tools.items()]
-    return "\n".join(["## Commands", "", "```text"] + rows + ["```"])
-
-
-class PlainFolder(str):
-    """A word that can be joined like a path."""
-
-    def __truediv__(self, name):
-        return PlainFolder(f"{self}/{name}")
-
-
-def hide_program(command):
-    """alike is started by its full path, which is nobody else's."""
-    first, _, rest = command.partition(" ")
-    return f"{first.rsplit('/', 1)[-1]} {rest}"
-
-
-def seconds(value):
-    return f"{value:.2f} s" if value < 10 else f"{value:.1f} s"
-
-
-def mebibytes(value):
-    return f"{value:.0f} MiB"
-
-
-def escaped(text):
-    """File names and messages of others are no Markdown of ours."""
-    plain = "".join(c if c.isprintable() else "?" for c in text).replace("`", "'")
-    return f"`{plain}`"
+    return "\n".join(["## Commands", "", "```text"] + [f"{label}: {command}" for label, command in commands.items()]
+                     + ["```"])

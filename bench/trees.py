@@ -19,6 +19,22 @@ class Sizes:
     files: int
     folders: int
     renamed: int
+    # Folders of the tree for "million", and small files in each.
+    many_folders: int
+    many_each: int
+    # Bytes of the one file of "delta".
+    large: int
+    # Files in the trees of "memory", and how many a folder has.
+    memory: tuple
+    memory_each: int
+    # "growth": files in folders of 100; then one number of files in chains of so many folders; then so many in one folder;
+    # then a tree for so many threads.
+    growth_files: tuple
+    growth_deep_files: int
+    growth_depths: tuple
+    growth_widths: tuple
+    growth_threads_files: int
+    growth_threads: tuple
 
 
 @dataclass(frozen=True)
@@ -82,6 +98,85 @@ def many_small(folder, count):
         path = folder / f"picture-{number:05}.jpg"
         write(path, noise, chance.randrange(1 << 15), chance.randrange(500, 3_000), 0o644)
         age(path, chance)
+
+
+def flat(root, folders, each):
+    """So many folders with so many files of a few bytes."""
+    root.mkdir(parents=True, exist_ok=True)
+    for number in range(folders):
+        folder = root / f"folder-{number:05}"
+        folder.mkdir()
+        tiny_files(folder, each)
+
+
+def chain(root, depth, files):
+    """Folders in folders, `depth` of them, the files spread evenly."""
+    root.mkdir(parents=True)
+    # Names of one letter: the path of the deepest must stay below the 4,096 bytes that Linux takes.
+    folder = root
+    for number in range(depth):
+        folder = folder / "d"
+        folder.mkdir()
+        tiny_files(folder, files * (number + 1) // depth - files * number // depth)
+
+
+def tiny_files(folder, count):
+    """Without paths and objects for each: a million files take half a minute."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for number in range(count):
+            file = os.open(f"file-{number:06}", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644, dir_fd=descriptor)
+            os.write(file, b"%d\n" % number)
+            os.close(file)
+    finally:
+        os.close(descriptor)
+
+
+def large_file(path, size):
+    """Bytes of which no two MiB are equal, so that nobody finds them in another place."""
+    chance = random.Random(SEED)
+    noise = chance.randbytes(NOISE)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "wb", buffering=0) as file:
+        for number in range(0, size, 1 << 20):
+            start = chance.randrange(NOISE - (1 << 20))
+            file.write(number.to_bytes(8, "little") + noise[start + 8:start + (1 << 20)])
+
+
+@dataclass(frozen=True)
+class Change:
+    """A byte of a file, as it was before, and the file's time then."""
+    place: int
+    old: int
+    stamp: int
+
+
+def change_one_byte(path, chance):
+    """Another byte somewhere in a file, its size unchanged."""
+    stamp = os.stat(path).st_mtime_ns
+    place = chance.randrange(os.path.getsize(path))
+    with open(path, "r+b", buffering=0) as file:
+        file.seek(place)
+        old = file.read(1)[0]
+        file.seek(place)
+        file.write(bytes([old ^ 0xFF]))
+    return Change(place, old, stamp)
+
+
+def put_back(path, change):
+    set_byte(path, change.place, change.old, change.stamp)
+
+
+def repeat(source, path, change):
+    """The change of the source, in a copy of it."""
+    set_byte(path, change.place, change.old ^ 0xFF, os.stat(source).st_mtime_ns)
+
+
+def set_byte(path, place, value, stamp):
+    with open(path, "r+b", buffering=0) as file:
+        file.seek(place)
+        file.write(bytes([value]))
+    os.utime(path, ns=(stamp, stamp))
 
 
 def regular_files(root):

@@ -36,6 +36,12 @@ pub(crate) trait Hands<S: Source, R: Replica>: Sync {
     /// Makes a folder; `None` in a rehearsal.
     fn make_folder(&self, place: &Place<S, R>, step: &Step) -> Result<Option<R::Folder>>;
 
+    /// True when a folder that is held open stands at a name in `parent`; a rehearsal has moved none.
+    fn is_at(&self, parent: &Place<S, R>, name: &Name, place: &Place<S, R>) -> Result<bool>;
+
+    /// How an entry looks that was seen before; in a rehearsal nothing has changed it.
+    fn look_anew(&self, place: &Place<S, R>, name: &Name, seen: &Stamp) -> Result<Option<Stamp>>;
+
     /// Makes a name in `place` one more of what is at another.
     fn link(
         &self,
@@ -157,6 +163,16 @@ impl<S: Source, R: Replica> Hands<S, R> for Working<'_, S, R> {
         self.replica.make_folder(folder, &step.name, step.verb.replaces()).map(Some)
     }
 
+    fn is_at(&self, parent: &Place<S, R>, name: &Name, place: &Place<S, R>) -> Result<bool> {
+        let held = self.replica.stamp(&*place.replica(self.replica)?)?;
+        let there = self.replica.look(&*parent.replica(self.replica)?, name)?;
+        Ok(there.is_some_and(|there| there.identity() == held.identity()))
+    }
+
+    fn look_anew(&self, place: &Place<S, R>, name: &Name, _: &Stamp) -> Result<Option<Stamp>> {
+        self.replica.look(&*place.replica(self.replica)?, name)
+    }
+
     fn link(
         &self,
         from: (&Place<S, R>, &Name),
@@ -224,6 +240,14 @@ impl<S: Source, R: Replica> Hands<S, R> for Rehearsing {
 
     fn make_folder(&self, _: &Place<S, R>, _: &Step) -> Result<Option<R::Folder>> {
         Ok(None)
+    }
+
+    fn is_at(&self, _: &Place<S, R>, _: &Name, _: &Place<S, R>) -> Result<bool> {
+        Ok(true)
+    }
+
+    fn look_anew(&self, _: &Place<S, R>, _: &Name, seen: &Stamp) -> Result<Option<Stamp>> {
+        Ok(Some(*seen))
     }
 
     fn link(&self, _: (&Place<S, R>, &Name), _: &Stamp, _: &Place<S, R>, _: &Step) -> Result<Done> {

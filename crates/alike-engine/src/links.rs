@@ -286,8 +286,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
     /// ctime meanwhile.
     fn look_anew(&self, place: &Here<S, R>, finding: &Finding) -> Result<Option<Stamp>> {
         let Some(seen) = finding.replica.filter(|seen| seen.nlink > 1) else { return Ok(finding.replica) };
-        // In a rehearsal it may still stand where it would be moved from.
-        let now = self.work.replica.look(&*place.replica(self.work.replica)?, &finding.name)?.unwrap_or(seen);
+        let now = self.hands.look_anew(place, &finding.name, &seen)?.ok_or(Error::Changed)?;
         if now.identity() == seen.identity() && now.size == seen.size {
             Ok(Some(now))
         } else {

@@ -265,7 +265,8 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
 
     fn after_move(&self, moved: &Move<S, R>, verdict: Verdict, replica: Stamp, done: Done, now: Time) {
         let source = moved.arrival.source;
-        if source.nlink > 1 || replica.nlink > 1 {
+        let is_told = matches!(verdict, Verdict::Same { .. } | Verdict::Meta(_) | Verdict::Differs(_));
+        if is_told && (source.nlink > 1 || replica.nlink > 1) {
             let (name, known) = (moved.arrival.name.clone(), None);
             let finding = Finding { name, source: Some(source), replica: Some(replica), known, verdict };
             return self.moved_link(&moved.place, finding, source);

@@ -90,7 +90,6 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             if self.work.replica.look(&*place.replica(self.work.replica)?, &removal.name)?.is_none() {
                 return Ok(true);
             }
-            let removal = &self.with_links(place, removal)?;
             let mut remove =
                 |folder: &R::Folder, path: &RelPath, step: Step| self.remove(folder, path, &step);
             self.walk(place, removal, true, &mut remove)
@@ -139,25 +138,12 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
     fn check_in_place(&self, place: &Arc<Place<S, R>>) -> Result<()> {
         let mut here = place;
         while let (Some(parent), Some(name)) = (&here.parent, &here.name) {
-            let held = self.work.replica.stamp(&*here.replica(self.work.replica)?)?;
-            let there = self.work.replica.look(&*parent.replica(self.work.replica)?, name)?;
-            if there.is_none_or(|there| there.identity() != held.identity()) {
+            if !self.hands.is_at(parent, name, here)? {
                 return Err(Error::Changed);
             }
             here = parent;
         }
         Ok(())
-    }
-
-    /// The same removal, with the stamp that the entry has now: what the pass did to its other names has changed that.
-    fn with_links(&self, place: &Arc<Place<S, R>>, removal: &Removal) -> Result<Removal> {
-        let seen = removal.replica;
-        let now = match seen.kind != Kind::Folder && seen.nlink > 1 {
-            true => self.work.replica.look(&*place.replica(self.work.replica)?, &removal.name)?,
-            false => None,
-        };
-        let now = now.filter(|now| now.identity() == seen.identity()).unwrap_or(seen);
-        Ok(Removal { replica: now, ..removal.clone() })
     }
 
     fn remove(&self, folder: &R::Folder, path: &RelPath, step: &Step) -> Result<bool> {

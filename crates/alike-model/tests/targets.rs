@@ -64,7 +64,9 @@ fn what_is_missing_is_said_only_of_what_is_wanted() {
 
 #[test]
 fn attributes_that_belong_to_one_filesystem_or_inode_are_not_copied() {
-    for name in ["btrfs.compression", "system.nfs4_acl", "security.evm", "trusted.SGI_ACL_FILE", "user", "odd"] {
+    for name in
+        ["btrfs.compression", "system.nfs4_acl", "security.evm", "trusted.SGI_ACL_FILE", "user", "odd"]
+    {
         assert!(!Namespaces::ALL.copy(name.as_bytes()), "{name}");
     }
     for name in ["user.", "user.a", "trusted.a", "security.capability", "system.posix_acl_default"] {

@@ -22,6 +22,7 @@ mod place;
 pub mod refusal;
 mod removal;
 mod scope;
+pub mod siblings;
 pub mod stop;
 mod visit;
 mod waiting;

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 
 use alike_model::compare::{Finding, Verdict};
+use alike_model::dirty::Dirty;
 use alike_model::entry::{Kind, Stamp, Time};
 use alike_model::known::Known;
 use alike_model::links::{LinkedName, ReplicaInode, SourceInode, group};
@@ -21,7 +22,7 @@ use crate::hands::{Done, Hands};
 use crate::pass::Run;
 use crate::place::{Here, Place};
 use crate::visit::is_racy;
-use crate::waiting::{At, Waiting};
+use crate::waiting::{At, Task};
 
 /// A name whose inode on the replica is that of its group.
 pub(crate) struct Anchor<S: Source, R: Replica> {
@@ -82,7 +83,19 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             if matches!(finding.verdict, Verdict::Excluded | Verdict::ExcludedGoes) {
                 continue;
             }
-            if let (true, Some(replica)) = (whole, finding.replica.as_ref().filter(has_several)) {
+            let path = || place.path().join(&finding.name);
+            let sides = [&finding.source, &finding.replica];
+            let is_first = || self.wait_for(|waiting| waiting.counted.insert(path()));
+            if !sides.into_iter().flatten().any(|stamp| has_several(&stamp))
+                || !(if self.full { whole } else { is_first() })
+            {
+                continue;
+            }
+            if let (Some(siblings), Some(source)) = (self.work.siblings, finding.source.filter(|_| self.full))
+            {
+                siblings.note(&source, path());
+            }
+            if let Some(replica) = finding.replica.as_ref().filter(has_several) {
                 self.wait_for(|waiting| waiting.names_seen.entry(inode(replica)).or_default().count(replica));
             }
             if let (Verdict::Same { proven: true }, Some(source)) =
@@ -106,10 +119,31 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
                 let (replica, known, verdict) = (None, None, Verdict::Missing);
                 let finding = Finding { name, source: Some(source), replica, known, verdict };
                 self.wait_for(|waiting| waiting.linked.push((place.retain(), Linked { finding, source })));
-                self.linked.fetch_or(!self.full, Ordering::Relaxed);
             }
             _ => self.take(place, step, (self.work.clock)()),
         }
+    }
+
+    /// In a pass that looks at a part only: the other names of what waits to be joined are looked at too.
+    pub(crate) fn summon_siblings(&self) -> Vec<Task<S, R>> {
+        let Some(siblings) = self.work.siblings.filter(|_| !self.full) else { return Vec::new() };
+        let (places, sources): (Vec<_>, Vec<_>) = self.wait_for(|waiting| {
+            waiting.linked.iter().map(|(place, linked)| (Here::clone(place), linked.source)).unzip()
+        });
+        let Some(mut root) = places.first().cloned() else { return Vec::new() };
+        while let Some(above) = &root.parent {
+            root = Here::clone(above);
+        }
+        let mut dirty = Dirty::new();
+        for path in sources.iter().flat_map(|source| siblings.of(source)) {
+            let is_new = self.wait_for(|waiting| {
+                !waiting.counted.contains(&path) && waiting.summoned.insert(path.clone())
+            });
+            if let (true, Some((folder, name))) = (is_new, path.split()) {
+                dirty.mark_name(folder, name);
+            }
+        }
+        if dirty.is_empty() { Vec::new() } else { self.tasks_at(&root, dirty, &places) }
     }
 
     /// Joins the names that wait for it.
@@ -144,10 +178,13 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
 
     fn linked_name(&self, place: &Here<S, R>, Linked { finding, source }: &Linked) -> LinkedName {
         let differs = matches!(finding.verdict, Verdict::Differs(_) | Verdict::OtherKind);
-        let may_stay = finding.replica.filter(|_| !differs && self.is_ours(finding));
         let known = finding.known.is_some_and(|known| {
             known.source.identity == source.identity()
                 && finding.replica.is_some_and(|replica| replica.ino == known.replica.ino)
+        });
+        // In a part of the tree, others may have it whose names are not seen.
+        let may_stay = finding.replica.filter(|replica| {
+            !differs && self.is_ours(finding) && (self.full || known || self.is_counted(replica))
         });
         LinkedName { source: source_inode(source, place), replica: may_stay.as_ref().map(inode), known }
     }
@@ -155,13 +192,14 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
     /// True when the replica's inode has no name outside: writing to it changes nothing of others.
     fn is_ours(&self, finding: &Finding) -> bool {
         let Some(replica) = &finding.replica else { return false };
-        let is_counted = |waiting: &mut Waiting<S, R>| {
-            waiting.names_seen.get(&inode(replica)).is_some_and(|seen| seen.names == seen.nlink)
-        };
-        replica.nlink == 1
-            // Proven means that this was seen, and no link was made since.
-            || finding.known.is_some_and(|known| known.holds_for_replica(replica))
-            || (self.full && self.wait_for(is_counted))
+        // Proven means that this was seen, and no link was made since.
+        finding.known.is_some_and(|known| known.holds_for_replica(replica)) || self.is_counted(replica)
+    }
+
+    /// True when all names of an inode have been seen.
+    fn is_counted(&self, replica: &Stamp) -> bool {
+        let seen = self.wait_for(|waiting| waiting.names_seen.get(&inode(replica)).copied());
+        replica.nlink == 1 || seen.is_some_and(|seen| seen.names == seen.nlink)
     }
 
     /// Counts the names in folders that are to be deleted, when names are missing in the count.
@@ -205,6 +243,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
                 Led::By(found) => anchor = Some(*found),
                 Led::Another => {}
                 Led::Not => {
+                    self.linked.fetch_or(!self.full, Ordering::Relaxed);
                     for (place, linked) in group.members.drain(..) {
                         // They wait for the first, which is looked at again, or reported, like them.
                         if self.full {
@@ -244,6 +283,9 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             finding = self.settle(place, finding);
         }
         let source = linked.source;
+        if finding.replica.is_none() && self.is_elsewhere(&source) {
+            return Led::Not;
+        }
         let (verb, reason) = match (finding.verdict, finding.replica) {
             (Verdict::Missing, _) | (_, None) => (Verb::Create { source }, Reason::New),
             (Verdict::OtherKind, Some(replica)) => {
@@ -257,7 +299,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
                 (Verb::Meta { source, replica }, Reason::Attrs(diff))
             }
             // It could not be looked at, or whose it is only a full pass can tell.
-            _ if keeps || !self.full => return Led::Not,
+            _ if keeps || !(self.full || was_another(&linked.finding)) => return Led::Not,
             (_, Some(replica)) => (Verb::Update { source, replica }, Reason::LinkedElsewhere),
         };
         let is_meta = matches!(verb, Verb::Meta { .. });
@@ -296,9 +338,17 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
 
     /// A file that was renamed, and has other names on either side.
     pub(crate) fn moved_link(&self, place: &Here<S, R>, finding: Finding, source: Stamp) {
-        self.linked.fetch_or(!self.full, Ordering::Relaxed);
         place.touch();
         self.wait_for(|waiting| waiting.linked.push((place.retain(), Linked { finding, source })));
+    }
+
+    /// True when a name is most likely one more of something that is on the replica already, where this pass does not look:
+    /// copied now, it would be copied for nothing. What is new is not left to wait.
+    fn is_elsewhere(&self, source: &Stamp) -> bool {
+        const NEW_MILLIS: u32 = 10_000;
+        let now = (self.work.clock)();
+        let is_old = source.btime.is_some_and(|born| born.plus_millis(NEW_MILLIS) < now);
+        !self.full && source.nlink > 1 && is_old && self.indexed.is_some()
     }
 
     fn anchor(
@@ -340,8 +390,15 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         let replica = replica.and_then(|folder| self.work.replica.look(&folder, &anchor.name).ok().flatten());
         let is_it = |replica: &Stamp| anchor.replica.as_ref().map(inode) == Some(inode(replica));
         let replica = replica.filter(is_it);
-        // Beyond a full pass nobody has seen all names, and what is half known must not count as proven.
-        if let (Some(replica), true) = (&replica, self.full && anchor.is_equal) {
+        // What is half known must not count as proven.
+        let all =
+            |replica: &Stamp| joined.len() as u32 == replica.nlink && replica.nlink == anchor.source.nlink;
+        let is_whole = self.full || replica.as_ref().is_some_and(all);
+        self.linked.fetch_or(!is_whole, Ordering::Relaxed);
+        if let Some(siblings) = self.work.siblings {
+            joined.iter().for_each(|(place, name)| siblings.note(&anchor.source, place.path().join(name)));
+        }
+        if let (Some(replica), true) = (&replica, is_whole && anchor.is_equal) {
             for (place, name) in joined {
                 let racy = is_racy(&anchor.source, now);
                 place.learn(name, Some(Known::equal(&anchor.source, racy, replica, None)));
@@ -356,6 +413,12 @@ impl<S: Source, R: Replica> Anchor<S, R> {
     fn path(&self) -> RelPath {
         self.place.path().join(&self.name)
     }
+}
+
+/// The index knows the replica's as that of another inode of the source.
+fn was_another(finding: &Finding) -> bool {
+    let identity = finding.source.map(|source| source.identity());
+    finding.known.is_some_and(|known| Some(known.source.identity) != identity)
 }
 
 fn inode(stamp: &Stamp) -> ReplicaInode {

@@ -24,6 +24,7 @@ use crate::hands::{Hands, Rehearsing, Working};
 use crate::index::Index;
 use crate::monitor::{Event, Monitor};
 use crate::place::Shelf;
+use crate::siblings::Siblings;
 use crate::stop::Stop;
 use crate::waiting::Waiting;
 use crate::watch::Watch;
@@ -59,6 +60,8 @@ pub struct Work<'a, S: Source, R: Replica> {
     /// An old inode under a new name is left for the next pass when nothing in this one's scope tells where it came from:
     /// that has been announced right after it, and is about to be heard.
     pub patient: bool,
+    /// Other names of the files that a pass looks at; `None` when every pass looks at everything.
+    pub siblings: Option<&'a Siblings>,
     /// How many folders may be held open at once; each costs two descriptors.
     pub held_folders: usize,
 }
@@ -130,6 +133,9 @@ fn run<S: Source, R: Replica>(
         crew::run(work.threads, tasks, |task, more| run.visit(task, more));
         tasks = run.match_moves();
         if tasks.is_empty() {
+            tasks = run.summon_siblings();
+        }
+        if tasks.is_empty() {
             run.join_links();
             tasks = run.look_again();
         }
@@ -148,6 +154,7 @@ impl<'a, S: Source, R: Replica, H: Hands<S, R>> Run<'a, S, R, H> {
         let number = work.index.next_pass();
         if full {
             work.monitor.event(Event::general(number, Action::PassStart, "full"));
+            work.siblings.into_iter().for_each(Siblings::forget);
         }
         Self {
             work,

@@ -20,13 +20,29 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
     /// Opens the roots and the folders that lead to what is dirty.
     pub(crate) fn scan(&self, dirty: Dirty) -> Result<Vec<Task<S, R>>, PassError> {
         let root = self.open_root()?;
-        let mut open: HashMap<RelPath, Arc<Place<S, R>>> =
-            HashMap::from([(RelPath::root(), Arc::clone(&root))]);
+        let tasks = self.tasks_at(&root, dirty, &[]);
+        // It had one thing pending: being opened here.
+        self.release(root);
+        Ok(tasks)
+    }
+
+    /// Opens the folders that lead to what is dirty, but for those of `places`, which are open.
+    pub(crate) fn tasks_at(
+        &self,
+        root: &Arc<Place<S, R>>,
+        dirty: Dirty,
+        places: &[Arc<Place<S, R>>],
+    ) -> Vec<Task<S, R>> {
+        let mut open: HashMap<RelPath, Arc<Place<S, R>>> = HashMap::new();
+        for place in places {
+            open.entry(place.path()).or_insert_with(|| place.retain());
+        }
+        open.entry(RelPath::root()).or_insert_with(|| root.retain());
         let mut looks: Vec<(Arc<Place<S, R>>, Extent)> = Vec::new();
         let mut at: HashMap<*const Place<S, R>, usize> = HashMap::new();
         for (path, extent) in dirty.into_folders() {
             // Several paths may lead to one place: the last that is there of what is gone.
-            let (place, extent) = self.lead_to(&root, &path, extent, &mut open);
+            let (place, extent) = self.lead_to(root, &path, extent, &mut open);
             match at.get(&Arc::as_ptr(&place)) {
                 Some(at) => looks[*at].1 = looks[*at].1.clone().with(extent),
                 None => {
@@ -37,13 +53,11 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         }
         let tasks =
             looks.into_iter().map(|(place, extent)| Task::Look { place: place.retain(), extent }).collect();
-        // Each of these had one thing pending: being opened here. The root's own comes last.
-        open.remove(&RelPath::root());
+        // Each of these had one thing pending: being opened or kept open here.
         for place in open.into_values() {
             self.release(place);
         }
-        self.release(root);
-        Ok(tasks)
+        tasks
     }
 
     fn open_root(&self) -> Result<Arc<Place<S, R>>, PassError> {

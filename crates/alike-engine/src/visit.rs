@@ -1,7 +1,6 @@
 //! One folder: opened on both sides, scanned, compared, planned, and whatever need not wait applied.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
@@ -247,9 +246,6 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             }
         }
         tasks.extend(plan.descents.into_iter().map(|descent| enter_known(place, descent, extent)));
-        if !(self.full || plan.linked.is_empty()) {
-            self.linked.store(true, Ordering::Relaxed);
-        }
         self.wait_for(|waiting| {
             waiting.linked.extend(plan.linked.into_iter().map(|linked| (place.retain(), linked)));
             waiting.arrivals.extend(plan.arrivals.into_iter().map(|arrival| (place.retain(), arrival)));

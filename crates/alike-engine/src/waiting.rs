@@ -1,6 +1,6 @@
 //! What a pass still has to do: folders to visit, and what waits for its stage.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use alike_model::dirty::Extent;
@@ -46,6 +46,10 @@ pub(crate) struct Waiting<S: Source, R: Replica> {
     pub(crate) anchors: HashMap<SourceInode, Anchor<S, R>>,
     /// The names seen of inodes of the replica that have several.
     pub(crate) names_seen: HashMap<ReplicaInode, NamesSeen>,
+    /// Of a pass that looks at a part only: the names with others that it has looked at, ...
+    pub(crate) counted: HashSet<RelPath>,
+    /// ... and those that it was asked to look at because of them, each once.
+    pub(crate) summoned: HashSet<RelPath>,
     /// How many of the removals were searched for such names.
     pub(crate) removals_counted: usize,
     pub(crate) removals: Vec<Option<At<S, R, Removal>>>,
@@ -68,6 +72,8 @@ impl<S: Source, R: Replica> Waiting<S, R> {
             linked: Vec::new(),
             anchors: HashMap::new(),
             names_seen: HashMap::new(),
+            counted: HashSet::new(),
+            summoned: HashSet::new(),
             removals_counted: 0,
             removals: Vec::new(),
             again: Vec::new(),

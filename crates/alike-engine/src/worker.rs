@@ -22,6 +22,7 @@ use crate::monitor::{Event, Monitor, State};
 use crate::pair::{Pair, Spec};
 use crate::pass::{Top, Work, pass};
 use crate::refusal::Refusal;
+use crate::siblings::Siblings;
 use crate::stop::Stop;
 use crate::watch::{NoWatch, Watch, Watcher};
 
@@ -91,6 +92,7 @@ pub fn mirror(
             pair: &pair,
             watcher: watcher.as_ref(),
             flushing: Flushing::default(),
+            siblings: Siblings::default(),
         };
         mirror.run(&mut allowed);
         drop(pair);
@@ -151,6 +153,7 @@ struct Mirror<'a> {
     pair: &'a Pair,
     watcher: Option<&'a Watcher>,
     flushing: Flushing,
+    siblings: Siblings,
 }
 
 impl Mirror<'_> {
@@ -273,6 +276,7 @@ impl Mirror<'_> {
             sync: self.rhythm.sync && full,
             held_folders: self.rhythm.held_folders,
             patient: !full && !agenda.waited,
+            siblings: Some(&self.siblings),
         };
         match pass(&work, dirty) {
             Ok(outcome) => {

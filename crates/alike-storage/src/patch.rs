@@ -20,7 +20,7 @@ use crate::linux;
 use crate::local::Folder;
 
 /// Smaller files are copied whole.
-const LEAST: u64 = 64 * 1024 * 1024;
+const LEAST: u64 = 256 * 1024 * 1024;
 /// What changed may be this part of the file at most; else it is copied whole.
 const SHARE: u64 = 8;
 /// And at most this much, so that half-changed is a matter of moments.

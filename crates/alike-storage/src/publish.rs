@@ -11,7 +11,7 @@ use alike_model::path::{Name, OWN_FOLDER};
 
 use crate::attributes::dress;
 use crate::error::{Error, Result};
-use crate::flags::refused;
+use crate::flags::{explain, refused};
 use crate::linux::Inode;
 use crate::local::{Folder, Local};
 use crate::patch::{self, Patch};
@@ -121,7 +121,10 @@ impl Local {
         expected: &Stamp,
         replaces: Option<&Stamp>,
     ) -> Result<Stamp> {
-        let failed = |cause| refused("make the hard link", (to.0, Some(to.1)), cause);
+        let failed = |cause| {
+            let error = refused("make the hard link", (to.0, Some(to.1)), cause);
+            explain(error, (from.0, Some(from.1)), "its folder")
+        };
         let held = linux::hold(from.0.descriptor(), from.1).map_err(failed)?;
         let now = linux::look_at_open(held.as_fd()).map_err(failed)?;
         if now.identity() != expected.identity() || now.kind != expected.kind {
@@ -129,7 +132,9 @@ impl Local {
         }
         match replaces {
             None => linux::link_nameless(held.as_fd(), to.0.descriptor(), to.1).map_err(failed)?,
-            Some(_) => self.name_over(to.0, to.1, held.as_fd(), replaces)?,
+            Some(_) => self
+                .name_over(to.0, to.1, held.as_fd(), replaces)
+                .map_err(|error| explain(error, (from.0, Some(from.1)), "its folder"))?,
         }
         linux::look_at_open(held.as_fd()).map_err(failed)
     }

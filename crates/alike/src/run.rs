@@ -158,6 +158,7 @@ fn work<'a>(
         sync: settings::syncs(args),
         held_folders: settings::held_folders(),
         patient: false,
+        siblings: None,
     }
 }
 

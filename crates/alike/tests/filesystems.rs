@@ -362,7 +362,7 @@ fn told_so_all_of_a_large_file_that_changed_a_little_is_written() {
         assert_eq!(sharing, 0, "{kind}");
     }
     let Some(sharing) = shared_after_a_small_edit("ext4", &[]) else { return };
-    assert_eq!(sharing, 0, "where nothing can be shared all is written as well");
+    assert_eq!(sharing, 0, "where nothing can be shared, a file of this size is copied whole");
 }
 
 #[test]

@@ -36,7 +36,7 @@ pub(crate) fn rewrite(
     interrupted: &dyn Fn() -> bool,
 ) -> Result<bool> {
     let Some(base) = open_base(folder, name, old) else { return Ok(false) };
-    if !linux::clone(base.as_fd(), to, old.size) {
+    if !linux::clone(base.as_fd(), to) {
         return Ok(false);
     }
     linux::set_size(to, like.size)?;

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::OnceLock;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use alike_model::entry::{Entry, Kind, Stamp};
 use alike_model::holds::Holds;
@@ -25,6 +25,8 @@ pub struct Local {
     pub(crate) staging: OnceLock<OwnedFd>,
     pub(crate) staged: AtomicU64,
     pub(crate) saving: Saving,
+    /// The last try to share blocks failed.
+    pub(crate) clones_fail: AtomicBool,
 }
 
 /// How contents come to a replica.
@@ -65,6 +67,7 @@ impl Local {
             staging: OnceLock::new(),
             staged: AtomicU64::new(0),
             saving: Saving::default(),
+            clones_fail: AtomicBool::new(false),
         })
     }
 

@@ -17,6 +17,9 @@ use crate::local::{Folder, Local};
 use crate::patch::{self, Patch};
 use crate::{Content, New, Want, delta, linux};
 
+/// The permissions of what is only tried out.
+const PRIVATE: u32 = 0o600;
+
 /// An entry that is whole but has no name in the tree.
 #[derive(Debug)]
 pub struct Staged(Place);
@@ -66,11 +69,14 @@ impl Local {
                 if let Some(patch) = self.patch(folder, &original)? {
                     return Ok((Staged(Place::Patch(Box::new(patch), Box::new(want))), None));
                 }
-                let (file, place) =
-                    self.empty_file(folder).map_err(|cause| refused("copy it", (folder, None), cause))?;
+                let (file, place) = self
+                    .empty_file(folder, want.mode)
+                    .map_err(|cause| refused("copy it", (folder, None), cause))?;
                 self.fill(folder, file.as_fd(), &original)?;
-                let lacks =
-                    lacking(dress(&Inode::Open(file.as_fd()), file.as_fd(), None, Kind::File, &want))?;
+                // One look saves two calls, mostly: each that sets something costs more.
+                let now = linux::look_at_open(file.as_fd()).map_err(|cause| Error::of("copy it", cause))?;
+                let inode = Inode::Open(file.as_fd());
+                let lacks = lacking(dress(&inode, file.as_fd(), Some(&now), Kind::File, &want))?;
                 Ok((Staged(place.map_or(Place::Nameless(file), Place::Named)), lacks))
             }
             New::Symlink { target, want } => {
@@ -173,8 +179,8 @@ impl Local {
     }
 
     /// An open file without a name where the filesystem has such a thing, else one in staging.
-    fn empty_file(&self, folder: &Folder) -> std::io::Result<(OwnedFd, Option<Temporary>)> {
-        match linux::create_nameless(folder.descriptor()) {
+    fn empty_file(&self, folder: &Folder, mode: u32) -> std::io::Result<(OwnedFd, Option<Temporary>)> {
+        match linux::create_nameless(folder.descriptor(), mode) {
             Ok(file) => Ok((file, None)),
             Err(error) if linux::is_unsupported(&error) => {
                 let temporary = self.temporary(folder.descriptor())?;
@@ -188,7 +194,7 @@ impl Local {
 
     fn fill(&self, folder: &Folder, file: BorrowedFd<'_>, original: &Original<'_>) -> Result<()> {
         let Original { content, like, over, interrupted } = original;
-        if self.saving.reflink && linux::clone(content.descriptor(), file, like.size) {
+        if self.saving.reflink && self.clone(content.descriptor(), file, like.size) {
             return Ok(());
         }
         if let Some((name, old)) = over.filter(|(_, old)| self.saving.delta && delta::pays(like, old))
@@ -223,10 +229,20 @@ impl Local {
 
     fn can_clone(&self, folder: &Folder, name: &Name) -> bool {
         let base = linux::open_for_reading(folder.descriptor(), name);
-        let scratch = linux::create_nameless(folder.descriptor());
-        base.is_ok_and(|base| {
-            scratch.is_ok_and(|scratch| linux::clone(base.as_fd(), scratch.as_fd(), u64::MAX))
-        })
+        let scratch = linux::create_nameless(folder.descriptor(), PRIVATE);
+        base.is_ok_and(|base| scratch.is_ok_and(|scratch| linux::clone(base.as_fd(), scratch.as_fd())))
+    }
+
+    /// Shares the blocks of a file of the source. Where that failed it is tried again for large files only: for small ones
+    /// it is cheaper than copying, but asking in vain is not.
+    fn clone(&self, from: BorrowedFd<'_>, to: BorrowedFd<'_>, size: u64) -> bool {
+        const LARGE: u64 = 128 * 1024;
+        if size == 0 || size <= LARGE && self.clones_fail.load(Ordering::Relaxed) {
+            return false;
+        }
+        let cloned = linux::clone(from, to);
+        self.clones_fail.store(!cloned, Ordering::Relaxed);
+        cloned
     }
 
     fn stage_named(
@@ -277,7 +293,7 @@ impl Local {
     /// A file to try things on, gone when `work` is done: without a name where that can be, else, if `may_name`, in
     /// staging. `None` when there can be none.
     pub(crate) fn with_scratch<T>(&self, may_name: bool, work: impl FnOnce(&OwnedFd) -> T) -> Option<T> {
-        match linux::create_nameless(self.descriptor()) {
+        match linux::create_nameless(self.descriptor(), PRIVATE) {
             Ok(file) => Some(work(&file)),
             Err(error) if may_name && linux::is_unsupported(&error) => {
                 let temporary = self.temporary(self.descriptor()).ok()?;

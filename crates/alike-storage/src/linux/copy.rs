@@ -63,10 +63,10 @@ pub fn punch_hole(file: BorrowedFd<'_>, range: Range<u64>) -> Result<()> {
     Ok(retry_on_intr(|| rustix::fs::fallocate(file, flags, range.start, range.end - range.start))?)
 }
 
-/// Lets `to` share all blocks of `from`; false where that cannot be, or is not worth it for `size` bytes.
+/// Lets `to` share all blocks of `from`; false where that cannot be.
 #[must_use]
-pub fn clone(from: BorrowedFd<'_>, to: BorrowedFd<'_>, size: u64) -> bool {
-    size > SMALL && retry_on_intr(|| rustix::fs::ioctl_ficlone(to, from)).is_ok()
+pub fn clone(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> bool {
+    retry_on_intr(|| rustix::fs::ioctl_ficlone(to, from)).is_ok()
 }
 
 /// The next stretch that is no hole, at or after `at`; `None` when there is none. Where the filesystem does not tell, all

@@ -217,13 +217,14 @@ pub fn read_link(folder: BorrowedFd<'_>, name: &Name) -> Result<Vec<u8>> {
     Ok(rustix::fs::readlinkat(folder, name.as_bytes(), Vec::new())?.into_bytes())
 }
 
-/// Makes a file that has no name, in the filesystem of `folder`; only its owner may read it.
+/// Makes a file that has no name, in the filesystem of `folder`, with these permissions or fewer (umask). Nobody else can
+/// open it as long as it has none.
 ///
 /// # Errors
 /// `EOPNOTSUPP`, `EISDIR` or `EINVAL` where there is no such thing.
-pub fn create_nameless(folder: BorrowedFd<'_>) -> Result<OwnedFd> {
+pub fn create_nameless(folder: BorrowedFd<'_>, mode: u32) -> Result<OwnedFd> {
     let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
-    Ok(retry_on_intr(|| rustix::fs::openat(folder, c".", flags, Mode::RUSR | Mode::WUSR))?)
+    Ok(retry_on_intr(|| rustix::fs::openat(folder, c".", flags, Mode::from_raw_mode(mode & 0o777)))?)
 }
 
 /// Makes a file with a name that must be free; only its owner may read it.

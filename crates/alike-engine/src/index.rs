@@ -21,9 +21,9 @@ const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 /// Raised when rows change their form; an index of another form counts as empty.
 const FORMAT: u64 = 2;
 /// redb's own cache; what it does not hold the page cache does.
-const CACHE: usize = 4 * 1024 * 1024;
+const CACHE: usize = 1024 * 1024;
 /// Rows not yet handed to redb.
-const SPILL: usize = 8 * 1024 * 1024;
+const SPILL: usize = 1024 * 1024;
 
 /// What went wrong with the index file. The replica is not affected.
 #[derive(Debug, thiserror::Error)]

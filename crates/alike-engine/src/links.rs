@@ -238,11 +238,14 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         {
             let led = self.lead(&place, &linked, keeps);
             keeps = false;
-            joined.push((place, linked.finding.name));
             match led {
-                Led::By(found) => anchor = Some(*found),
-                Led::Another => {}
+                Led::By(found) => {
+                    anchor = Some(*found);
+                    joined.push((place, linked.finding.name));
+                }
+                Led::Another => self.release(place),
                 Led::Not => {
+                    self.release(place);
                     self.linked.fetch_or(!self.full, Ordering::Relaxed);
                     for (place, linked) in group.members.drain(..) {
                         // They wait for the first, which is looked at again, or reported, like them.

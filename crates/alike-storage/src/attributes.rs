@@ -28,20 +28,28 @@ pub(crate) fn dress(
     if let Some(owner) = owner {
         linux::set_owner(held, owner).map_err(failed)?;
     }
-    let dressed = set_xattrs(inode, &want.xattrs, want.namespaces);
+    let mut dressed = set_xattrs(inode, &want.xattrs, want.namespaces);
+    if kind != Kind::Symlink && dressed.as_ref().is_err_and(Error::is_denied) {
+        // Without root, attributes of what is read-only can be set only while it is not.
+        set_mode(inode, held, want.mode | 0o700).map_err(failed)?;
+        dressed = set_xattrs(inode, &want.xattrs, want.namespaces).map(|_| true);
+    }
     // An owner or an ACL that was set may have changed the mode.
     let is_so = |now: &Stamp| now.mode == want.mode && owner.is_none() && want.mode & 0o6000 == 0;
     if kind != Kind::Symlink && !(now.is_some_and(is_so) && matches!(dressed, Ok(false))) {
-        match inode {
-            Inode::Open(open) => linux::set_mode(*open, want.mode),
-            _ => linux::set_mode_of_held(held, want.mode),
-        }
-        .map_err(failed)?;
+        set_mode(inode, held, want.mode).map_err(failed)?;
     }
     if now.is_none_or(|now| now.mtime != want.mtime) {
         linux::set_mtime(held, want.mtime).map_err(failed)?;
     }
     dressed.map(drop)
+}
+
+fn set_mode(inode: &Inode<'_>, held: BorrowedFd<'_>, mode: u32) -> std::io::Result<()> {
+    match inode {
+        Inode::Open(open) => linux::set_mode(*open, mode),
+        _ => linux::set_mode_of_held(held, mode),
+    }
 }
 
 /// Makes the attributes in these namespaces just `want`; true when any was changed.

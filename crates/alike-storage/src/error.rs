@@ -72,7 +72,7 @@ impl Error {
     /// True when the rights do not suffice.
     #[must_use]
     pub fn is_denied(&self) -> bool {
-        matches!(self, Self::Io { cause, .. } if cause.kind() == io::ErrorKind::PermissionDenied)
+        matches!(self, Self::Io { cause, .. } | Self::Attribute { cause, .. } if cause.kind() == io::ErrorKind::PermissionDenied)
     }
 
     /// True when the target has no room left.

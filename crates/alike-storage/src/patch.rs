@@ -88,13 +88,13 @@ impl Patch {
         let staging = self.staging.as_fd();
         let (target, ready) = (self.name("target")?, self.name("patch")?);
         linux::link_nameless(self.target.as_fd(), staging, &target)?;
-        linux::rename_over((staging, &self.name("new")?), (staging, &ready))?;
-        linux::sync_file(staging)?;
-        let written = write_changes(staging, &ready, self.target.as_fd(), self.size);
+        let written = linux::rename_over((staging, &self.name("new")?), (staging, &ready))
+            .and_then(|()| linux::sync_file(staging))
+            .and_then(|()| write_changes(staging, &ready, self.target.as_fd(), self.size));
         // Also when it failed: the file is compared again, and what this patch would bring may be old by the next start.
-        linux::remove_file(staging, &ready)?;
+        let removed = linux::remove_file(staging, &ready);
         linux::remove_file(staging, &target)?;
-        written
+        written.and(removed)
     }
 
     fn name(&self, what: &str) -> Result<Name> {

@@ -70,7 +70,7 @@ impl Local {
                     return Ok((Staged(Place::Patch(Box::new(patch), Box::new(want))), None));
                 }
                 let (file, place) = self
-                    .empty_file(folder, want.mode)
+                    .empty_file(folder, want.mode | PRIVATE)
                     .map_err(|cause| refused("copy it", (folder, None), cause))?;
                 self.fill(folder, file.as_fd(), &original)?;
                 // One look saves two calls, mostly: each that sets something costs more.

@@ -384,3 +384,21 @@ fn a_bind_mount_of_the_same_filesystem_is_no_other_filesystem() {
     assert_eq!(steps(&pass(&pair)), [""; 0]);
     drop(bound);
 }
+
+#[test]
+fn attributes_of_what_may_only_be_read_are_copied_and_changed_without_root() {
+    let Some(pair) = humble_pair() else { return };
+    let mut step = |value: &str| {
+        for (path, mode) in [("odd/file-001", 0o444), ("odd/read only", 0o555)] {
+            pair.source
+                .folder("odd/read only")
+                .mode(path, 0o755)
+                .xattr(path, "user.alike", value)
+                .mode(path, mode);
+        }
+        pair.mirrored_but(&[Leave::Owner]);
+        nothing_to_do(&pair);
+    };
+    step("one");
+    step("another, and longer");
+}

@@ -35,6 +35,8 @@ pub(crate) struct Agenda {
     pub(crate) judge: bool,
     /// Some of what is dirty failed before: it was not seen changing.
     pub(crate) retrying: bool,
+    /// Something was left to the next full pass.
+    pub(crate) left_to_full: bool,
     /// The last pass left something for what would be heard next.
     pub(crate) waited: bool,
     /// How long the last full pass took.
@@ -57,6 +59,7 @@ impl Agenda {
             halted: false,
             judge: false,
             retrying: false,
+            left_to_full: false,
             waited: false,
             full_takes: Duration::ZERO,
             files: 0,
@@ -70,6 +73,7 @@ impl Agenda {
         self.created = (Dirty::new(), None);
         self.failed = (Dirty::new(), None);
         self.judge = false;
+        self.left_to_full = false;
     }
 
     /// While nothing may be deleted, whatever is dirty waits for a full pass, which is judged and may end that. It comes

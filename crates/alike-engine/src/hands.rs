@@ -5,7 +5,7 @@
 use alike_model::entry::{Kind, Stamp};
 use alike_model::path::Name;
 use alike_model::plan::{Step, Verb};
-use alike_model::policy::Policy;
+use alike_model::policy::{Compare, Policy};
 use alike_storage::{Error, New, Replica, Result, Source, Want};
 
 use crate::place::Place;
@@ -99,7 +99,11 @@ impl<S: Source, R: Replica> Working<'_, S, R> {
                 let new = New::File {
                     content: &content,
                     like: source,
-                    over: replaces.map(|old| (&step.name, old)),
+                    // Changed in place, a file is newer for a moment: a pass that leaves newer files alone would leave a
+                    // change that broke off.
+                    over: replaces
+                        .filter(|_| self.policy.compare != Compare::Newer)
+                        .map(|old| (&step.name, old)),
                     want: Want::of(source, content.xattrs(self.policy.xattrs)?, &self.policy),
                     interrupted: &self.interrupted,
                 };

@@ -149,6 +149,13 @@ impl Index {
         }
     }
 
+    /// Leaves the file as it was last committed, whatever was spilled since: for the end of the process, when the replica
+    /// has not been brought to the disk. Closed in good order, the database would bring along what was spilled.
+    pub(crate) fn abandon(&self) {
+        let mut store = self.store.write().unwrap_or_else(PoisonError::into_inner);
+        std::mem::forget(std::mem::take(&mut store.writing));
+    }
+
     /// The row of a folder; `None` when it has none or it cannot be read.
     pub(crate) fn row(&self, id: FolderId) -> Option<Row> {
         {

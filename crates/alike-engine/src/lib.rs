@@ -16,6 +16,7 @@ mod links;
 mod marker;
 pub mod monitor;
 mod moves;
+mod names;
 pub mod pair;
 pub mod pass;
 mod place;

@@ -4,14 +4,13 @@
 //! until the folders in scope have been seen, and are then joined group by group. Nothing is ever written through a name
 //! of the replica that may have another one outside: it gets an inode of its own.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::Ordering;
 
 use alike_model::compare::{Finding, Verdict};
-use alike_model::dirty::Dirty;
-use alike_model::entry::{Kind, Stamp, Time};
+use alike_model::entry::{Stamp, Time};
 use alike_model::known::Known;
-use alike_model::links::{LinkedName, ReplicaInode, SourceInode, group};
+use alike_model::links::{Group, LinkedName, ReplicaInode, SourceInode, group};
 use alike_model::path::{Name, RelPath};
 use alike_model::plan::{Linked, Step, Verb};
 use alike_model::reason::Reason;
@@ -19,41 +18,26 @@ use alike_storage::{Error, Replica, Result, Source};
 
 use crate::crew;
 use crate::hands::{Done, Hands};
+use crate::names::{inode, source_inode};
 use crate::pass::Run;
-use crate::place::{Here, Place};
+use crate::place::Here;
 use crate::visit::is_racy;
-use crate::waiting::{At, Task};
+use crate::waiting::At;
 
 /// A name whose inode on the replica is that of its group.
 pub(crate) struct Anchor<S: Source, R: Replica> {
-    place: Here<S, R>,
-    name: Name,
-    source: Stamp,
+    pub(crate) place: Here<S, R>,
+    pub(crate) name: Name,
+    pub(crate) source: Stamp,
     /// `None` in a rehearsal, when it would be made.
-    replica: Option<Stamp>,
+    pub(crate) replica: Option<Stamp>,
     /// Both sides are equal, so the index may say so.
-    is_equal: bool,
+    pub(crate) is_equal: bool,
 }
 
 impl<S: Source, R: Replica> Clone for Anchor<S, R> {
     fn clone(&self) -> Self {
         Self { place: Here::clone(&self.place), name: self.name.clone(), ..*self }
-    }
-}
-
-/// How many of its names were seen of an inode of the replica when folders were listed, and how many it had. What the pass
-/// does later changes neither, so the two can be compared at any time.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct NamesSeen {
-    names: u32,
-    nlink: u32,
-}
-
-impl NamesSeen {
-    fn count(&mut self, stamp: &Stamp) {
-        self.names += 1;
-        // It shrinks when a move of this pass takes the place of a name before that has been listed.
-        self.nlink = self.nlink.max(stamp.nlink);
     }
 }
 
@@ -75,42 +59,6 @@ enum Led<S: Source, R: Replica> {
 }
 
 impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
-    /// Notes what a folder tells about inodes with several names. `whole`: it is listed for the first time.
-    pub(crate) fn note_links(&self, place: &Here<S, R>, findings: &[Finding], whole: bool) {
-        let has_several = |stamp: &&Stamp| stamp.nlink > 1 && stamp.kind != Kind::Folder;
-        for finding in findings {
-            // A name that is left alone is somebody else's.
-            if matches!(finding.verdict, Verdict::Excluded | Verdict::ExcludedGoes) {
-                continue;
-            }
-            let path = || place.path().join(&finding.name);
-            let sides = [&finding.source, &finding.replica];
-            let is_first = || self.wait_for(|waiting| waiting.counted.insert(path()));
-            if !sides.into_iter().flatten().any(|stamp| has_several(&stamp))
-                || !(if self.full { whole } else { is_first() })
-            {
-                continue;
-            }
-            if let (Some(siblings), Some(source)) = (self.work.siblings, finding.source.filter(|_| self.full))
-            {
-                siblings.note(&source, path());
-            }
-            if let Some(replica) = finding.replica.as_ref().filter(has_several) {
-                self.wait_for(|waiting| waiting.names_seen.entry(inode(replica)).or_default().count(replica));
-            }
-            if let (Verdict::Same { proven: true }, Some(source)) =
-                (&finding.verdict, finding.source.filter(|source| has_several(&source)))
-            {
-                let (place, name, replica) = (Here::clone(place), finding.name.clone(), finding.replica);
-                let key = source_inode(&source, &place);
-                let anchor = || Anchor { place, name, source, replica, is_equal: true };
-                self.wait_for(|waiting| {
-                    waiting.anchors.entry(key).or_insert_with(anchor);
-                });
-            }
-        }
-    }
-
     /// Takes a step that makes an entry in place of a folder, or leaves it to be joined with its other names.
     pub(crate) fn take_or_join(&self, place: &Here<S, R>, step: &Step) {
         match step.verb.source() {
@@ -124,28 +72,6 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         }
     }
 
-    /// In a pass that looks at a part only: the other names of what waits to be joined are looked at too.
-    pub(crate) fn summon_siblings(&self) -> Vec<Task<S, R>> {
-        let Some(siblings) = self.work.siblings.filter(|_| !self.full) else { return Vec::new() };
-        let (places, sources): (Vec<_>, Vec<_>) = self.wait_for(|waiting| {
-            waiting.linked.iter().map(|(place, linked)| (Here::clone(place), linked.source)).unzip()
-        });
-        let Some(mut root) = places.first().cloned() else { return Vec::new() };
-        while let Some(above) = &root.parent {
-            root = Here::clone(above);
-        }
-        let mut dirty = Dirty::new();
-        for path in sources.iter().flat_map(|source| siblings.of(source)) {
-            let is_new = self.wait_for(|waiting| {
-                !waiting.counted.contains(&path) && waiting.summoned.insert(path.clone())
-            });
-            if let (true, Some((folder, name))) = (is_new, path.split()) {
-                dirty.mark_name(folder, name);
-            }
-        }
-        if dirty.is_empty() { Vec::new() } else { self.tasks_at(&root, dirty, &places) }
-    }
-
     /// Joins the names that wait for it.
     pub(crate) fn join_links(&self) {
         let mut linked = self.wait_for(|waiting| std::mem::take(&mut waiting.linked));
@@ -157,7 +83,10 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             return;
         }
         linked.sort_by_cached_key(|(place, linked)| place.path().join(&linked.finding.name));
-        self.count_what_goes(&linked);
+        let is_short = |(_, linked): &At<S, R, Linked>| !self.is_ours(&linked.finding);
+        if self.full && linked.iter().any(is_short) {
+            self.count_what_goes();
+        }
         let names: Vec<LinkedName> =
             linked.iter().map(|(place, linked)| self.linked_name(place, linked)).collect();
         let anchored = self.wait_for(|waiting| {
@@ -166,14 +95,29 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         });
         let groups = group(&names, &anchored);
         let mut linked: Vec<Option<At<S, R, Linked>>> = linked.into_iter().map(Some).collect();
-        let groups = groups.into_iter().map(|group| {
+        let inodes: Vec<Option<ReplicaInode>> =
+            linked.iter().flatten().map(|(_, linked)| linked.finding.replica.as_ref().map(inode)).collect();
+        let shared = shared_inodes(&groups, &inodes);
+        let (mut one_by_one, mut bundles) = (Vec::new(), Vec::new());
+        for group in groups {
+            let is_shared =
+                group.members.iter().any(|at| inodes[*at].is_some_and(|inode| shared.contains(&inode)));
             let first = group.keeps.into_iter();
             let others = group.members.iter().copied().filter(|at| Some(*at) != group.keeps);
             let members = first.chain(others).filter_map(|at| linked[at].take()).collect();
-            Joining { source: group.source, members, keeps_first: group.keeps.is_some() }
+            let joining = Joining { source: group.source, members, keeps_first: group.keeps.is_some() };
+            match is_shared {
+                true => one_by_one.push(joining),
+                false => bundles.push(vec![joining]),
+            }
+        }
+        // Each name that is taken off an inode moves its ctime under all others: groups that share one are joined one by
+        // one, those first that leave it.
+        one_by_one.sort_by_key(|joining| joining.keeps_first);
+        bundles.push(one_by_one);
+        crew::run(self.work.threads, bundles, |bundle, _| {
+            bundle.into_iter().for_each(|group| self.join(group))
         });
-        let groups = groups.collect();
-        crew::run(self.work.threads, groups, |group, _| self.join(group));
     }
 
     fn linked_name(&self, place: &Here<S, R>, Linked { finding, source }: &Linked) -> LinkedName {
@@ -182,50 +126,8 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             known.source.identity == source.identity()
                 && finding.replica.is_some_and(|replica| replica.ino == known.replica.ino)
         });
-        // In a part of the tree, others may have it whose names are not seen.
-        let may_stay = finding.replica.filter(|replica| {
-            !differs && self.is_ours(finding) && (self.full || known || self.is_counted(replica))
-        });
+        let may_stay = finding.replica.filter(|replica| !differs && self.is_counted(replica));
         LinkedName { source: source_inode(source, place), replica: may_stay.as_ref().map(inode), known }
-    }
-
-    /// True when the replica's inode has no name outside: writing to it changes nothing of others.
-    fn is_ours(&self, finding: &Finding) -> bool {
-        let Some(replica) = &finding.replica else { return false };
-        // Proven means that this was seen, and no link was made since.
-        finding.known.is_some_and(|known| known.holds_for_replica(replica)) || self.is_counted(replica)
-    }
-
-    /// True when all names of an inode have been seen.
-    fn is_counted(&self, replica: &Stamp) -> bool {
-        let seen = self.wait_for(|waiting| waiting.names_seen.get(&inode(replica)).copied());
-        replica.nlink == 1 || seen.is_some_and(|seen| seen.names == seen.nlink)
-    }
-
-    /// Counts the names in folders that are to be deleted, when names are missing in the count.
-    fn count_what_goes(&self, linked: &[At<S, R, Linked>]) {
-        let is_short = |(_, linked): &At<S, R, Linked>| {
-            linked.finding.replica.is_some() && !self.is_ours(&linked.finding)
-        };
-        if !self.full || !linked.iter().any(is_short) {
-            return;
-        }
-        let (from, to) = self.wait_for(|waiting| {
-            (std::mem::replace(&mut waiting.removals_counted, waiting.removals.len()), waiting.removals.len())
-        });
-        for (place, removal) in (from..to).filter_map(|at| self.peek(at)) {
-            if removal.replica.kind == Kind::Folder {
-                // What cannot be counted counts as outside, which costs a copy.
-                let _ = self.walk(&place, &removal, false, &mut |_, _, step: Step| {
-                    if let Some(replica) = step.verb.replaces().filter(|replica| replica.nlink > 1) {
-                        self.wait_for(|waiting| {
-                            waiting.names_seen.entry(inode(replica)).or_default().count(replica);
-                        });
-                    }
-                    Ok(true)
-                });
-            }
-        }
     }
 
     fn join(&self, mut group: Joining<S, R>) {
@@ -261,6 +163,10 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             for (place, linked) in group.members {
                 match self.follow(anchor, &place, &linked) {
                     Ok(()) => joined.push((place, linked.finding.name)),
+                    Err(error) if error.forbids_links() => {
+                        self.stand_alone(&place, &linked, now);
+                        self.release(place);
+                    }
                     Err(error) => {
                         self.again(&place, &linked.finding.name, error);
                         self.release(place);
@@ -309,10 +215,12 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         let step = Step { name: linked.finding.name.clone(), verb, reason };
         let done = self.timed(place, &step, |step| self.hands.take(place, step), |done: &Done| done.bytes);
         match done {
-            Ok(Done { replica, lacks, .. }) => {
+            Ok(mut done) => {
                 place.draft(|draft| draft.touched |= !is_meta);
-                let is_equal = lacks.is_none();
-                lacks.into_iter().for_each(|lack| self.fail(place.path().join(&step.name), lack.to_string()));
+                let lack = done.lacks.take().map(|lack| lack.to_string());
+                let lack = lack.or_else(|| self.unkept(&step, &done));
+                let (is_equal, replica) = (lack.is_none(), done.replica);
+                lack.into_iter().for_each(|lack| self.fail(place.path().join(&step.name), lack));
                 let replica = replica.or(finding.replica.filter(|_| is_meta));
                 Led::By(Box::new(self.anchor(place, linked, replica, is_equal)))
             }
@@ -327,12 +235,28 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         }
     }
 
+    /// Makes a name a file of its own, for the target cannot make it one more of another.
+    fn stand_alone(&self, place: &Here<S, R>, linked: &Linked, now: Time) {
+        if !self.wait_for(|waiting| std::mem::replace(&mut waiting.links_forbidden, true)) {
+            self.work
+                .monitor
+                .note("this target cannot hold: hard links, or not so many of one file; they are copied");
+        }
+        let keeps = linked.finding.replica.as_ref().is_some_and(|replica| self.is_counted(replica));
+        if let Led::By(anchor) = self.lead(place, linked, keeps)
+            && let (Some(replica), true) = (&anchor.replica, anchor.is_equal)
+        {
+            let racy = is_racy(&linked.source, now);
+            place.learn(&linked.finding.name, Some(Known::equal(&linked.source, racy, replica, None)));
+        }
+    }
+
     /// How a name of the replica looks now, if it is still the same inode: what was done to its other names has changed its
     /// ctime meanwhile.
     fn look_anew(&self, place: &Here<S, R>, finding: &Finding) -> Result<Option<Stamp>> {
         let Some(seen) = finding.replica.filter(|seen| seen.nlink > 1) else { return Ok(finding.replica) };
         let now = self.hands.look_anew(place, &finding.name, &seen)?.ok_or(Error::Changed)?;
-        if now.identity() == seen.identity() && now.size == seen.size {
+        if now.identity() == seen.identity() && now.size == seen.size && now.mtime == seen.mtime {
             Ok(Some(now))
         } else {
             Err(Error::Changed)
@@ -389,10 +313,14 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
 
     /// Writes down that these names are joined, with the stamp that their inode has after the last link.
     fn learn_links(&self, source: SourceInode, anchor: &Anchor<S, R>, joined: &[At<S, R, Name>], now: Time) {
-        let replica = anchor.place.replica(self.work.replica).ok();
-        let replica = replica.and_then(|folder| self.work.replica.look(&folder, &anchor.name).ok().flatten());
-        let is_it = |replica: &Stamp| anchor.replica.as_ref().map(inode) == Some(inode(replica));
+        let look = |then| self.hands.look_anew(&anchor.place, &anchor.name, then);
+        let replica = anchor.replica.as_ref().and_then(|then| look(then).ok().flatten());
+        let is_it = |now: &Stamp| anchor.replica.as_ref().is_some_and(|then| now.is_same_but_for_links(then));
         let replica = replica.filter(is_it);
+        if let (None, Some(_)) = (&replica, &anchor.replica) {
+            // Somebody else has touched it since it was compared.
+            return joined.iter().for_each(|(place, name)| self.again(place, name, Error::Changed));
+        }
         // What is half known must not count as proven.
         let all =
             |replica: &Stamp| joined.len() as u32 == replica.nlink && replica.nlink == anchor.source.nlink;
@@ -418,25 +346,18 @@ impl<S: Source, R: Replica> Anchor<S, R> {
     }
 }
 
+/// The inodes of the replica under names of more than one group.
+fn shared_inodes(groups: &[Group], inodes: &[Option<ReplicaInode>]) -> HashSet<ReplicaInode> {
+    let mut first: HashMap<ReplicaInode, SourceInode> = HashMap::new();
+    let all = groups.iter().flat_map(|group| group.members.iter().map(|at| (group.source, inodes[*at])));
+    let all = all.filter_map(|(source, inode)| Some((source, inode?)));
+    all.filter(|(source, inode)| first.entry(*inode).or_insert(*source) != source)
+        .map(|(_, inode)| inode)
+        .collect()
+}
+
 /// The index knows the replica's as that of another inode of the source.
 fn was_another(finding: &Finding) -> bool {
     let identity = finding.source.map(|source| source.identity());
     finding.known.is_some_and(|known| Some(known.source.identity) != identity)
-}
-
-fn inode(stamp: &Stamp) -> ReplicaInode {
-    (stamp.dev, stamp.ino)
-}
-
-fn source_inode<S: Source, R: Replica>(source: &Stamp, place: &Place<S, R>) -> SourceInode {
-    let mut here = Some(place);
-    let mut device = 0;
-    while let Some(place) = here {
-        if let Some(stamp) = &place.replica_stamp {
-            device = stamp.dev;
-            break;
-        }
-        here = place.parent.as_deref();
-    }
-    (source.dev, source.ino, device)
 }

@@ -97,6 +97,7 @@ impl Pair {
     /// # Errors
     /// When it is refused.
     pub fn open(spec: &Spec) -> Result<Self, Refusal> {
+        complete_changes(&spec.replica);
         let ends = Ends::find(spec)?;
         let Ends { found, own, state, .. } = &ends;
         let unusable = |why| Refusal::ReplicaUnusable(found.path.clone(), why);
@@ -189,6 +190,17 @@ impl Pair {
         let lacks = self.holds.lacks(policy);
         let lacks = (!lacks.is_empty()).then(|| format!("this target cannot hold: {}", lacks.join(", ")));
         self.source_has_own_folder.then_some(own).into_iter().chain(lacks).collect()
+    }
+}
+
+/// Completes a change in place that broke off, before anything is refused: the source may be gone for good, and the replica
+/// shall be whole all the same. What cannot be done now is compared by the next pass.
+fn complete_changes(replica: &Path) {
+    let own = replica.join(".alike");
+    if own.join("staging").is_dir()
+        && let (Ok(replica), Ok(_lock)) = (Local::open(replica), lock(&own, replica))
+    {
+        let _ = replica.complete_changes();
     }
 }
 

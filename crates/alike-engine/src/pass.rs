@@ -133,7 +133,7 @@ fn run<S: Source, R: Replica>(
         crew::run(work.threads, tasks, |task, more| run.visit(task, more));
         tasks = run.match_moves();
         if tasks.is_empty() {
-            tasks = run.summon_siblings();
+            tasks = run.look_at_links();
         }
         if tasks.is_empty() {
             run.join_links();

@@ -11,6 +11,7 @@ use alike_model::event::Action;
 use alike_model::known::{FolderId, Known, Row};
 use alike_model::path::{Name, OWN_FOLDER, RelPath};
 use alike_model::plan::{Descent, FolderPlan, Horizon, Step, Verb, plan_folder};
+use alike_model::reason::AttrsDiff;
 use alike_model::xattrs::XattrsDiff;
 use alike_storage::{Replica, Result, Source};
 
@@ -182,6 +183,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         }
         let excluded = |name: &Name, is_folder: bool| place.filter.excludes(&path, name, is_folder);
         let findings = compare_folder(source, replica, &row, &self.work.policy, excluded);
+        let findings = self.distrust_links(findings);
         self.note_links(place, &findings, !listed && !matches!(extent, Extent::Names(_)));
         let settle = |finding: Finding| match finding.waits_for_links() {
             true => finding,
@@ -276,9 +278,19 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
                 place.touch();
                 self.again(place, &step.name, lack);
             }
-            Ok(done) => self.learn_step(place, step, done, now),
+            Ok(done) => match self.unkept(step, &done) {
+                Some(what) => self.fail(place.path().join(&step.name), what),
+                None => self.learn_step(place, step, done, now),
+            },
             Err(error) => self.again(place, &step.name, error),
         }
+    }
+
+    /// What the target did not keep of the attributes that it was given, though it said that it would.
+    pub(crate) fn unkept(&self, step: &Step, done: &Done) -> Option<String> {
+        let (source, replica) = (step.verb.source()?, done.replica.as_ref()?);
+        let diff = AttrsDiff::between(&replica.attrs(), &source.attrs(), source.kind, &self.work.policy);
+        (!diff.is_empty()).then(|| format!("the target did not keep what it was given: {diff}"))
     }
 
     /// Writes down that a step made both sides equal.

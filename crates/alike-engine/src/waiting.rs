@@ -12,7 +12,8 @@ use alike_model::plan::{Arrival, Displaced, Linked, Removal, Step};
 use alike_storage::{Replica, Source};
 
 use crate::departures::Departures;
-use crate::links::{Anchor, NamesSeen};
+use crate::links::Anchor;
+use crate::names::NamesSeen;
 use crate::place::Place;
 
 /// A folder to visit. Holds one pending count of the place it names.
@@ -46,10 +47,16 @@ pub(crate) struct Waiting<S: Source, R: Replica> {
     pub(crate) anchors: HashMap<SourceInode, Anchor<S, R>>,
     /// The names seen of inodes of the replica that have several.
     pub(crate) names_seen: HashMap<ReplicaInode, NamesSeen>,
+    /// Names that are proven, by the inode that they have on the replica, until all its names have been seen.
+    pub(crate) proven: HashMap<ReplicaInode, Vec<At<S, R, Name>>>,
+    /// Inodes of the replica that have a name outside: what is proven of their names does not count.
+    pub(crate) distrusted: HashSet<ReplicaInode>,
     /// Of a pass that looks at a part only: the names with others that it has looked at, ...
     pub(crate) counted: HashSet<RelPath>,
     /// ... and those that it was asked to look at because of them, each once.
     pub(crate) summoned: HashSet<RelPath>,
+    /// It was said that links cannot be made.
+    pub(crate) links_forbidden: bool,
     /// How many of the removals were searched for such names.
     pub(crate) removals_counted: usize,
     pub(crate) removals: Vec<Option<At<S, R, Removal>>>,
@@ -72,8 +79,11 @@ impl<S: Source, R: Replica> Waiting<S, R> {
             linked: Vec::new(),
             anchors: HashMap::new(),
             names_seen: HashMap::new(),
+            proven: HashMap::new(),
+            distrusted: HashSet::new(),
             counted: HashSet::new(),
             summoned: HashSet::new(),
+            links_forbidden: false,
             removals_counted: 0,
             removals: Vec::new(),
             again: Vec::new(),

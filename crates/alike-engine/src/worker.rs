@@ -233,6 +233,7 @@ impl Mirror<'_> {
                 agenda.unflushed.get_or_insert_with(Instant::now);
             }
             if outcome.linked {
+                agenda.left_to_full = true;
                 agenda.full_soon();
             }
             agenda.waited = !outcome.awaited.is_empty();
@@ -300,7 +301,9 @@ impl Mirror<'_> {
         self.monitor.state(match &outcome.ending {
             Ending::Halted(over) => State::Halted(over.to_string()),
             _ if agenda.halted => State::Halted("deletions are held back; see the log".to_owned()),
-            Ending::Identical if agenda.failed.0.is_empty() => State::Identical { files: agenda.files },
+            Ending::Identical if agenda.failed.0.is_empty() && !agenda.left_to_full => {
+                State::Identical { files: agenda.files }
+            }
             Ending::Identical | Ending::Differs | Ending::Stopped => State::Differs {
                 failed: outcome.tally.failed,
                 held: outcome.tally.held + outcome.tally.skipped,
@@ -357,9 +360,12 @@ impl Mirror<'_> {
 
     /// The last flush, when it can be had soon; else the next start compares again what was copied since the one before.
     fn last_flush(&self, agenda: &mut Agenda) {
-        if self.flushing.is_quick() && self.flushing.begin(&self.pair.index) {
+        let is_stopped = self.controls.stop.is_set();
+        if (!is_stopped || self.flushing.is_quick()) && self.flushing.begin(&self.pair.index) {
             let result = self.bring_to_disk();
             self.flushing.end(result);
+        } else if is_stopped {
+            self.pair.index.abandon();
         }
         self.see_flushed(agenda);
     }

@@ -125,6 +125,15 @@ impl Stamp {
         Attrs { mode: self.mode, uid: self.uid, gid: self.gid, mtime: self.mtime }
     }
 
+    /// True when nothing but its links can have changed between the two looks: a link made or removed moves only the ctime.
+    #[must_use]
+    pub fn is_same_but_for_links(&self, earlier: &Self) -> bool {
+        self.identity() == earlier.identity()
+            && self.kind == earlier.kind
+            && self.size == earlier.size
+            && self.attrs() == earlier.attrs()
+    }
+
     /// True when nothing has touched the inode between the two looks: the evidence for "not torn".
     #[must_use]
     pub fn is_untouched_since(&self, earlier: &Self) -> bool {

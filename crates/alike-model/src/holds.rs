@@ -9,6 +9,8 @@ use crate::xattrs::{Namespace, Namespaces};
 pub struct Holds {
     /// Owners other than the one who runs alike.
     pub owner: bool,
+    /// Permission bits.
+    pub modes: bool,
     /// Block and character devices.
     pub devices: bool,
     /// Extended attributes and ACLs.
@@ -20,7 +22,7 @@ pub struct Holds {
 impl Default for Holds {
     /// Everything.
     fn default() -> Self {
-        Self { owner: true, devices: true, xattrs: Namespaces::ALL, times: Times::default() }
+        Self { owner: true, modes: true, devices: true, xattrs: Namespaces::ALL, times: Times::default() }
     }
 }
 
@@ -31,10 +33,17 @@ impl Holds {
         let xattrs =
             Namespace::ALL.into_iter().filter(|one| wanted.xattrs.has(*one) && !self.xattrs.has(*one));
         let owner = (wanted.owner && !self.owner).then(|| "owner".to_owned());
+        let modes = (!self.modes).then(|| "modes".to_owned());
         let devices = (wanted.special && !self.devices).then(|| "device nodes".to_owned());
         let times = [self.times.shown_range(), self.times.shown_grain()];
         let xattrs = xattrs.map(|one| one.to_string());
-        owner.into_iter().chain(xattrs).chain(devices).chain(times.into_iter().flatten()).collect()
+        owner
+            .into_iter()
+            .chain(modes)
+            .chain(xattrs)
+            .chain(devices)
+            .chain(times.into_iter().flatten())
+            .collect()
     }
 }
 

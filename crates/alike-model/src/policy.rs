@@ -106,6 +106,8 @@ pub struct Policy {
     pub delete_excluded: bool,
     /// Owner and group are copied.
     pub owner: bool,
+    /// Permission bits are copied.
+    pub modes: bool,
     /// Extended attributes and ACLs that are copied.
     pub xattrs: Namespaces,
     /// Pipes, sockets and device nodes are copied.
@@ -125,6 +127,7 @@ impl Default for Policy {
             deletes: Deletes::default(),
             delete_excluded: false,
             owner: true,
+            modes: true,
             xattrs: Namespaces::ALL,
             special: true,
             devices: true,
@@ -140,6 +143,7 @@ impl Policy {
     pub fn within(self, holds: &Holds) -> Self {
         Self {
             owner: self.owner && holds.owner,
+            modes: holds.modes,
             xattrs: self.xattrs.and(holds.xattrs),
             devices: holds.devices,
             times: holds.times,

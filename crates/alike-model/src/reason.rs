@@ -101,9 +101,12 @@ impl AttrsDiff {
     /// Compares what stamps tell and can be kept of `kind` (a symlink has no mode); owners only where they are copied.
     #[must_use]
     pub fn between(replica: &Attrs, source: &Attrs, kind: Kind, policy: &Policy) -> Self {
+        // Without root, the kernel drops the set-group-id bit of a file of another group.
+        let is_dropped = !policy.owner && replica.gid != source.gid && kind != Kind::Folder;
+        let mode = if is_dropped { source.mode & !0o2000 | replica.mode & 0o2000 } else { source.mode };
         let owners = ((replica.uid, replica.gid), (source.uid, source.gid));
         Self {
-            mode: (kind != Kind::Symlink && replica.mode != source.mode)
+            mode: (policy.modes && kind != Kind::Symlink && replica.mode != mode)
                 .then_some((replica.mode, source.mode)),
             owner: (policy.owner && owners.0 != owners.1).then_some(owners),
             mtime: (replica.mtime != policy.times.fit(source.mtime)).then_some((replica.mtime, source.mtime)),

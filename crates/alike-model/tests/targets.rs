@@ -47,18 +47,22 @@ fn a_target_without_limits_keeps_every_time() {
 fn what_is_missing_is_said_only_of_what_is_wanted() {
     let bare = Holds {
         owner: false,
+        modes: false,
         devices: false,
         xattrs: Namespaces::NONE.with(Namespace::User),
         times: Times { min: -(1 << 31), max: (1 << 31) - 1, grain: SECOND },
     };
     assert_eq!(
         bare.lacks(&Policy::default()).join(", "),
-        "owner, trusted attributes, security attributes, file capabilities, ACLs, device nodes, \
+        "owner, modes, trusted attributes, security attributes, file capabilities, ACLs, device nodes, \
          times before 1901 and after 2038, times finer than 1 s"
     );
     let modest =
         Policy { owner: false, xattrs: Namespaces::NONE, special: false, ..Policy::default() }.within(&bare);
-    assert_eq!(bare.lacks(&modest).join(", "), "times before 1901 and after 2038, times finer than 1 s");
+    assert_eq!(
+        bare.lacks(&modest).join(", "),
+        "modes, times before 1901 and after 2038, times finer than 1 s"
+    );
     assert!(Holds::default().lacks(&Policy::default()).is_empty());
 }
 

@@ -76,14 +76,30 @@ pub(crate) fn probe(file: &OwnedFd) -> std::io::Result<Holds> {
     let inode = Inode::Open(file.as_fd());
     let xattrs = Namespace::ALL.into_iter().filter(|one| {
         let (name, value) = example(*one);
-        inode.set(name, &value).is_ok()
+        inode.set(name, &value).map_or_else(|cause| !is_never(&cause), |()| true)
     });
     let xattrs = xattrs.fold(Namespaces::NONE, Namespaces::with);
     let times = probe_times(file.as_fd())?;
     let now = linux::look_at_open(file.as_fd())?;
+    let odd = 0o751;
+    linux::set_mode(file.as_fd(), odd)?;
+    let modes = linux::look_at_open(file.as_fd())?.mode == odd;
     // Last, for the file is another's then.
-    let owner = linux::set_owner(file.as_fd(), (now.uid ^ 1, now.gid ^ 1)).is_ok();
-    Ok(Holds { owner, devices: linux::may_make_devices(), xattrs, times })
+    let owner = linux::set_owner(file.as_fd(), (now.uid ^ 1, now.gid ^ 1));
+    let owner = owner.map_or_else(|cause| !is_never(&cause), |()| true);
+    Ok(Holds { owner, modes, devices: linux::may_make_devices(), xattrs, times })
+}
+
+/// What is held where nothing can be tried: all that the rights allow.
+pub(crate) fn unprobed() -> Holds {
+    Holds { owner: linux::am_root(), devices: linux::may_make_devices(), ..Holds::default() }
+}
+
+/// True for answers that will be the same tomorrow: a full disk, say, is none.
+fn is_never(cause: &std::io::Error) -> bool {
+    use rustix::io::Errno;
+    let never = [Errno::OPNOTSUPP, Errno::PERM, Errno::ACCESS, Errno::INVAL, Errno::NOSYS];
+    never.iter().any(|errno| cause.raw_os_error() == Some(errno.raw_os_error()))
 }
 
 /// An attribute of each class that any target takes which takes that class.

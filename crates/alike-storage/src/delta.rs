@@ -14,7 +14,7 @@ use crate::local::Folder;
 /// Smaller files are copied whole: comparing costs two reads to save one write.
 const LEAST: u64 = 1024 * 1024;
 /// How much is read at once.
-const BLOCK: usize = 1024 * 1024;
+pub(crate) const BLOCK: usize = 1024 * 1024;
 /// What is compared and written: a page, and most filesystems' block.
 const PAGE: usize = 4096;
 
@@ -40,6 +40,10 @@ pub(crate) fn rewrite(
         return Ok(false);
     }
     linux::set_size(to, like.size)?;
+    if !linux::can_punch_holes(to, like.size)? {
+        linux::set_size(to, 0)?;
+        return Ok(false);
+    }
     let mut at = 0;
     while let Some(data) = linux::next_data(from, at)?.filter(|data| data.start < like.size) {
         linux::punch_hole(to, at..data.start)?;

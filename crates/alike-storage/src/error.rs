@@ -63,6 +63,16 @@ impl Error {
         matches!(self, Self::Changed)
     }
 
+    /// True when two names of one file cannot be had here: the filesystem has no such thing, or has enough of them.
+    #[must_use]
+    pub fn forbids_links(&self) -> bool {
+        use rustix::io::Errno;
+        let never = [Errno::PERM, Errno::OPNOTSUPP, Errno::NOSYS, Errno::MLINK, Errno::XDEV];
+        let is =
+            |cause: &io::Error| never.iter().any(|errno| cause.raw_os_error() == Some(errno.raw_os_error()));
+        matches!(self, Self::Io { cause, .. } if is(cause))
+    }
+
     /// True when only an extended attribute is missing.
     #[must_use]
     pub fn is_attribute(&self) -> bool {

@@ -10,7 +10,7 @@ use alike_model::holds::Holds;
 use alike_model::path::{Name, OWN_FOLDER};
 use alike_model::xattrs::{Namespaces, Xattrs};
 
-use crate::attributes::{dress, probe};
+use crate::attributes::{dress, probe, unprobed};
 use crate::content::Content;
 use crate::error::{Error, Result};
 use crate::flags::{explain, refused};
@@ -75,7 +75,7 @@ impl Local {
     /// behind; without `may_name` nothing appears in it even for a moment.
     #[must_use]
     pub fn holds(&self, may_name: bool) -> Holds {
-        self.with_scratch(may_name, probe).and_then(std::io::Result::ok).unwrap_or_default()
+        self.with_scratch(may_name, probe).and_then(std::io::Result::ok).unwrap_or_else(unprobed)
     }
 
     /// The same, with contents written in this way.

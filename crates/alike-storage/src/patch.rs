@@ -15,7 +15,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use alike_model::entry::{Kind, Stamp};
 use alike_model::path::Name;
 
-use crate::delta::for_each_change;
+use crate::delta::{BLOCK, for_each_change};
 use crate::linux;
 use crate::local::Folder;
 
@@ -59,6 +59,9 @@ impl Patch {
         }
         let patch = Self { staging, number, target, size: like.size };
         let journal = File::from(linux::create_named(patch.staging.as_fd(), &patch.name("new")?)?);
+        if !patch.can_link(&journal)? {
+            return Ok(None);
+        }
         let mut journal = BufWriter::new(journal);
         journal.write_all(MAGIC)?;
         journal.write_all(&like.size.to_le_bytes())?;
@@ -76,6 +79,16 @@ impl Patch {
         journal.flush()?;
         journal.get_ref().sync_all()?;
         Ok(Some(patch))
+    }
+
+    /// True when files can have several names here: without, the target cannot be held in staging.
+    fn can_link(&self, journal: &File) -> Result<bool> {
+        let (staging, name) = (self.staging.as_fd(), self.name("link")?);
+        let linked = linux::link_nameless(journal.as_fd(), staging, &name).is_ok();
+        if linked {
+            linux::remove_file(staging, &name)?;
+        }
+        Ok(linked)
     }
 
     /// The file that is changed.
@@ -118,27 +131,45 @@ pub(crate) fn complete(staging: BorrowedFd<'_>) -> Result<()> {
         let Some(number) = entry.name.as_bytes().strip_suffix(b".patch") else { continue };
         let number = String::from_utf8_lossy(number);
         let target = linux::open_for_changing(staging, &name(&number, "target")?);
-        // Without its target there is nothing to complete.
-        if let Ok(target) = target {
-            let _ = read_size(&mut open(staging, &entry.name)?)
+        // Without its target there is nothing to complete, nor when that has no name but this one.
+        if let Ok(target) = target
+            && linux::look_at_open(target.as_fd())?.nlink == 2
+        {
+            let written = read_size(&mut open(staging, &entry.name)?)
                 .and_then(|size| write_changes(staging, &entry.name, target.as_fd(), size));
+            if written.is_ok() {
+                linux::remove_file(staging, &entry.name)?;
+            }
         }
     }
     Ok(())
 }
 
 fn write_changes(staging: BorrowedFd<'_>, patch: &Name, target: BorrowedFd<'_>, size: u64) -> Result<()> {
-    let mut patch = open(staging, patch)?;
-    read_size(&mut patch)?;
+    // All of it is read before the first byte is written: a damaged patch changes nothing.
+    for_each_record(&mut open(staging, patch)?, size, &mut |_, _| Ok(()))?;
     linux::set_size(target, size)?;
-    let mut bytes = Vec::new();
-    while let Some(at) = read_number(&mut patch)? {
-        let length = read_number(&mut patch)?.ok_or(ErrorKind::UnexpectedEof)?;
-        bytes.resize(usize::try_from(length).map_err(|_| ErrorKind::InvalidData)?, 0);
-        patch.read_exact(&mut bytes)?;
-        linux::write_at(target, &bytes, at)?;
-    }
+    for_each_record(&mut open(staging, patch)?, size, &mut |bytes, at| linux::write_at(target, bytes, at))?;
     linux::sync_file(target)
+}
+
+fn for_each_record(
+    patch: &mut impl Read,
+    size: u64,
+    work: &mut dyn FnMut(&[u8], u64) -> Result<()>,
+) -> Result<()> {
+    read_size(patch)?;
+    let mut bytes = Vec::new();
+    while let Some(at) = read_number(patch)? {
+        let length = read_number(patch)?.ok_or(ErrorKind::UnexpectedEof)?;
+        if length > BLOCK as u64 || at.checked_add(length).is_none_or(|end| end > size) {
+            return Err(ErrorKind::InvalidData.into());
+        }
+        bytes.resize(length as usize, 0);
+        patch.read_exact(&mut bytes)?;
+        work(&bytes, at)?;
+    }
+    Ok(())
 }
 
 fn open(staging: BorrowedFd<'_>, patch: &Name) -> Result<BufReader<File>> {
@@ -156,11 +187,12 @@ fn read_size(patch: &mut impl Read) -> Result<u64> {
 
 /// `None` at the end.
 fn read_number(patch: &mut impl Read) -> Result<Option<u64>> {
-    let mut bytes = [0; 8];
-    match patch.read_exact(&mut bytes) {
-        Ok(()) => Ok(Some(u64::from_le_bytes(bytes))),
-        Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(None),
-        Err(error) => Err(error),
+    let mut bytes = Vec::with_capacity(8);
+    patch.take(8).read_to_end(&mut bytes)?;
+    match <[u8; 8]>::try_from(bytes.as_slice()) {
+        Ok(bytes) => Ok(Some(u64::from_le_bytes(bytes))),
+        Err(_) if bytes.is_empty() => Ok(None),
+        Err(_) => Err(ErrorKind::UnexpectedEof.into()),
     }
 }
 

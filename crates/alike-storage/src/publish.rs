@@ -133,7 +133,7 @@ impl Local {
         };
         let held = linux::hold(from.0.descriptor(), from.1).map_err(failed)?;
         let now = linux::look_at_open(held.as_fd()).map_err(failed)?;
-        if now.identity() != expected.identity() || now.kind != expected.kind {
+        if !now.is_same_but_for_links(expected) {
             return Err(Error::Changed);
         }
         match replaces {
@@ -302,6 +302,18 @@ impl Local {
             }
             Err(_) => None,
         }
+    }
+
+    /// Completes changes in place that broke off. Call it under the replica's lock.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn complete_changes(&self) -> std::io::Result<()> {
+        let (Some(own), Some(staging)) = (Name::new(OWN_FOLDER), Name::new(b"staging")) else {
+            return Ok(());
+        };
+        let own = linux::open_folder(self.descriptor(), &own)?;
+        patch::complete(linux::open_folder(own.as_fd(), &staging)?.as_fd())
     }
 
     /// Completes or clears what a pass that died left in staging. Call it under the replica's lock.

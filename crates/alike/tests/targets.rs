@@ -388,7 +388,7 @@ fn a_bind_mount_of_the_same_filesystem_is_no_other_filesystem() {
 #[test]
 fn attributes_of_what_may_only_be_read_are_copied_and_changed_without_root() {
     let Some(pair) = humble_pair() else { return };
-    let mut step = |value: &str| {
+    let step = |value: &str| {
         for (path, mode) in [("odd/file-001", 0o444), ("odd/read only", 0o555)] {
             pair.source
                 .folder("odd/read only")

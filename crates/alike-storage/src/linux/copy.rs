@@ -51,6 +51,17 @@ pub fn set_size(file: BorrowedFd<'_>, size: u64) -> Result<()> {
     Ok(rustix::fs::ftruncate(file, size)?)
 }
 
+/// True when [`punch_hole`] can work; tried behind the end, where it changes nothing.
+///
+/// # Errors
+/// When the system refuses for another reason.
+pub fn can_punch_holes(file: BorrowedFd<'_>, size: u64) -> Result<bool> {
+    match punch_hole(file, size..size + 4096) {
+        Err(cause) if cause.raw_os_error() == Some(Errno::OPNOTSUPP.raw_os_error()) => Ok(false),
+        other => other.map(|()| true),
+    }
+}
+
 /// Makes a stretch of a file a hole.
 ///
 /// # Errors

@@ -8,7 +8,7 @@ mod inotify;
 mod system;
 mod xattr;
 
-pub use copy::{clone, copy, next_data, punch_hole, read_at, set_size, write_at};
+pub use copy::{can_punch_holes, clone, copy, next_data, punch_hole, read_at, set_size, write_at};
 pub use fs::*;
 pub use inotify::{Change, Inotify, Mark, What};
 pub use system::{

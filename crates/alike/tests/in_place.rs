@@ -106,6 +106,12 @@ fn a_change_in_place_that_broke_off_is_completed_before_anything_is_compared() {
     pair.replica.hard_link("other", ".alike/staging/7-3.target");
 
     pair.source.file("file", "01abc567");
+    // The source may be gone for good: the replica is made whole all the same, and only then refused.
+    let away = pair.beside("away");
+    std::fs::rename(pair.source.top(), &away).unwrap();
+    pair.once().expect(3);
+    assert_eq!(pair.replica.read("file"), b"01abc567");
+    std::fs::rename(&away, pair.source.top()).unwrap();
     assert_eq!(steps_of(&pair), ["meta file"], "its contents were right before the pass looked");
     pair.assert_identical("after the change was completed");
     assert_eq!(pair.replica.ino("file"), inode);

@@ -151,3 +151,40 @@ fn a_mirror_writes_through_no_name_either() {
         live.stop();
     }
 }
+
+#[test]
+fn a_folder_that_is_moved_out_of_the_replica_takes_no_say_along() {
+    let changes: [fn(&Tree) -> &Tree; 4] =
+        [|s| s.mode("a", 0o600), |s| s.file("a", "edited"), |s| s.xattr("a", "user.alike", "x"), |s| s];
+    for change in changes {
+        let pair = pair();
+        pair.source.file("a", "content").hard_link("a", "dir/b").hard_link("a", "dir/c").file("other", "x");
+        pair.mirrored();
+        // The move leaves no trace in the files of the folder: their ctime stands.
+        let out = pair.beside("moved out");
+        std::fs::rename(pair.replica.path("dir"), &out).unwrap();
+        let outside = Tree::at(&out);
+        let before = ["b", "c"].map(|name| seen(&outside, name));
+        for _ in 0..2 {
+            change(&pair.source);
+            pair.mirrored();
+            assert_eq!(["b", "c"].map(|name| seen(&outside, name)), before);
+        }
+        nothing_to_do(&pair);
+    }
+}
+
+#[test]
+fn many_files_that_became_one_on_the_replica_are_parted_in_one_pass() {
+    let pair = pair();
+    for i in 0..200 {
+        pair.source.file(format!("folder-{}/file-{i}", i % 7), vec![0_u8; 50_000]);
+    }
+    pair.mirrored();
+    for i in 1..200 {
+        let name = format!("folder-{}/file-{i}", i % 7);
+        pair.replica.remove(&name).hard_link("folder-0/file-0", &name);
+    }
+    pair.mirrored();
+    nothing_to_do(&pair);
+}

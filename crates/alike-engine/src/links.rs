@@ -65,8 +65,11 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             Some(source) if source.nlink > 1 => {
                 let (name, source) = (step.name.clone(), *source);
                 let (replica, known, verdict) = (None, None, Verdict::Missing);
-                let finding = Finding { name, source: Some(source), replica, known, verdict };
-                self.wait_for(|waiting| waiting.linked.push((place.retain(), Linked { finding, source })));
+                self.put_aside(
+                    place,
+                    Finding { name, source: Some(source), replica, known, verdict },
+                    source,
+                );
             }
             _ => self.take(place, step, (self.work.clock)()),
         }
@@ -83,7 +86,9 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             return;
         }
         linked.sort_by_cached_key(|(place, linked)| place.path().join(&linked.finding.name));
-        let is_short = |(_, linked): &At<S, R, Linked>| !self.is_ours(&linked.finding);
+        let is_short = |(_, linked): &At<S, R, Linked>| {
+            linked.finding.replica.is_some_and(|replica| !self.is_counted(&replica))
+        };
         if self.full && linked.iter().any(is_short) {
             self.count_what_goes();
         }
@@ -263,9 +268,8 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         }
     }
 
-    /// A file that was renamed, and has other names on either side.
-    pub(crate) fn moved_link(&self, place: &Here<S, R>, finding: Finding, source: Stamp) {
-        place.touch();
+    /// Keeps a name for when all others have been seen.
+    pub(crate) fn put_aside(&self, place: &Here<S, R>, finding: Finding, source: Stamp) {
         self.wait_for(|waiting| waiting.linked.push((place.retain(), Linked { finding, source })));
     }
 

@@ -269,7 +269,8 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         if is_told && (source.nlink > 1 || replica.nlink > 1) {
             let (name, known) = (moved.arrival.name.clone(), None);
             let finding = Finding { name, source: Some(source), replica: Some(replica), known, verdict };
-            return self.moved_link(&moved.place, finding, source);
+            moved.place.touch();
+            return self.put_aside(&moved.place, finding, source);
         }
         let (verb, reason) = match verdict {
             Verdict::Meta(diff) => (Verb::Meta { source, replica }, Reason::Attrs(diff)),

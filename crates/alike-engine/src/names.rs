@@ -35,7 +35,6 @@ impl NamesSeen {
 impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
     /// Notes what a folder tells about inodes with several names. `whole`: it is listed for the first time.
     pub(crate) fn note_links(&self, place: &Here<S, R>, findings: &[Finding], whole: bool) {
-        let has_several = |stamp: &&Stamp| stamp.nlink > 1 && stamp.kind != Kind::Folder;
         for finding in findings {
             // A name that is left alone is somebody else's.
             if matches!(finding.verdict, Verdict::Excluded | Verdict::ExcludedGoes) {
@@ -44,7 +43,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             let path = || place.path().join(&finding.name);
             let sides = [&finding.source, &finding.replica];
             let is_first = || self.wait_for(|waiting| waiting.counted.insert(path()));
-            if !sides.into_iter().flatten().any(|stamp| has_several(&stamp))
+            if !sides.into_iter().flatten().any(Stamp::has_several_names)
                 || !(if self.full { whole } else { is_first() })
             {
                 continue;
@@ -53,7 +52,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             {
                 siblings.note(&source, path());
             }
-            if let Some(replica) = finding.replica.as_ref().filter(has_several) {
+            if let Some(replica) = finding.replica.as_ref().filter(|replica| replica.has_several_names()) {
                 self.wait_for(|waiting| waiting.names_seen.entry(inode(replica)).or_default().count(replica));
             }
             if let (Verdict::Same { proven: true }, Some(source), Some(replica)) =
@@ -117,11 +116,13 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
                 continue;
             }
             names.extend(proven);
-            self.wait_for(|waiting| {
-                waiting.distrusted.insert(inode);
-                waiting.anchors.retain(|_, anchor| anchor.replica.as_ref().map(self::inode) != Some(inode));
-            });
+            self.wait_for(|waiting| waiting.distrusted.insert(inode));
         }
+        self.wait_for(|waiting| {
+            let distrusted = &waiting.distrusted;
+            let is_short = |replica: &Stamp| distrusted.contains(&inode(replica));
+            waiting.anchors.retain(|_, anchor| !anchor.replica.as_ref().is_some_and(is_short));
+        });
         self.tasks_for(names)
     }
 
@@ -147,11 +148,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         if dirty.is_empty() { Vec::new() } else { self.tasks_at(&root, dirty, &places) }
     }
 
-    /// True when the replica's inode has no name outside: writing to it changes nothing of others.
-    pub(crate) fn is_ours(&self, finding: &Finding) -> bool {
-        finding.replica.as_ref().is_none_or(|replica| self.is_counted(replica))
-    }
-
+    /// True when an inode of the replica has no name outside: writing to it changes nothing of others.
     pub(crate) fn is_counted(&self, replica: &Stamp) -> bool {
         replica.nlink == 1 || self.are_counted(inode(replica))
     }

@@ -195,7 +195,6 @@ impl Finding {
     #[must_use]
     pub fn waits_for_links(&self) -> bool {
         let Some(source) = &self.source else { return false };
-        let has_several = |stamp: &Stamp| stamp.kind != Kind::Folder && stamp.nlink > 1;
         let may = match &self.verdict {
             Verdict::Doubt | Verdict::Meta(_) | Verdict::Missing | Verdict::Differs(_) => true,
             Verdict::Same { proven } => !proven,
@@ -204,7 +203,7 @@ impl Finding {
             _ => false,
         };
         may && source.kind != Kind::Folder
-            && (has_several(source) || self.replica.as_ref().is_some_and(has_several))
+            && (source.has_several_names() || self.replica.as_ref().is_some_and(Stamp::has_several_names))
     }
 
     /// True when a doubt is (also) about contents.

@@ -125,6 +125,12 @@ impl Stamp {
         Attrs { mode: self.mode, uid: self.uid, gid: self.gid, mtime: self.mtime }
     }
 
+    /// True for a file, or another entry that is no folder, with more than one name.
+    #[must_use]
+    pub fn has_several_names(&self) -> bool {
+        self.kind != Kind::Folder && self.nlink > 1
+    }
+
     /// True when nothing but its links can have changed between the two looks: a link made or removed moves only the ctime.
     #[must_use]
     pub fn is_same_but_for_links(&self, earlier: &Self) -> bool {

@@ -7,7 +7,9 @@ use alike_model::holds::{Holds, Times};
 use alike_model::path::Escaped;
 use alike_model::xattrs::{Namespace, Namespaces, Xattrs};
 
-use crate::error::{Error, Result};
+use rustix::io::Errno;
+
+use crate::error::{Error, Result, is_any};
 use crate::linux::Inode;
 use crate::{Want, linux};
 
@@ -97,9 +99,7 @@ pub(crate) fn unprobed() -> Holds {
 
 /// True for answers that will be the same tomorrow: a full disk, say, is none.
 fn is_never(cause: &std::io::Error) -> bool {
-    use rustix::io::Errno;
-    let never = [Errno::OPNOTSUPP, Errno::PERM, Errno::ACCESS, Errno::INVAL, Errno::NOSYS];
-    never.iter().any(|errno| cause.raw_os_error() == Some(errno.raw_os_error()))
+    is_any(cause, &[Errno::OPNOTSUPP, Errno::PERM, Errno::ACCESS, Errno::INVAL, Errno::NOSYS])
 }
 
 /// An attribute of each class that any target takes which takes that class.

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use rustix::io::Errno;
+
 /// A failed operation. Names the operation; the path is known to whoever reports it, and stands there once.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -48,13 +50,8 @@ impl Error {
     /// Wraps what the system answered; what says "it is not there any more" becomes [`Error::Changed`].
     #[must_use]
     pub fn of(op: &'static str, cause: io::Error) -> Self {
-        use rustix::io::Errno;
         let changed = [Errno::NOENT, Errno::NOTDIR, Errno::LOOP, Errno::STALE, Errno::EXIST, Errno::ISDIR];
-        if changed.iter().any(|errno| cause.raw_os_error() == Some(errno.raw_os_error())) {
-            Self::Changed
-        } else {
-            Self::Io { op, cause }
-        }
+        if is_any(&cause, &changed) { Self::Changed } else { Self::Io { op, cause } }
     }
 
     /// True when a second look may find it otherwise.
@@ -66,11 +63,8 @@ impl Error {
     /// True when two names of one file cannot be had here: the filesystem has no such thing, or has enough of them.
     #[must_use]
     pub fn forbids_links(&self) -> bool {
-        use rustix::io::Errno;
         let never = [Errno::PERM, Errno::OPNOTSUPP, Errno::NOSYS, Errno::MLINK, Errno::XDEV];
-        let is =
-            |cause: &io::Error| never.iter().any(|errno| cause.raw_os_error() == Some(errno.raw_os_error()));
-        matches!(self, Self::Io { cause, .. } if is(cause))
+        matches!(self, Self::Io { cause, .. } if is_any(cause, &never))
     }
 
     /// True when only an extended attribute is missing.
@@ -93,6 +87,11 @@ impl Error {
     }
 }
 
+/// True when the system's answer is one of these.
+pub(crate) fn is_any(cause: &io::Error, answers: &[Errno]) -> bool {
+    answers.iter().any(|errno| cause.raw_os_error() == Some(errno.raw_os_error()))
+}
+
 /// The system's words without Rust's "(os error N)".
 #[must_use]
 pub fn plain(cause: &io::Error) -> String {
@@ -107,7 +106,7 @@ fn explain(cause: &io::Error) -> String {
         io::ErrorKind::StorageFull => "; free some room, it is tried again",
         io::ErrorKind::QuotaExceeded => "; the quota is used up, it is tried again",
         io::ErrorKind::ReadOnlyFilesystem => "; mount it read-write",
-        _ if cause.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error()) => "; raise \"ulimit -n\"",
+        _ if is_any(cause, &[Errno::MFILE]) => "; raise \"ulimit -n\"",
         _ => "",
     };
     format!("{text}{advice}")

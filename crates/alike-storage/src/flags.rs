@@ -5,7 +5,7 @@ use std::io;
 use alike_model::path::Name;
 use rustix::io::Errno;
 
-use crate::error::Error;
+use crate::error::{Error, is_any};
 use crate::linux::{self, Flag};
 use crate::local::Folder;
 
@@ -26,7 +26,7 @@ pub(crate) fn explain(
         Error::Attribute { cause, .. } => ("set its attributes", cause),
         _ => return error,
     };
-    if cause.raw_os_error() != Some(Errno::PERM.raw_os_error()) {
+    if !is_any(cause, &[Errno::PERM]) {
         return error;
     }
     let at = folder.descriptor();

@@ -251,10 +251,4 @@ impl Want {
             namespaces: policy.xattrs,
         }
     }
-
-    /// The same, but with extended attributes left alone.
-    #[must_use]
-    pub fn without_xattrs(self) -> Self {
-        Self { xattrs: Xattrs::default(), namespaces: Namespaces::NONE, ..self }
-    }
 }

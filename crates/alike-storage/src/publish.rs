@@ -309,11 +309,20 @@ impl Local {
     /// # Errors
     /// When the system refuses.
     pub fn complete_changes(&self) -> std::io::Result<()> {
+        self.open_staging()?.map_or(Ok(()), |staging| patch::complete(staging.as_fd()))
+    }
+
+    /// Staging as it is found; `None` when nothing was ever staged.
+    fn open_staging(&self) -> std::io::Result<Option<OwnedFd>> {
         let (Some(own), Some(staging)) = (Name::new(OWN_FOLDER), Name::new(b"staging")) else {
-            return Ok(());
+            return Ok(None);
         };
-        let own = linux::open_folder(self.descriptor(), &own)?;
-        patch::complete(linux::open_folder(own.as_fd(), &staging)?.as_fd())
+        let own = linux::open_folder(self.descriptor(), &own);
+        match own.and_then(|own| linux::open_folder(own.as_fd(), &staging)) {
+            Ok(folder) => Ok(Some(folder)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Completes or clears what a pass that died left in staging. Call it under the replica's lock.
@@ -321,16 +330,7 @@ impl Local {
     /// # Errors
     /// When the system refuses.
     pub fn clear_staging(&self) -> std::io::Result<()> {
-        let (Some(own), Some(staging)) = (Name::new(OWN_FOLDER), Name::new(b"staging")) else {
-            return Ok(());
-        };
-        let root = self.descriptor();
-        let opened = linux::open_folder(root, &own).and_then(|own| linux::open_folder(own.as_fd(), &staging));
-        let folder = match opened {
-            Ok(folder) => folder,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(error),
-        };
+        let Some(folder) = self.open_staging()? else { return Ok(()) };
         patch::complete(folder.as_fd())?;
         for entry in linux::list(folder.as_fd())? {
             match linux::remove_file(folder.as_fd(), &entry.name) {

@@ -9,6 +9,8 @@ use alike_model::entry::Stamp;
 use rustix::fs::{FallocateFlags, SeekFrom};
 use rustix::io::{Errno, retry_on_intr};
 
+use crate::error::is_any;
+
 /// Up to here one read and one write are as fast as asking the kernel to copy (measured; see `docs/decisions/`).
 const SMALL: u64 = 128 * 1024;
 /// How much is copied between two questions whether to stop.
@@ -57,7 +59,7 @@ pub fn set_size(file: BorrowedFd<'_>, size: u64) -> Result<()> {
 /// When the system refuses for another reason.
 pub fn can_punch_holes(file: BorrowedFd<'_>, size: u64) -> Result<bool> {
     match punch_hole(file, size..size + 4096) {
-        Err(cause) if cause.raw_os_error() == Some(Errno::OPNOTSUPP.raw_os_error()) => Ok(false),
+        Err(cause) if is_any(&cause, &[Errno::OPNOTSUPP]) => Ok(false),
         other => other.map(|()| true),
     }
 }

@@ -14,6 +14,8 @@ use rustix::fs::{
 };
 use rustix::io::{Errno, retry_on_intr};
 
+use crate::error::is_any;
+
 const LOOK: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME);
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
@@ -205,8 +207,7 @@ pub fn flag_of(folder: BorrowedFd<'_>, name: Option<&Name>) -> Option<Flag> {
 /// True when the system says that it has no nameless files here.
 #[must_use]
 pub fn is_unsupported(error: &std::io::Error) -> bool {
-    let unsupported = [Errno::OPNOTSUPP, Errno::ISDIR, Errno::INVAL];
-    unsupported.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+    is_any(error, &[Errno::OPNOTSUPP, Errno::ISDIR, Errno::INVAL])
 }
 
 /// The target of a symlink.

@@ -6,6 +6,7 @@ use alike_model::compare::{Contents, Finding, Look, Verdict};
 use alike_model::entry::{Kind, Stamp};
 use alike_model::path::Name;
 use alike_model::policy::{Compare, Hash};
+use alike_model::reason::Reason;
 use alike_model::xattrs::XattrsDiff;
 use alike_storage::{Content, Error, Replica, Result, Source};
 use sha2::Digest;
@@ -19,6 +20,19 @@ const BLOCK: usize = 256 * 1024;
 const WORTH_ASKING: u64 = 4 * 1024 * 1024;
 
 impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
+    /// Files written since the disk last took all that it was given are copied again after it did not: what it lost may
+    /// look clean in memory, and once told, the system says nothing of it any more.
+    pub(crate) fn distrust_disk(&self, mut findings: Vec<Finding>) -> Vec<Finding> {
+        let Some(since) = self.work.index.unsure() else { return findings };
+        for finding in &mut findings {
+            let is_late = finding.replica.is_some_and(|old| old.kind == Kind::File && old.ctime >= since);
+            if is_late && matches!(finding.verdict, Verdict::Same { .. } | Verdict::Doubt | Verdict::Meta(_)) {
+                finding.verdict = Verdict::Differs(Reason::Unsure);
+            }
+        }
+        findings
+    }
+
     /// Settles a doubt; what is none stays as it is, and so does what could not be looked at, which is looked at again.
     pub(crate) fn settle(&self, place: &Here<S, R>, finding: Finding) -> Finding {
         if finding.verdict != Verdict::Doubt {

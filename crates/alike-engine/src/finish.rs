@@ -9,7 +9,7 @@ use alike_model::dirty::Extent;
 use alike_model::event::Action;
 use alike_model::path::{Name, RelPath};
 use alike_model::plan::folder_meta;
-use alike_storage::{Error, Replica, Source};
+use alike_storage::{Error, Replica, Result, Source};
 
 use crate::hands::Hands;
 use crate::monitor::Event;
@@ -34,6 +34,19 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         } else {
             self.fail(place.path().join(name), error.to_string());
         }
+    }
+
+    /// Checks that a folder that is held open on the replica is still where it was found: what is moved out of the tree
+    /// meanwhile is not alike's any more. Changes come right after it, so the gap is small.
+    pub(crate) fn check_in_place(&self, place: &Here<S, R>) -> Result<()> {
+        let mut here = place;
+        while let (Some(parent), Some(name), true) = (&here.parent, &here.name, here.has_replica) {
+            if !self.hands.is_at(parent, name, here)? {
+                return Err(Error::Changed);
+            }
+            here = parent;
+        }
+        Ok(())
     }
 
     /// The folders with something to look at again.

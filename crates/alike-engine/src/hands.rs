@@ -1,13 +1,18 @@
-//! Takes steps: for real, or in a rehearsal that takes none.
+//! Takes steps.
 //!
-//! A pass does not know which of the two it has: a plan is what a pass does with [`Rehearsing`] hands.
+//! A pass does not know whether it has hands that work or, for a plan, ones that touch nothing
+//! ([`Rehearsing`](crate::rehearsing::Rehearsing)).
 
 use alike_model::entry::{Kind, Stamp};
-use alike_model::path::Name;
+use alike_model::event::Action;
+use alike_model::path::{Name, RelPath};
 use alike_model::plan::{Step, Verb};
 use alike_model::policy::{Compare, Policy};
-use alike_storage::{Error, New, Replica, Result, Source, Want};
+use alike_model::reason::Reason;
+use alike_storage::{Error, New, Over, Replica, Result, Source, Want};
 
+use crate::deeds::Deeds;
+use crate::history::Deed;
 use crate::place::Place;
 
 /// What became of a step.
@@ -17,6 +22,8 @@ pub(crate) struct Done {
     pub(crate) replica: Option<Stamp>,
     /// Bytes copied.
     pub(crate) bytes: Option<u64>,
+    /// Where the trash keeps what was there before.
+    pub(crate) kept: Option<String>,
     /// An extended attribute that could not be set: it was done, but both sides are not equal.
     pub(crate) lacks: Option<Error>,
 }
@@ -26,6 +33,25 @@ impl Done {
     pub(crate) fn looks(replica: Stamp) -> Self {
         Self { replica: Some(replica), ..Self::default() }
     }
+
+    /// What the log tells of it: bytes copied, and where is kept what was there before.
+    pub(crate) fn came_to(&self) -> (Option<u64>, Option<String>) {
+        (self.bytes, self.kept.clone())
+    }
+}
+
+impl From<(Stamp, Option<String>)> for Done {
+    fn from((replica, kept): (Stamp, Option<String>)) -> Self {
+        Self { kept, ..Self::looks(replica) }
+    }
+}
+
+/// An entry that is complete but has no name yet.
+pub(crate) struct Prepared<T> {
+    /// `None` in a rehearsal.
+    pub(crate) staged: Option<T>,
+    pub(crate) bytes: Option<u64>,
+    pub(crate) lacks: Option<Error>,
 }
 
 /// Takes steps.
@@ -33,8 +59,17 @@ pub(crate) trait Hands<S: Source, R: Replica>: Sync {
     /// Takes a step that makes, replaces or dresses an entry that is no folder.
     fn take(&self, place: &Place<S, R>, step: &Step) -> Result<Done>;
 
-    /// Makes a folder; `None` in a rehearsal.
-    fn make_folder(&self, place: &Place<S, R>, step: &Step) -> Result<Option<R::Folder>>;
+    /// Does all of such a step but giving the entry its name.
+    fn prepare(&self, place: &Place<S, R>, step: &Step) -> Result<Prepared<R::Staged>>;
+
+    /// Brings prepared entries to the disk: many at once, or few one by one.
+    fn settle(&self, prepared: &[&Prepared<R::Staged>]) -> Result<()>;
+
+    /// Gives a prepared entry its name.
+    fn publish(&self, place: &Place<S, R>, step: &Step, prepared: Prepared<R::Staged>) -> Result<Done>;
+
+    /// Makes a folder; `None` in a rehearsal. Also tells where is kept what was in the way.
+    fn make_folder(&self, place: &Place<S, R>, step: &Step) -> Result<(Option<R::Folder>, Option<String>)>;
 
     /// True when a folder that is held open stands at a name in `parent`; a rehearsal has moved none.
     fn is_at(&self, parent: &Place<S, R>, name: &Name, place: &Place<S, R>) -> Result<bool>;
@@ -57,8 +92,23 @@ pub(crate) trait Hands<S: Source, R: Replica>: Sync {
     /// Lets an entry and the one in `place` that the step replaces change names.
     fn exchange(&self, from: (&R::Folder, &Name), place: &Place<S, R>, step: &Step) -> Result<Done>;
 
-    /// Removes one entry, or one folder that is empty by then.
-    fn remove(&self, folder: &R::Folder, step: &Step) -> Result<()>;
+    /// Removes one entry, or one folder that is empty by then. Tells where it is kept.
+    fn remove(&self, folder: &R::Folder, path: &RelPath, step: &Step) -> Result<Option<String>>;
+
+    /// True when what looks like this can be kept when it is taken away.
+    fn keeps(&self, replica: &Stamp) -> bool;
+
+    /// Moves a folder to the trash with all that is in it; `None` when it cannot be kept. Tells where it is kept, and opens
+    /// it there for a look: the folder that holds it, and its name there.
+    fn remove_whole(
+        &self,
+        folder: &R::Folder,
+        path: &RelPath,
+        step: &Step,
+    ) -> Result<Option<(String, R::Folder, Name)>>;
+
+    /// Notes that an inode with several names stays under this one.
+    fn note_staying(&self, replica: &Stamp, path: RelPath);
 
     /// Gives an open folder its own attributes.
     fn dress(&self, place: &Place<S, R>) -> Result<()>;
@@ -78,18 +128,34 @@ pub(crate) struct Working<'a, S, R> {
     pub(crate) policy: Policy,
     /// What is done is brought to the disk.
     pub(crate) sync: bool,
+    pub(crate) settles: Settles,
+    pub(crate) deeds: Deeds<'a>,
     pub(crate) interrupted: &'a (dyn Fn() -> bool + Sync),
 }
 
+/// Whether contents are on the disk before they get a name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Settles {
+    /// They need not be.
+    No,
+    /// They are, many together.
+    #[default]
+    Together,
+    /// They are, one by one, and the name is as well before the next step.
+    Each,
+}
+
+/// More files than this are brought to the disk with all else on it, rather than one by one.
+const FEW: usize = 4;
+
 impl<S: Source, R: Replica> Working<'_, S, R> {
-    /// Makes an entry like the source's and gives it its name: the only way in which contents reach a replica.
-    fn publish(
+    /// Makes an entry like the source's, without a name: the only way in which contents reach a replica.
+    fn stage(
         &self,
         place: &Place<S, R>,
         step: &Step,
-        source: &Stamp,
-        replaces: Option<&Stamp>,
-    ) -> Result<Done> {
+        (source, replaces): (&Stamp, Option<&Stamp>),
+    ) -> Result<Prepared<R::Staged>> {
         let folder = &*place.replica(self.replica)?;
         let original = &*place.source(self.source)?;
         match source.kind {
@@ -112,8 +178,7 @@ impl<S: Source, R: Replica> Working<'_, S, R> {
                 if !content.stamp()?.is_untouched_since(source) {
                     return Err(Error::Changed);
                 }
-                let now = self.replica.publish(folder, &step.name, staged, replaces)?;
-                Ok(Done { replica: Some(now), bytes: Some(source.size), lacks })
+                Ok(Prepared { staged: Some(staged), bytes: Some(source.size), lacks })
             }
             Kind::Symlink => {
                 let target = self.source.read_link(original, &step.name)?;
@@ -123,14 +188,12 @@ impl<S: Source, R: Replica> Working<'_, S, R> {
                 {
                     return Err(Error::Changed);
                 }
-                let now = self.replica.publish(folder, &step.name, staged, replaces)?;
-                Ok(Done { lacks, ..Done::looks(now) })
+                Ok(Prepared { staged: Some(staged), bytes: None, lacks })
             }
             Kind::Fifo | Kind::Socket | Kind::BlockDevice | Kind::CharDevice => {
                 let want = self.want(place, step, source)?;
                 let (staged, lacks) = self.replica.stage(folder, New::Special { like: source, want })?;
-                let now = self.replica.publish(folder, &step.name, staged, replaces)?;
-                Ok(Done { lacks, ..Done::looks(now) })
+                Ok(Prepared { staged: Some(staged), bytes: None, lacks })
             }
         }
     }
@@ -141,30 +204,106 @@ impl<S: Source, R: Replica> Working<'_, S, R> {
         let xattrs = self.source.xattrs(original, &step.name, self.policy.xattrs)?;
         Ok(Want::of(source, xattrs, &self.policy))
     }
+
+    fn set_attrs(&self, place: &Place<S, R>, step: &Step, source: &Stamp, replica: &Stamp) -> Result<Done> {
+        let folder = &*place.replica(self.replica)?;
+        let want = self.want(place, step, source)?;
+        let before = match &step.reason {
+            Reason::Attrs(diff) if !diff.xattrs.is_empty() && self.deeds.trash.is_some() => {
+                Some(self.replica.xattrs(folder, &step.name, self.policy.xattrs)?)
+            }
+            _ => None,
+        };
+        let now = self.replica.set_attrs(folder, &step.name, replica, &want)?;
+        self.write_down(place, step, &now, |deed| Deed { old: Some(replica.into()), xattrs: before, ..deed });
+        Ok(Done::looks(now))
+    }
+
+    /// Writes down a step that took nothing away.
+    fn write_down(&self, place: &Place<S, R>, step: &Step, now: &Stamp, more: impl FnOnce(Deed) -> Deed) {
+        if self.deeds.trash.is_some() {
+            let deed = self.deeds.deed(&place.path().join(&step.name), step);
+            self.deeds.add(more(Deed { now: Some(now.into()), ..deed }));
+        }
+    }
+
+    /// Takes a step that gives something its name, in place of what is there, if anything is.
+    fn put(
+        &self,
+        place: &Place<S, R>,
+        step: &Step,
+        (replaces, patch): (Option<&Stamp>, bool),
+        put: impl FnOnce(&R::Folder, Option<Over<'_>>) -> Result<Stamp>,
+    ) -> Result<Done> {
+        let folder = &*place.replica(self.replica)?;
+        match replaces {
+            None => {
+                let now = put(folder, None)?;
+                self.write_down(place, step, &now, |deed| deed);
+                Ok(Done::looks(now))
+            }
+            Some(old) => {
+                let path = place.path().join(&step.name);
+                let put = |over: Over<'_>| put(folder, Some(over));
+                self.deeds.take_away((&path, step), (old, patch), put, |now| Some(*now)).map(Done::from)
+            }
+        }
+    }
 }
 
 impl<S: Source, R: Replica> Hands<S, R> for Working<'_, S, R> {
     fn take(&self, place: &Place<S, R>, step: &Step) -> Result<Done> {
-        let folder = &*place.replica(self.replica)?;
-        match &step.verb {
-            Verb::Create { source } => self.publish(place, step, source, None),
-            Verb::Update { source, replica } => self.publish(place, step, source, Some(replica)),
-            Verb::Meta { source, replica } => {
-                let want = self.want(place, step, source)?;
-                self.replica.set_attrs(folder, &step.name, replica, &want).map(Done::looks)
-            }
+        if let Verb::Meta { source, replica } = &step.verb {
+            return self.set_attrs(place, step, source, replica);
+        }
+        self.deeds.with_room(|| {
+            let prepared = self.prepare(place, step)?;
+            self.settle(&[&prepared])?;
+            self.publish(place, step, prepared)
+        })
+    }
+
+    fn prepare(&self, place: &Place<S, R>, step: &Step) -> Result<Prepared<R::Staged>> {
+        self.deeds.with_room(|| match &step.verb {
+            Verb::Create { source } => self.stage(place, step, (source, None)),
+            Verb::Update { source, replica } => self.stage(place, step, (source, Some(replica))),
             // These have their own ways: they need more than a name in one folder.
-            Verb::Mkdir { .. }
-            | Verb::Link { .. }
-            | Verb::Rename { .. }
-            | Verb::Delete { .. }
-            | Verb::Rmdir { .. } => Err(Error::Changed),
+            _ => Err(Error::Changed),
+        })
+    }
+
+    fn settle(&self, prepared: &[&Prepared<R::Staged>]) -> Result<()> {
+        let contents = || prepared.iter().filter(|one| one.bytes.is_some_and(|bytes| bytes > 0));
+        match contents().count() {
+            _ if self.settles == Settles::No => Ok(()),
+            0..=FEW => contents()
+                .filter_map(|one| one.staged.as_ref())
+                .try_for_each(|one| self.replica.settle(one)),
+            _ => self.replica.sync(),
         }
     }
 
-    fn make_folder(&self, place: &Place<S, R>, step: &Step) -> Result<Option<R::Folder>> {
-        let folder = &*place.replica(self.replica)?;
-        self.replica.make_folder(folder, &step.name, step.verb.replaces()).map(Some)
+    fn publish(&self, place: &Place<S, R>, step: &Step, prepared: Prepared<R::Staged>) -> Result<Done> {
+        let Prepared { staged, bytes, lacks } = prepared;
+        let staged = staged.ok_or(Error::Changed)?;
+        let patch = self.replica.changes_in_place(&staged);
+        let put = |folder: &R::Folder, over: Option<Over<'_>>| {
+            self.replica.publish(folder, &step.name, staged, over)
+        };
+        let done = self.put(place, step, (step.verb.replaces(), patch), put)?;
+        if self.settles == Settles::Each {
+            self.replica.settle_folder(&*place.replica(self.replica)?)?;
+        }
+        Ok(Done { bytes, lacks, ..done })
+    }
+
+    fn make_folder(&self, place: &Place<S, R>, step: &Step) -> Result<(Option<R::Folder>, Option<String>)> {
+        let mut made = None;
+        let done = self.put(place, step, (step.verb.replaces(), false), |folder, over| {
+            let folder = made.insert(self.replica.make_folder(folder, &step.name, over)?);
+            self.replica.stamp(folder)
+        })?;
+        Ok((made, done.kept))
     }
 
     fn is_at(&self, parent: &Place<S, R>, name: &Name, place: &Place<S, R>) -> Result<bool> {
@@ -184,16 +323,17 @@ impl<S: Source, R: Replica> Hands<S, R> for Working<'_, S, R> {
         place: &Place<S, R>,
         step: &Step,
     ) -> Result<Done> {
-        let folder = &*place.replica(self.replica)?;
         let origin = &*from.0.replica(self.replica)?;
-        let replaces = step.verb.replaces();
-        self.replica.link((origin, from.1), (folder, &step.name), expected, replaces).map(Done::looks)
+        self.put(place, step, (step.verb.replaces(), false), |folder, over| {
+            self.replica.link((origin, from.1), (folder, &step.name), expected, over)
+        })
     }
 
     fn rename(&self, from: (&R::Folder, &Name), place: &Place<S, R>, step: &Step) -> Result<Done> {
-        let folder = &*place.replica(self.replica)?;
         let Verb::Rename { replica, replaces, .. } = &step.verb else { return Err(Error::Changed) };
-        self.replica.rename(from, (folder, &step.name), replica, replaces.as_ref()).map(Done::looks)
+        self.put(place, step, (replaces.as_ref(), false), |folder, over| {
+            self.replica.rename(from, (folder, &step.name), replica, over)
+        })
     }
 
     fn exchange(&self, from: (&R::Folder, &Name), place: &Place<S, R>, step: &Step) -> Result<Done> {
@@ -201,22 +341,60 @@ impl<S: Source, R: Replica> Hands<S, R> for Working<'_, S, R> {
         let Verb::Rename { replica, replaces: Some(other), .. } = &step.verb else {
             return Err(Error::Changed);
         };
-        self.replica.exchange((from.0, from.1, replica), (folder, &step.name, other)).map(Done::looks)
+        let now = self.replica.exchange((from.0, from.1, replica), (folder, &step.name, other))?;
+        self.write_down(place, step, &now, |deed| Deed { swapped: true, old: Some(other.into()), ..deed });
+        Ok(Done::looks(now))
     }
 
-    fn remove(&self, folder: &R::Folder, step: &Step) -> Result<()> {
-        match &step.verb {
-            Verb::Delete { replica } => self.replica.remove_file(folder, &step.name, replica),
-            Verb::Rmdir { replica } => self.replica.remove_folder(folder, &step.name, replica),
-            _ => Err(Error::Changed),
-        }
+    fn remove(&self, folder: &R::Folder, path: &RelPath, step: &Step) -> Result<Option<String>> {
+        let (Verb::Delete { replica } | Verb::Rmdir { replica }) = &step.verb else {
+            return Err(Error::Changed);
+        };
+        let take = |over: Over<'_>| self.replica.remove(folder, &step.name, over);
+        self.deeds.take_away((path, step), (replica, false), take, |()| None).map(|((), kept)| kept)
+    }
+
+    fn keeps(&self, replica: &Stamp) -> bool {
+        self.deeds.trash.is_some_and(|trash| trash.device() == replica.dev)
+    }
+
+    fn remove_whole(
+        &self,
+        folder: &R::Folder,
+        path: &RelPath,
+        step: &Step,
+    ) -> Result<Option<(String, R::Folder, Name)>> {
+        let Verb::Rmdir { replica } = &step.verb else { return Err(Error::Changed) };
+        let mut at = None;
+        let take = |over: Over<'_>| {
+            let (bucket, name) = over.keep.ok_or(Error::Changed)?;
+            self.replica.remove(folder, &step.name, over)?;
+            at = Some((self.replica.open_kept(bucket)?, name.clone()));
+            Ok(())
+        };
+        let ((), kept) = self.deeds.take_away((path, step), (replica, false), take, |()| None)?;
+        Ok(kept.zip(at).map(|(kept, (bucket, name))| (kept, bucket, name)))
+    }
+
+    fn note_staying(&self, replica: &Stamp, path: RelPath) {
+        self.deeds.note_staying(replica, path);
     }
 
     fn dress(&self, place: &Place<S, R>) -> Result<()> {
         let folder = &*place.replica(self.replica)?;
         let xattrs = self.source.folder_xattrs(&*place.source(self.source)?, self.policy.xattrs)?;
         let want = Want::of(&place.source_stamp, xattrs, &self.policy);
-        self.replica.set_folder_attrs(folder, &want).map(drop)
+        let old = place.replica_stamp.as_ref().filter(|_| self.deeds.trash.is_some());
+        let before = match (old, place.xattrs.is_empty()) {
+            (Some(_), false) => Some(self.replica.folder_xattrs(folder, self.policy.xattrs)?),
+            _ => None,
+        };
+        let now = self.replica.set_folder_attrs(folder, &want)?;
+        if let Some(old) = old {
+            let deed = self.deeds.plain(&place.path(), Action::Meta);
+            self.deeds.add(Deed { old: Some(old.into()), xattrs: before, now: Some((&now).into()), ..deed });
+        }
+        Ok(())
     }
 
     fn unlock(&self, folder: &R::Folder, stamp: &Stamp) -> Result<bool> {
@@ -225,60 +403,5 @@ impl<S: Source, R: Replica> Hands<S, R> for Working<'_, S, R> {
 
     fn sync(&self) -> Result<()> {
         if self.sync { self.replica.sync() } else { Ok(()) }
-    }
-}
-
-/// Hands that touch nothing.
-pub(crate) struct Rehearsing;
-
-impl<S: Source, R: Replica> Hands<S, R> for Rehearsing {
-    fn take(&self, _: &Place<S, R>, step: &Step) -> Result<Done> {
-        let bytes = match &step.verb {
-            Verb::Create { source } | Verb::Update { source, .. } if source.kind == Kind::File => {
-                Some(source.size)
-            }
-            _ => None,
-        };
-        Ok(Done { bytes, ..Done::default() })
-    }
-
-    fn make_folder(&self, _: &Place<S, R>, _: &Step) -> Result<Option<R::Folder>> {
-        Ok(None)
-    }
-
-    fn is_at(&self, _: &Place<S, R>, _: &Name, _: &Place<S, R>) -> Result<bool> {
-        Ok(true)
-    }
-
-    fn look_anew(&self, _: &Place<S, R>, _: &Name, seen: &Stamp) -> Result<Option<Stamp>> {
-        Ok(Some(*seen))
-    }
-
-    fn link(&self, _: (&Place<S, R>, &Name), _: &Stamp, _: &Place<S, R>, _: &Step) -> Result<Done> {
-        Ok(Done::default())
-    }
-
-    fn rename(&self, _: (&R::Folder, &Name), _: &Place<S, R>, _: &Step) -> Result<Done> {
-        Ok(Done::default())
-    }
-
-    fn exchange(&self, _: (&R::Folder, &Name), _: &Place<S, R>, _: &Step) -> Result<Done> {
-        Ok(Done::default())
-    }
-
-    fn remove(&self, _: &R::Folder, _: &Step) -> Result<()> {
-        Ok(())
-    }
-
-    fn dress(&self, _: &Place<S, R>) -> Result<()> {
-        Ok(())
-    }
-
-    fn unlock(&self, _: &R::Folder, _: &Stamp) -> Result<bool> {
-        Ok(false)
-    }
-
-    fn sync(&self) -> Result<()> {
-        Ok(())
     }
 }

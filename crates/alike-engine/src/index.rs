@@ -43,6 +43,16 @@ pub struct Index {
     next: AtomicU64,
     passes: AtomicU64,
     indexed: Mutex<Option<Time>>,
+    disk: Mutex<Disk>,
+}
+
+/// What is known of the replica's disk.
+#[derive(Clone, Copy, Default)]
+struct Disk {
+    /// It has taken all that was done before this.
+    took_all: Option<Time>,
+    /// It may lack some of what was done since.
+    unsure: Option<Time>,
 }
 
 /// The database behind, as far as it is open.
@@ -80,7 +90,12 @@ impl Index {
             next: AtomicU64::new(1),
             passes: AtomicU64::new(0),
             indexed: Mutex::new(None),
+            disk: Mutex::default(),
         };
+        index.disk().unsure = std::fs::read(index.unsure_path()).ok().map(|bytes| {
+            // Damaged, it says that no moment is known: everything is unsure.
+            serde_json::from_slice(&bytes).unwrap_or_default()
+        });
         if index.path.exists() && index.load().is_err() {
             index.forget_all()?;
         }
@@ -147,6 +162,50 @@ impl Index {
             Err(why) if why.kind() != std::io::ErrorKind::NotFound => Err(self.error(why)),
             _ => Ok(()),
         }
+    }
+
+    /// Since when the replica's disk may lack what it was given; `None`: it lacks nothing.
+    pub(crate) fn unsure(&self) -> Option<Time> {
+        self.disk().unsure
+    }
+
+    /// The disk took all that was done before `then`; with `everything`, what it lacked before has been copied again.
+    pub(crate) fn disk_took_all(&self, then: Time, everything: bool) {
+        let mut disk = self.disk();
+        disk.took_all = Some(then);
+        if everything && disk.unsure.take().is_some() {
+            // One that stays makes the next start copy more than it has to.
+            let _ = std::fs::remove_file(self.unsure_path());
+        }
+    }
+
+    /// Notes when the first pass began: before it, nothing was done here.
+    pub(crate) fn begin_at(&self, now: Time) {
+        self.disk().took_all.get_or_insert(now);
+    }
+
+    /// The disk did not take all: nothing that is known of what it was given since it last did holds.
+    ///
+    /// # Errors
+    /// When the file cannot be removed.
+    pub(crate) fn disk_failed(&self) -> Result<(), IndexError> {
+        let mut disk = self.disk();
+        let since = disk.unsure.or(disk.took_all).unwrap_or_default();
+        disk.unsure = Some(since);
+        drop(disk);
+        if self.may_write && let Ok(text) = serde_json::to_vec(&since) {
+            // The state may be on the same disk: then the memory has to do.
+            let _ = std::fs::write(self.unsure_path(), text);
+        }
+        self.forget_all()
+    }
+
+    fn unsure_path(&self) -> PathBuf {
+        self.path.with_file_name("unsure.json")
+    }
+
+    fn disk(&self) -> std::sync::MutexGuard<'_, Disk> {
+        self.disk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Leaves the file as it was last committed, whatever was spilled since: for the end of the process, when the replica

@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use alike_model::compare::{Finding, Verdict};
 use alike_model::entry::{Stamp, Time};
@@ -102,6 +103,14 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         let mut linked: Vec<Option<At<S, R, Linked>>> = linked.into_iter().map(Some).collect();
         let inodes: Vec<Option<ReplicaInode>> =
             linked.iter().flatten().map(|(_, linked)| linked.finding.replica.as_ref().map(inode)).collect();
+        self.note_staying();
+        for at in groups.iter().filter_map(|group| group.keeps) {
+            if let Some((place, linked)) = &linked[at]
+                && let Some(replica) = &linked.finding.replica
+            {
+                self.hands.note_staying(replica, place.path().join(&linked.finding.name));
+            }
+        }
         let shared = shared_inodes(&groups, &inodes);
         let (mut one_by_one, mut bundles) = (Vec::new(), Vec::new());
         for group in groups {
@@ -218,7 +227,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         };
         let is_meta = matches!(verb, Verb::Meta { .. });
         let step = Step { name: linked.finding.name.clone(), verb, reason };
-        let done = self.timed(place, &step, |step| self.hands.take(place, step), |done: &Done| done.bytes);
+        let done = self.timed(place, &step, Instant::now(), |step| self.hands.take(place, step), Done::came_to);
         match done {
             Ok(mut done) => {
                 place.draft(|draft| draft.touched |= !is_meta);
@@ -310,7 +319,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         // A rehearsal has nothing to expect, and expects nothing.
         let expected = anchor.replica.as_ref().unwrap_or(&anchor.source);
         let from = (&*anchor.place, &anchor.name);
-        self.timed(place, &step, |step| self.hands.link(from, expected, place, step), |_| None)?;
+        self.timed(place, &step, Instant::now(), |step| self.hands.link(from, expected, place, step), Done::came_to)?;
         place.touch();
         Ok(())
     }
@@ -345,7 +354,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
 }
 
 impl<S: Source, R: Replica> Anchor<S, R> {
-    fn path(&self) -> RelPath {
+    pub(crate) fn path(&self) -> RelPath {
         self.place.path().join(&self.name)
     }
 }

@@ -22,6 +22,8 @@ pub struct Event {
     pub bytes: Option<u64>,
     /// How long it took.
     pub took: Option<Duration>,
+    /// Where the trash keeps what was there before.
+    pub kept: Option<String>,
     /// What failed, for `error`.
     pub error: Option<String>,
 }
@@ -31,7 +33,7 @@ impl Event {
     #[must_use]
     pub fn general(pass: u64, action: Action, reason: impl Into<String>) -> Self {
         let reason = reason.into();
-        Self { pass, action, path: None, from: None, reason, bytes: None, took: None, error: None }
+        Self { pass, action, path: None, from: None, reason, bytes: None, took: None, kept: None, error: None }
     }
 
     /// An event about a path.

@@ -7,6 +7,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Instant;
 
 use alike_model::compare::{Finding, Verdict, compare_entry};
 use alike_model::dirty::Extent;
@@ -327,7 +328,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             (false, true) => self.hands.exchange(from, place, step),
             (false, false) => self.hands.rename(from, place, step),
         };
-        let done = self.timed(place, &step, take, |_| None)?;
+        let done = self.timed(place, &step, Instant::now(), take, Done::came_to)?;
         if !is_here {
             self.note_departure(place, arrival, (departure, before), swaps && done.replica.is_some());
         }

@@ -14,6 +14,7 @@ use crate::hands::Hands;
 use crate::links::Anchor;
 use crate::pass::Run;
 use crate::place::{Here, Place};
+use crate::walk::Walking;
 use crate::waiting::Task;
 
 /// How many of its names were seen of an inode of the replica when folders were listed, and how many it had. What the pass
@@ -159,6 +160,17 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         seen.is_some_and(|seen| seen.names == seen.nlink)
     }
 
+    /// Notes of inodes with several names one that stays: what is taken away of the others need not be kept.
+    pub(crate) fn note_staying(&self) {
+        let staying = self.wait_for(|waiting| {
+            let anchors = waiting.anchors.values();
+            anchors.filter_map(|anchor| Some((anchor.replica?, anchor.path()))).collect::<Vec<_>>()
+        });
+        for (replica, path) in staying.into_iter().filter(|(replica, _)| replica.nlink > 1) {
+            self.hands.note_staying(&replica, path);
+        }
+    }
+
     /// Counts the names in folders that are to be deleted, when names are missing in the count.
     pub(crate) fn count_what_goes(&self) {
         let (from, to) = self.wait_for(|waiting| {
@@ -167,7 +179,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         for (place, removal) in (from..to).filter_map(|at| self.peek(at)) {
             if removal.replica.kind == Kind::Folder {
                 // What cannot be counted counts as outside, which costs a copy.
-                let _ = self.walk(&place, &removal, false, &mut |_, _, step: Step| {
+                let _ = self.walk(&place, &removal, Walking::Counting, &mut |_, _, step: Step| {
                     if let Some(replica) = step.verb.replaces().filter(|replica| replica.nlink > 1) {
                         self.wait_for(|waiting| {
                             waiting.names_seen.entry(inode(replica)).or_default().count(replica);

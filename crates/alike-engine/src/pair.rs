@@ -7,6 +7,7 @@
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use alike_model::filter::Filter;
 use alike_model::holds::Holds;
@@ -18,6 +19,7 @@ use crate::index::Index;
 use crate::marker::{Marker, describe, read_marker, read_state, same_filesystem, write_marker};
 use crate::pass::Top;
 use crate::refusal::Refusal;
+use crate::trash::Trash;
 
 /// What a pair is made from.
 #[derive(Clone, Debug)]
@@ -34,6 +36,8 @@ pub struct Spec {
     pub deletes: Deletes,
     /// How contents come to the replica.
     pub saving: Saving,
+    /// How long what is taken away is kept; `None`: it goes for good.
+    pub keep: Option<Duration>,
 }
 
 /// Both ends, open, checked and (unless for a rehearsal) locked.
@@ -48,6 +52,8 @@ pub struct Pair {
     pub index: Index,
     /// Inodes of both top folders.
     pub roots: [(u64, u64); 2],
+    /// Where what is taken away goes.
+    pub trash: Option<Trash>,
     /// What the replica can hold.
     pub holds: Holds,
     /// The source has a `.alike` of its own at the top, which is left out.
@@ -104,7 +110,7 @@ impl Pair {
         make_replica(&found.path).map_err(unusable)?;
         let replica = Local::open(&found.path).map_err(unusable)?;
         let now = ends.refuse_strangers(spec, &replica)?;
-        replica.own_folder().map_err(unusable)?;
+        let own_folder = replica.own_folder().map_err(unusable)?;
         let lock = lock(own, &found.path)?;
         replica.clear_staging().map_err(unusable)?;
         let known = match &ends.marker {
@@ -121,7 +127,9 @@ impl Pair {
         }
         let top = if found.exists { Top::There } else { Top::Made };
         let holds = replica.holds(true);
-        Self::new(ends.source, replica.with(spec.saving), (top, holds), index, Some(lock))
+        let trash = spec.keep.map(|keep| Trash::of(own_folder, keep)).transpose().map_err(unusable)?;
+        let pair = Self::new(ends.source, replica.with(spec.saving), (top, holds), index, Some(lock))?;
+        Ok(Self { trash, ..pair })
     }
 
     /// Opens a pair to rehearse a pass: the same refusals, and nothing is made, marked or written.
@@ -180,7 +188,8 @@ impl Pair {
             if replica_top == Top::Absent { source_root } else { root(&replica).map_err(Refusal::Look)? };
         let source_has_own_folder = has_own_folder(&source);
         let roots = [source_root, replica_root];
-        Ok(Self { source, replica, replica_top, index, roots, holds, source_has_own_folder, _lock: lock })
+        let trash = None;
+        Ok(Self { source, replica, replica_top, index, roots, trash, holds, source_has_own_folder, _lock: lock })
     }
 
     /// What people should know before the first pass, a line each.

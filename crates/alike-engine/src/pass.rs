@@ -4,7 +4,7 @@
 //! judged when all of them are known (moves, deletions) waits for its stage.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Instant;
 
 use alike_model::dirty::Dirty;
@@ -18,14 +18,18 @@ use alike_model::path::RelPath;
 use alike_model::policy::{Deletes, Policy};
 use alike_storage::{Replica, Source};
 
+use crate::batch::Ready;
 use crate::crew;
 use crate::error::PassError;
-use crate::hands::{Hands, Rehearsing, Working};
+use crate::deeds::Deeds;
+use crate::hands::{Hands, Settles, Working};
 use crate::index::Index;
 use crate::monitor::{Event, Monitor};
 use crate::place::Shelf;
+use crate::rehearsing::Rehearsing;
 use crate::siblings::Siblings;
 use crate::stop::Stop;
+use crate::trash::Trash;
 use crate::waiting::Waiting;
 use crate::watch::Watch;
 
@@ -57,6 +61,10 @@ pub struct Work<'a, S: Source, R: Replica> {
     pub threads: usize,
     /// What is done is on the disk before it is called done.
     pub sync: bool,
+    /// Whether contents are on the disk before they get a name.
+    pub settles: Settles,
+    /// Where what is taken away goes; `None`: it goes for good.
+    pub trash: Option<&'a Trash>,
     /// An old inode under a new name is left for the next pass when nothing in this one's scope tells where it came from:
     /// that has been announced right after it, and is about to be heard.
     pub patient: bool,
@@ -95,6 +103,10 @@ pub(crate) struct Run<'a, S: Source, R: Replica, H> {
     pub(crate) unsettled: Mutex<Dirty>,
     pub(crate) awaited: Mutex<Dirty>,
     pub(crate) linked: AtomicBool,
+    /// What waits to be on the disk before it gets its name.
+    pub(crate) ready: Mutex<Vec<Ready<S, R>>>,
+    /// Some of that may not have got there.
+    pub(crate) unsure: AtomicBool,
 }
 
 /// Makes the dirty part of the replica identical.
@@ -108,9 +120,17 @@ pub fn pass<S: Source, R: Replica>(work: &Work<'_, S, R>, dirty: Dirty) -> Resul
         replica: work.replica,
         policy: work.policy,
         sync: work.sync,
+        settles: work.settles,
+        deeds: Deeds {
+            trash: work.trash,
+            pass: work.index.next_pass(),
+            clock: work.clock,
+            staying: Mutex::default(),
+        },
         interrupted: &|| work.stop.is_set(),
     };
-    run(work, &hands, dirty)
+    let number = hands.deeds.pass;
+    run((work, number), &hands, dirty)
 }
 
 /// Says what [`pass`] would do, and does none of it.
@@ -118,20 +138,23 @@ pub fn pass<S: Source, R: Replica>(work: &Work<'_, S, R>, dirty: Dirty) -> Resul
 /// # Errors
 /// When nothing could be compared at all.
 pub fn rehearse<S: Source, R: Replica>(work: &Work<'_, S, R>, dirty: Dirty) -> Result<Outcome, PassError> {
-    run(work, &Rehearsing, dirty)
+    run((work, work.index.next_pass()), &Rehearsing, dirty)
 }
 
 fn run<S: Source, R: Replica>(
-    work: &Work<'_, S, R>,
+    (work, number): (&Work<'_, S, R>, u64),
     hands: &impl Hands<S, R>,
     dirty: Dirty,
 ) -> Result<Outcome, PassError> {
-    let run = Run::begin(work, hands, dirty.is_everything());
+    work.index.begin_at((work.clock)());
+    let run = Run::begin((work, number), hands, dirty.is_everything());
     let mut tasks = run.scan(dirty)?;
     while !tasks.is_empty() {
         // Each visit scans, compares and plans one folder, and applies what need not wait.
         crew::run(work.threads, tasks, |task, more| run.visit(task, more));
+        run.publish_ready();
         tasks = run.match_moves();
+        run.publish_ready();
         if tasks.is_empty() {
             tasks = run.look_at_links();
         }
@@ -150,8 +173,7 @@ fn run<S: Source, R: Replica>(
 }
 
 impl<'a, S: Source, R: Replica, H: Hands<S, R>> Run<'a, S, R, H> {
-    fn begin(work: &'a Work<'a, S, R>, hands: &'a H, full: bool) -> Self {
-        let number = work.index.next_pass();
+    fn begin((work, number): (&'a Work<'a, S, R>, u64), hands: &'a H, full: bool) -> Self {
         if full {
             work.monitor.event(Event::general(number, Action::PassStart, "full"));
             work.siblings.into_iter().for_each(Siblings::forget);
@@ -170,17 +192,30 @@ impl<'a, S: Source, R: Replica, H: Hands<S, R>> Run<'a, S, R, H> {
             unsettled: Mutex::default(),
             awaited: Mutex::default(),
             linked: AtomicBool::new(false),
+            ready: Mutex::default(),
+            unsure: AtomicBool::new(false),
         }
     }
 
     /// Replica first, index after: the index must never claim what a power cut could take back.
     fn record(&self) -> Result<(), PassError> {
+        if let Some(trash) = self.work.trash {
+            // Neither stops a mirror: what is not written down cannot be taken back, what does not go goes later.
+            let _ = trash.flush();
+            let _ = if self.full { trash.tidy((self.work.clock)()) } else { Ok(()) };
+        }
         // Also what was only found equal: a pass that was killed may have left it in memory alone.
         let changed = self.tally(|tally| tally.changes()) > 0 || self.work.index.is_uncommitted();
-        if changed && let Err(error) = self.hands.sync() {
+        let before = (self.work.clock)();
+        let synced = if changed { self.hands.sync() } else { Ok(()) };
+        if synced.is_err() || self.unsure.load(Ordering::Relaxed) {
             // What is on the disk is unknown now, so what the index says of it is worth nothing.
-            self.work.index.forget_all()?;
-            return Err(PassError::Sync(error));
+            self.work.index.disk_failed()?;
+            return synced.map_err(PassError::Sync);
+        }
+        if self.work.sync {
+            let everything = self.full && !self.work.stop.is_set() && self.tally(|tally| tally.is_clean());
+            self.work.index.disk_took_all(before, everything);
         }
         if self.work.index.is_uncommitted() {
             self.work.index.set_indexed((self.work.clock)());

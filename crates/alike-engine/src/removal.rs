@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use alike_model::entry::Kind;
+use alike_model::entry::{Kind, Stamp};
 use alike_model::event::Action;
 use alike_model::guard::Proposal;
 use alike_model::path::RelPath;
@@ -16,7 +16,8 @@ use crate::crew;
 use crate::hands::Hands;
 use crate::monitor::Event;
 use crate::pass::Run;
-use crate::place::Place;
+use crate::place::{Here, Place};
+use crate::walk::Walking;
 
 impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
     /// How much the waiting deletions come to.
@@ -35,7 +36,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             }
             let before = deletions;
             // What cannot be counted now cannot be deleted later either, and is reported then.
-            let _ = self.walk(&place, &removal, false, &mut |_, _, _| {
+            let _ = self.walk(&place, &removal, Walking::Counting, &mut |_, _, _| {
                 deletions += 1;
                 Ok(true)
             });
@@ -62,12 +63,14 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         self.round.store(u32::MAX - 1, Ordering::Relaxed);
         let removals = self.wait_for(|waiting| std::mem::take(&mut waiting.removals));
         let removals = removals.into_iter().flatten().collect();
+        self.note_staying();
         crew::run(self.work.threads, removals, |(place, removal), _| {
             if !self.work.stop.is_set() {
                 self.delete_one(&place, &removal);
             }
             self.release(place);
         });
+        self.publish_ready();
         self.join_links();
         for (place, name) in self.wait_for(|waiting| std::mem::take(&mut waiting.again)) {
             self.put_off(place.path().join(&name), "changed meanwhile");
@@ -90,9 +93,12 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             if self.work.replica.look(&*place.replica(self.work.replica)?, &removal.name)?.is_none() {
                 return Ok(true);
             }
+            if let Some(gone) = self.remove_whole(place, removal)? {
+                return Ok(gone);
+            }
             let mut remove =
                 |folder: &R::Folder, path: &RelPath, step: Step| self.remove(folder, path, &step);
-            self.walk(place, removal, true, &mut remove)
+            self.walk(place, removal, Walking::Removing, &mut remove)
         });
         match gone {
             Ok(true) => {
@@ -123,9 +129,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
 
     /// The last look: what is back in the source is not deleted, nor anything in a folder that was moved meanwhile.
     fn check_gone(&self, place: &Arc<Place<S, R>>, removal: &Removal) -> Result<()> {
-        if !self.wait_for(|waiting| waiting.moved_away.is_empty()) {
-            self.check_in_place(place)?;
-        }
+        self.check_in_place(place)?;
         let now = self.work.source.look(&*place.source(self.work.source)?, &removal.name)?;
         match (now, &removal.reason) {
             (None, _) | (Some(_), Reason::Excluded) => Ok(()),
@@ -134,26 +138,47 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         }
     }
 
-    /// Checks that a folder that is held open on the replica is still where it was found.
-    fn check_in_place(&self, place: &Arc<Place<S, R>>) -> Result<()> {
-        let mut here = place;
-        while let (Some(parent), Some(name)) = (&here.parent, &here.name) {
-            if !self.hands.is_at(parent, name, here)? {
-                return Err(Error::Changed);
-            }
-            here = parent;
+    /// Moves a folder to the trash in one step, when nothing in it stays and none of its files has other names; `None` when it
+    /// has to go entry by entry. What it held is told from there.
+    fn remove_whole(&self, place: &Here<S, R>, removal: &Removal) -> Result<Option<bool>> {
+        if removal.replica.kind != Kind::Folder || !self.hands.keeps(&removal.replica) {
+            return Ok(None);
         }
-        Ok(())
+        let mut is_plain = true;
+        let stays = !self.walk(place, removal, Walking::Counting, &mut |_, _, step| {
+            let is_linked = |old: &Stamp| old.kind != Kind::Folder && old.nlink > 1;
+            is_plain &= step.verb.replaces().is_some_and(|old| !is_linked(old) && old.dev == removal.replica.dev);
+            Ok(true)
+        })?;
+        if stays || !is_plain {
+            return Ok(None);
+        }
+        let started = Instant::now();
+        let folder = place.replica(self.work.replica)?;
+        let opened = self.work.replica.open_folder(&folder, &removal.name)?;
+        self.hands.unlock(&opened, &removal.replica)?;
+        let (name, reason) = (removal.name.clone(), removal.reason.clone());
+        let step = Step { name, verb: Verb::Rmdir { replica: removal.replica }, reason };
+        let path = place.path().join(&removal.name);
+        let Some((kept, bucket, name)) = self.hands.remove_whole(&folder, &path, &step)? else { return Ok(None) };
+        let took = started.elapsed();
+        let mut tell = |_: &R::Folder, path: &RelPath, step: Step| {
+            let event = Event::about(self.number, step.verb.action(), path.clone(), step.reason.to_string());
+            self.tell(Event { took: Some(took), kept: Some(kept.clone()), ..event });
+            Ok(true)
+        };
+        // It is gone from the replica already; what cannot be told of it is not told.
+        let _ = self.walk_in((Arc::new(bucket), &name), (place, removal), Walking::Telling, &mut tell);
+        Ok(Some(true))
     }
 
     fn remove(&self, folder: &R::Folder, path: &RelPath, step: &Step) -> Result<bool> {
         let started = Instant::now();
-        match self.hands.remove(folder, step) {
-            Ok(()) => {
-                let action =
-                    if matches!(step.verb, Verb::Rmdir { .. }) { Action::Rmdir } else { Action::Delete };
-                let event = Event::about(self.number, action, path.clone(), step.reason.to_string());
-                self.tell(Event { took: Some(started.elapsed()), ..event });
+        match self.hands.remove(folder, path, step) {
+            Ok(kept) => {
+                let event =
+                    Event::about(self.number, step.verb.action(), path.clone(), step.reason.to_string());
+                self.tell(Event { took: Some(started.elapsed()), kept, ..event });
                 Ok(true)
             }
             Err(error) => {

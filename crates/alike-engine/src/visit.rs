@@ -61,8 +61,8 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         let (replica, replica_stamp) = match how {
             How::Moved(folder, stamp) => (Some(folder), Some(*stamp)),
             How::Make(step) => {
-                let made =
-                    self.timed(parent, &step, |step| self.hands.make_folder(parent, step), |_| None)?;
+                let make = |step: &Step| self.hands.make_folder(parent, step);
+                let (made, _) = self.timed(parent, &step, Instant::now(), make, |(_, kept)| (None, kept.clone()))?;
                 parent.touch();
                 (made, None)
             }
@@ -183,7 +183,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         }
         let excluded = |name: &Name, is_folder: bool| place.filter.excludes(&path, name, is_folder);
         let findings = compare_folder(source, replica, &row, &self.work.policy, excluded);
-        let findings = self.distrust_links(findings);
+        let findings = self.distrust_links(self.distrust_disk(findings));
         self.note_links(place, &findings, !listed && !matches!(extent, Extent::Names(_)));
         let settle = |finding: Finding| match finding.waits_for_links() {
             true => finding,
@@ -238,6 +238,9 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             self.tell(Event::about(self.number, Action::Hold, place.path().join(&name), reason.to_string()));
         }
         let mut tasks = Vec::new();
+        if let (false, Err(error)) = (plan.now.is_empty(), self.check_in_place(place)) {
+            return self.fail_folder(place, error);
+        }
         for step in plan.now {
             if self.work.stop.is_set() {
                 return;
@@ -270,9 +273,8 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         }
     }
 
-    /// Takes a step in an open folder and writes down what came of it.
-    pub(crate) fn take(&self, place: &Here<S, R>, step: &Step, now: Time) {
-        let taken = self.timed(place, step, |step| self.hands.take(place, step), |done: &Done| done.bytes);
+    /// Writes down what came of a step.
+    pub(crate) fn took(&self, place: &Here<S, R>, step: &Step, taken: Result<Done>, now: Time) {
         match taken {
             Ok(Done { lacks: Some(lack), .. }) => {
                 place.touch();
@@ -302,27 +304,30 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         }
     }
 
-    /// Takes a step and tells the monitor of it when it succeeded.
+    /// Takes a step and tells the monitor of it when it succeeded. `came_to`: the bytes copied, and where is kept what was
+    /// replaced.
     pub(crate) fn timed<T>(
         &self,
         place: &Here<S, R>,
         step: &Step,
+        started: Instant,
         take: impl FnOnce(&Step) -> Result<T>,
-        bytes: impl FnOnce(&T) -> Option<u64>,
+        came_to: impl FnOnce(&T) -> (Option<u64>, Option<String>),
     ) -> Result<T> {
-        let started = Instant::now();
         let done = take(step)?;
         let from = match &step.verb {
             Verb::Rename { from, .. } => Some(from.clone()),
             _ => None,
         };
+        let (bytes, kept) = came_to(&done);
         self.tell(Event {
             from,
-            bytes: bytes(&done),
+            bytes,
+            kept,
             took: Some(started.elapsed()),
             ..Event::about(
                 self.number,
-                action_of(&step.verb),
+                step.verb.action(),
                 place.path().join(&step.name),
                 step.reason.to_string(),
             )
@@ -364,17 +369,4 @@ pub(crate) fn is_racy(source: &Stamp, now: Time) -> bool {
     // Times in whole seconds come from filesystems that count in one or two of them.
     let window = if source.ctime.nanos == 0 { RACY_COARSE_MILLIS } else { RACY_MILLIS };
     source.kind != Kind::Folder && source.ctime.plus_millis(window) > now
-}
-
-fn action_of(verb: &Verb) -> Action {
-    match verb {
-        Verb::Create { .. } => Action::Create,
-        Verb::Update { .. } => Action::Update,
-        Verb::Meta { .. } => Action::Meta,
-        Verb::Mkdir { .. } => Action::Mkdir,
-        Verb::Link { .. } => Action::Link,
-        Verb::Rename { .. } => Action::Rename,
-        Verb::Delete { .. } => Action::Delete,
-        Verb::Rmdir { .. } => Action::Rmdir,
-    }
 }

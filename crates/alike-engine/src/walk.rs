@@ -42,8 +42,18 @@ struct Walk<F> {
     /// Of the last on the stack.
     path: RelPath,
     reason: Reason,
-    /// For real; else it only counts.
-    aloud: bool,
+    walking: Walking,
+}
+
+/// What a walk is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Walking {
+    /// To see what would go; nothing is told.
+    Counting,
+    /// To remove it.
+    Removing,
+    /// To tell what is gone already.
+    Telling,
 }
 
 impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
@@ -53,18 +63,29 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         &self,
         place: &Here<S, R>,
         removal: &Removal,
-        aloud: bool,
+        walking: Walking,
         remove: &mut Remove<'_, R::Folder>,
     ) -> Result<bool> {
         let top = place.replica(self.work.replica)?;
+        self.walk_in((top, &removal.name), (place, removal), walking, remove)
+    }
+
+    /// The same for an entry that stands elsewhere now.
+    pub(crate) fn walk_in(
+        &self,
+        (top, at): (Arc<R::Folder>, &Name),
+        (place, removal): (&Here<S, R>, &Removal),
+        walking: Walking,
+        remove: &mut Remove<'_, R::Folder>,
+    ) -> Result<bool> {
         let reason = removal.reason.clone();
         if removal.replica.kind != Kind::Folder {
             let step =
                 Step { name: removal.name.clone(), verb: Verb::Delete { replica: removal.replica }, reason };
             return remove(&top, &place.path().join(&removal.name), step);
         }
-        let mut walk = Walk { top, stack: Vec::new(), path: place.path(), reason, aloud };
-        self.go_down(&mut walk, &removal.name, removal.replica, removal.known, &place.filter)?;
+        let mut walk = Walk { top, stack: Vec::new(), path: place.path(), reason, walking };
+        self.go_down(&mut walk, (at, &removal.name), removal.replica, removal.known, &place.filter)?;
         loop {
             if self.work.stop.is_set() {
                 return Err(Error::Interrupted);
@@ -91,7 +112,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         entry: Entry,
         remove: &mut Remove<'_, R::Folder>,
     ) -> Result<()> {
-        let aloud = walk.aloud;
+        let aloud = walk.walking != Walking::Counting;
         let path = walk.path.join(&entry.name);
         let Some(here) = walk.stack.last_mut() else { return Ok(()) };
         let stamp = match entry.look {
@@ -129,7 +150,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             return Ok(());
         }
         let filter = here.filter.clone();
-        match self.go_down(walk, &entry.name, stamp, known, &filter) {
+        match self.go_down(walk, (&entry.name, &entry.name), stamp, known, &filter) {
             Ok(()) => Ok(()),
             Err(error) => {
                 // One that cannot be opened stays, and so does what holds it.
@@ -142,11 +163,11 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         }
     }
 
-    /// Opens a folder below the one that the walk is in, and steps into it.
+    /// Opens a folder below the one that the walk is in, and steps into it. It may be called otherwise than it is named.
     fn go_down(
         &self,
         walk: &mut Walk<R::Folder>,
-        name: &Name,
+        (name, called): (&Name, &Name),
         stamp: Stamp,
         known: Option<Known>,
         filter: &Filter,
@@ -158,10 +179,10 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         if now.identity() != stamp.identity() {
             return Err(Error::Changed);
         }
-        if walk.aloud {
+        if walk.walking == Walking::Removing {
             self.hands.unlock(&folder, &stamp)?;
         }
-        let path = walk.path.join(name);
+        let path = walk.path.join(called);
         // The source's ignore files are gone with the folder; the replica still has them as they were.
         let (filter, _) = read_ignore_files(self.work.replica, &folder, filter, &|| path.clone())?;
         let id = known.and_then(|known| known.folder);
@@ -190,7 +211,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         let verb = Verb::Rmdir { replica: done.stamp };
         let step = Step { name: done.name, verb, reason: walk.reason.clone() };
         let gone = remove(&*self.reach(walk)?, &path, step)?;
-        if gone && walk.aloud {
+        if gone && walk.walking != Walking::Counting {
             done.id.into_iter().for_each(|id| self.work.index.remove(id));
         }
         Ok(gone)

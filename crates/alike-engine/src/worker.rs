@@ -17,6 +17,7 @@ use alike_storage::{Folder, Replica};
 
 use crate::agenda::{Agenda, FLUSH_AFTER};
 use crate::error::PassError;
+use crate::hands::Settles;
 use crate::flushing::Flushing;
 use crate::monitor::{Event, Monitor, State};
 use crate::pair::{Pair, Spec};
@@ -41,6 +42,8 @@ pub struct Rhythm {
     pub threads: usize,
     /// What is done is brought to the disk.
     pub sync: bool,
+    /// Whether contents are on the disk before they get a name.
+    pub settles: Settles,
     /// How many folders may be held open at once.
     pub held_folders: usize,
 }
@@ -275,6 +278,8 @@ impl Mirror<'_> {
             threads: self.rhythm.threads,
             // Live changes are brought to the disk together, see `flush`.
             sync: self.rhythm.sync && full,
+            settles: self.rhythm.settles,
+            trash: self.pair.trash.as_ref(),
             held_folders: self.rhythm.held_folders,
             patient: !full && !agenda.waited,
             siblings: Some(&self.siblings),
@@ -371,12 +376,14 @@ impl Mirror<'_> {
     }
 
     fn bring_to_disk(&self) -> Result<(), PassError> {
-        if self.rhythm.sync
-            && let Err(error) = self.pair.replica.sync()
-        {
-            // What is on the disk is unknown now, so what the index says of it is worth nothing.
-            self.pair.index.forget_all()?;
-            return Err(PassError::Sync(error));
+        let before = (self.clock)();
+        if self.rhythm.sync {
+            if let Err(error) = self.pair.replica.sync() {
+                // What is on the disk is unknown now, so what the index says of it is worth nothing.
+                self.pair.index.disk_failed()?;
+                return Err(PassError::Sync(error));
+            }
+            self.pair.index.disk_took_all(before, false);
         }
         Ok(self.pair.index.commit()?)
     }

@@ -40,6 +40,32 @@ pub enum Action {
 }
 
 impl Action {
+    /// All of them.
+    const ALL: [Self; 16] = [
+        Self::Create,
+        Self::Update,
+        Self::Meta,
+        Self::Rename,
+        Self::Delete,
+        Self::Mkdir,
+        Self::Rmdir,
+        Self::Link,
+        Self::Hold,
+        Self::Skip,
+        Self::Error,
+        Self::PassStart,
+        Self::PassEnd,
+        Self::Halt,
+        Self::Watch,
+        Self::Stop,
+    ];
+
+    /// The action of a word in the log.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|action| action.as_str() == word)
+    }
+
     /// The word in the log.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -4,6 +4,7 @@
 //! (its old name may be found gone only later).
 
 use crate::compare::{Finding, Verdict};
+use crate::event::Action;
 use crate::entry::{Kind, Stamp, Time, Unreadable};
 use crate::known::{FolderId, Known};
 use crate::path::{Name, RelPath};
@@ -330,6 +331,21 @@ fn displaced(finding: &Finding) -> Option<Displaced> {
 }
 
 impl Verb {
+    /// The word for it in the log.
+    #[must_use]
+    pub fn action(&self) -> Action {
+        match self {
+            Self::Create { .. } => Action::Create,
+            Self::Update { .. } => Action::Update,
+            Self::Meta { .. } => Action::Meta,
+            Self::Mkdir { .. } => Action::Mkdir,
+            Self::Link { .. } => Action::Link,
+            Self::Rename { .. } => Action::Rename,
+            Self::Delete { .. } => Action::Delete,
+            Self::Rmdir { .. } => Action::Rmdir,
+        }
+    }
+
     /// How the entry looks in the source; `None` for deletions.
     #[must_use]
     pub fn source(&self) -> Option<&Stamp> {

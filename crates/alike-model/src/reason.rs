@@ -30,6 +30,8 @@ pub enum Reason {
     LinkTo(RelPath),
     /// It is one inode with something that it is not one with in the source.
     LinkedElsewhere,
+    /// It may not have reached the disk when it was copied, whatever it looks like.
+    Unsure,
     /// It stands under another name in the source now.
     Moved(RelPath),
     /// The source no longer has it.
@@ -68,6 +70,7 @@ impl fmt::Display for Reason {
             Self::Attrs(diff) => diff.fmt(f),
             Self::LinkTo(path) => write!(f, "hard link to {path}"),
             Self::LinkedElsewhere => f.write_str("was a hard link to something else"),
+            Self::Unsure => f.write_str("may not have reached the disk; copied again"),
             Self::Moved(from) => write!(f, "moved from {from}"),
             Self::Gone => f.write_str("gone from the source"),
             Self::Excluded => f.write_str("excluded"),

@@ -67,6 +67,27 @@ impl Error {
         matches!(self, Self::Io { cause, .. } if is_any(cause, &never))
     }
 
+    /// True when a stop was asked for.
+    #[must_use]
+    pub fn is_interrupted(&self) -> bool {
+        matches!(self, Self::Interrupted)
+    }
+
+    /// The same once more, for another path that it befell too.
+    #[must_use]
+    pub fn twin(&self) -> Self {
+        let again = |cause: &io::Error| {
+            cause.raw_os_error().map_or_else(|| cause.kind().into(), io::Error::from_raw_os_error)
+        };
+        match self {
+            Self::Io { op, cause } => Self::Io { op, cause: again(cause) },
+            Self::Attribute { name, cause } => Self::Attribute { name: name.clone(), cause: again(cause) },
+            Self::Flagged { op, what, flag, letter } => Self::Flagged { op, what, flag, letter: *letter },
+            Self::Changed => Self::Changed,
+            Self::Interrupted => Self::Interrupted,
+        }
+    }
+
     /// True when only an extended attribute is missing.
     #[must_use]
     pub fn is_attribute(&self) -> bool {

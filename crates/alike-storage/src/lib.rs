@@ -5,12 +5,14 @@
 //! SFTP are to come behind the same traits. What is Linux's own is in `linux`.
 
 mod attributes;
+mod clear;
 mod content;
 mod delta;
 mod error;
 mod flags;
 pub mod linux;
 mod local;
+mod over;
 mod patch;
 mod publish;
 
@@ -19,9 +21,12 @@ use alike_model::path::Name;
 use alike_model::policy::Policy;
 use alike_model::xattrs::{Namespaces, Xattrs};
 
+pub use clear::remove_tree;
 pub use content::Content;
 pub use error::{Error, Result, plain};
 pub use local::{Folder, Local, Saving};
+pub use over::Over;
+pub use patch::take_back;
 
 /// A tree that can be listed and read.
 ///
@@ -90,7 +95,7 @@ pub trait Source: Sync {
 /// expected ([`Error::Changed`]).
 pub trait Replica: Source {
     /// An entry that is complete but has no name yet. Dropped, it leaves nothing behind.
-    type Staged;
+    type Staged: Send;
 
     /// Makes an entry without a name: contents and attributes. Beside it comes what is wrong with it, if that is only an
     /// extended attribute that the target does not take.
@@ -98,6 +103,22 @@ pub trait Replica: Source {
     /// # Errors
     /// When it could not be made whole.
     fn stage(&self, folder: &Self::Folder, new: New<'_>) -> Result<(Self::Staged, Option<Error>)>;
+
+    /// Brings a staged file to the disk.
+    ///
+    /// # Errors
+    /// When any of it may not be there.
+    fn settle(&self, staged: &Self::Staged) -> Result<()>;
+
+    /// True when publishing will change a file in place: what is kept of the old version is then a patch that leads back
+    /// to it ([`take_back`]).
+    fn changes_in_place(&self, staged: &Self::Staged) -> bool;
+
+    /// Brings the names in a folder to the disk.
+    ///
+    /// # Errors
+    /// When any of them may not be there.
+    fn settle_folder(&self, folder: &Self::Folder) -> Result<()>;
 
     /// Gives a staged entry its name, in one step for whoever looks. Returns how it looks then.
     ///
@@ -108,7 +129,7 @@ pub trait Replica: Source {
         folder: &Self::Folder,
         name: &Name,
         staged: Self::Staged,
-        replaces: Option<&Stamp>,
+        over: Option<Over<'_>>,
     ) -> Result<Stamp>;
 
     /// Sets the attributes of an entry that is no folder. Returns how it looks then.
@@ -126,7 +147,7 @@ pub trait Replica: Source {
         from: (&Self::Folder, &Name),
         to: (&Self::Folder, &Name),
         expected: &Stamp,
-        replaces: Option<&Stamp>,
+        over: Option<Over<'_>>,
     ) -> Result<Stamp>;
 
     /// Makes a folder that only its owner may enter, and opens it.
@@ -137,7 +158,7 @@ pub trait Replica: Source {
         &self,
         parent: &Self::Folder,
         name: &Name,
-        replaces: Option<&Stamp>,
+        over: Option<Over<'_>>,
     ) -> Result<Self::Folder>;
 
     /// Sets the attributes of an open folder. Returns how it looks then.
@@ -161,7 +182,7 @@ pub trait Replica: Source {
         from: (&Self::Folder, &Name),
         to: (&Self::Folder, &Name),
         expected: &Stamp,
-        replaces: Option<&Stamp>,
+        over: Option<Over<'_>>,
     ) -> Result<Stamp>;
 
     /// Lets two entries change names, in one step for whoever looks. Returns how the first looks then.
@@ -174,17 +195,17 @@ pub trait Replica: Source {
         other: (&Self::Folder, &Name, &Stamp),
     ) -> Result<Stamp>;
 
-    /// Removes an entry that is no folder.
+    /// Takes an entry away: a folder that is not kept must be empty.
     ///
     /// # Errors
     /// [`Error::Changed`] when it is not as expected.
-    fn remove_file(&self, folder: &Self::Folder, name: &Name, expected: &Stamp) -> Result<()>;
+    fn remove(&self, folder: &Self::Folder, name: &Name, over: Over<'_>) -> Result<()>;
 
-    /// Removes an empty folder.
+    /// Opens the folder that keeps what was taken away, for a look.
     ///
     /// # Errors
-    /// [`Error::Changed`] when it is not the expected one; others when it is not empty.
-    fn remove_folder(&self, parent: &Self::Folder, name: &Name, expected: &Stamp) -> Result<()>;
+    /// When the system refuses.
+    fn open_kept(&self, keep: &Folder) -> Result<Self::Folder>;
 
     /// Brings all that was written to the disk.
     ///

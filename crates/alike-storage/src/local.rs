@@ -15,6 +15,7 @@ use crate::content::Content;
 use crate::error::{Error, Result};
 use crate::flags::{explain, refused};
 use crate::linux::Inode;
+use crate::over::Over;
 use crate::publish::Staged;
 use crate::{New, Replica, Source, Want, linux};
 
@@ -49,6 +50,20 @@ impl Default for Saving {
 pub struct Folder(pub(crate) OwnedFd);
 
 impl Folder {
+    /// Opens the folder at `path`, following symlinks.
+    ///
+    /// # Errors
+    /// When it cannot be opened or is no folder.
+    pub fn open(path: &Path) -> std::io::Result<Self> {
+        linux::open_root(path).map(Self)
+    }
+
+    /// A path that leads here as long as this value lives, whatever is mounted or moved over its own.
+    #[must_use]
+    pub fn path(&self) -> std::path::PathBuf {
+        linux::path_of_open(self.descriptor())
+    }
+
     /// Its descriptor, for watching it.
     #[must_use]
     pub fn descriptor(&self) -> BorrowedFd<'_> {
@@ -117,7 +132,7 @@ impl Source for Local {
 
     fn root(&self) -> Result<Folder> {
         // A second descriptor of its own: listing moves a descriptor's position.
-        linux::open_root(Path::new(&format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&self.root))))
+        linux::open_root(&linux::path_of_open(self.descriptor()))
             .map(Folder)
             .map_err(|cause| Error::of("open the top folder", cause))
     }
@@ -177,9 +192,9 @@ impl Replica for Local {
         folder: &Folder,
         name: &Name,
         staged: Staged,
-        replaces: Option<&Stamp>,
+        over: Option<Over<'_>>,
     ) -> Result<Stamp> {
-        self.publish_staged(folder, name, staged, replaces)
+        self.publish_staged(folder, name, staged, over)
     }
 
     fn set_attrs(&self, folder: &Folder, name: &Name, expected: &Stamp, want: &Want) -> Result<Stamp> {
@@ -199,16 +214,21 @@ impl Replica for Local {
         from: (&Folder, &Name),
         to: (&Folder, &Name),
         expected: &Stamp,
-        replaces: Option<&Stamp>,
+        over: Option<Over<'_>>,
     ) -> Result<Stamp> {
-        self.link_to(from, to, expected, replaces)
+        self.link_to(from, to, expected, over)
     }
 
-    fn make_folder(&self, parent: &Folder, name: &Name, replaces: Option<&Stamp>) -> Result<Folder> {
+    fn make_folder(
+        &self,
+        parent: &Folder,
+        name: &Name,
+        over: Option<Over<'_>>,
+    ) -> Result<Folder> {
         let failed = |cause| refused("make the folder", (parent, Some(name)), cause);
-        match replaces {
+        match over {
             None => linux::make_folder(parent.descriptor(), name).map_err(failed)?,
-            Some(old) => self.make_folder_over(parent, name, old)?,
+            Some(over) => self.make_folder_over((parent, name), over)?,
         }
         self.open_folder(parent, name)
     }
@@ -236,17 +256,14 @@ impl Replica for Local {
         from: (&Folder, &Name),
         to: (&Folder, &Name),
         expected: &Stamp,
-        replaces: Option<&Stamp>,
+        over: Option<Over<'_>>,
     ) -> Result<Stamp> {
         let failed = |cause| refused("rename it", (from.0, Some(from.1)), cause);
         self.must_be(from.0, from.1, Some(expected))?;
         let (old, new) = ((from.0.descriptor(), from.1), (to.0.descriptor(), to.1));
-        match replaces {
+        match over {
             None => linux::rename_to_free(old, new).map_err(failed)?,
-            Some(_) => {
-                self.must_be(to.0, to.1, replaces)?;
-                linux::rename_over(old, new).map_err(failed)?;
-            }
+            Some(over) => self.rename_to_taken(from, to, over)?,
         }
         self.look(to.0, to.1)?.ok_or(Error::Changed)
     }
@@ -259,20 +276,24 @@ impl Replica for Local {
         self.look(other.0, other.1)?.ok_or(Error::Changed)
     }
 
-    fn remove_file(&self, folder: &Folder, name: &Name, expected: &Stamp) -> Result<()> {
-        // What is done to another name of an inode, deleting it for one, changes its times.
-        let is_it = |now: &Stamp| now.identity() == expected.identity() && now.kind == expected.kind;
-        if expected.nlink == 1 || !self.look(folder, name)?.as_ref().is_some_and(is_it) {
-            self.must_be(folder, name, Some(expected))?;
-        }
-        linux::remove_file(folder.descriptor(), name)
-            .map_err(|cause| refused("delete it", (folder, Some(name)), cause))
+    fn settle(&self, staged: &Staged) -> Result<()> {
+        self.settle_staged(staged)
     }
 
-    fn remove_folder(&self, parent: &Folder, name: &Name, expected: &Stamp) -> Result<()> {
-        self.must_be(parent, name, Some(expected))?;
-        linux::remove_folder(parent.descriptor(), name)
-            .map_err(|cause| refused("delete the folder", (parent, Some(name)), cause))
+    fn changes_in_place(&self, staged: &Staged) -> bool {
+        Self::changes_staged_in_place(staged)
+    }
+
+    fn settle_folder(&self, folder: &Folder) -> Result<()> {
+        linux::sync_file(folder.descriptor()).map_err(|cause| Error::of("bring its name to the disk", cause))
+    }
+
+    fn open_kept(&self, keep: &Folder) -> Result<Folder> {
+        Folder::open(&keep.path()).map_err(|cause| Error::of("look into the trash", cause))
+    }
+
+    fn remove(&self, folder: &Folder, name: &Name, over: Over<'_>) -> Result<()> {
+        self.free((folder, name), over)
     }
 
     fn sync(&self) -> Result<()> {

@@ -96,6 +96,35 @@ impl Patch {
         self.target.as_fd()
     }
 
+    /// Writes down, under a name in the trash, how the file becomes what it was: a patch like this one, the other way round.
+    pub(crate) fn keep_old(&self, (bucket, name): (&Folder, &Name)) -> Result<()> {
+        let old_size = linux::look_at_open(self.target.as_fd())?.size;
+        let kept = File::from(linux::create_named(bucket.descriptor(), name)?);
+        let mut kept = BufWriter::new(kept);
+        kept.write_all(MAGIC)?;
+        kept.write_all(&old_size.to_le_bytes())?;
+        let mut keep = |at: u64, length: u64| -> Result<()> {
+            let mut bytes = vec![0; length.min(old_size.saturating_sub(at)) as usize];
+            let mut got = 0;
+            while got < bytes.len() {
+                match linux::read_at(self.target.as_fd(), &mut bytes[got..], at + got as u64)? {
+                    0 => return Err(ErrorKind::UnexpectedEof.into()),
+                    more => got += more,
+                }
+            }
+            kept.write_all(&at.to_le_bytes())?;
+            kept.write_all(&(bytes.len() as u64).to_le_bytes())?;
+            kept.write_all(&bytes)
+        };
+        let mut journal = open(self.staging.as_fd(), &self.name("new")?)?;
+        for_each_record(&mut journal, self.size, &mut |bytes, at| keep(at, bytes.len() as u64))?;
+        for at in (self.size..old_size).step_by(BLOCK) {
+            keep(at, (old_size - at).min(BLOCK as u64))?;
+        }
+        kept.flush()?;
+        kept.get_ref().sync_all()
+    }
+
     /// Makes the changes. The file must still be what the patch was made for.
     pub(crate) fn apply(&self) -> Result<()> {
         let staging = self.staging.as_fd();
@@ -122,6 +151,15 @@ impl Drop for Patch {
             let _ = linux::remove_file(self.staging.as_fd(), &new);
         }
     }
+}
+
+/// Makes of a copy of a file what the file was before it was changed in place; `old` is what [`Patch::keep_old`] wrote.
+///
+/// # Errors
+/// When the patch is damaged, before anything is written; or when it cannot be written.
+pub fn take_back(old: (&Folder, &Name), copy: BorrowedFd<'_>) -> Result<()> {
+    let size = read_size(&mut open(old.0.descriptor(), old.1)?)?;
+    write_changes(old.0.descriptor(), old.1, copy, size)
 }
 
 /// Completes what broke off. Call it under the replica's lock, before staging is cleared and before anything is compared:

@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::flags::{explain, refused};
 use crate::linux::Inode;
 use crate::local::{Folder, Local};
+use crate::over::Over;
 use crate::patch::{self, Patch};
 use crate::{Content, New, Want, delta, linux};
 
@@ -36,9 +37,11 @@ enum Place {
 
 /// A name in a staging folder, removed when it is dropped before it was used.
 #[derive(Debug)]
-struct Temporary {
-    folder: OwnedFd,
-    name: Option<Name>,
+pub(crate) struct Temporary {
+    pub(crate) folder: OwnedFd,
+    pub(crate) name: Option<Name>,
+    /// For a file, its contents, open.
+    file: Option<OwnedFd>,
     /// It is in the folder itself, for staging is on another filesystem.
     is_beside: bool,
 }
@@ -77,7 +80,14 @@ impl Local {
                 let now = linux::look_at_open(file.as_fd()).map_err(|cause| Error::of("copy it", cause))?;
                 let inode = Inode::Open(file.as_fd());
                 let lacks = lacking(dress(&inode, file.as_fd(), Some(&now), Kind::File, &want))?;
-                Ok((Staged(place.map_or(Place::Nameless(file), Place::Named)), lacks))
+                let staged = match place {
+                    None => Place::Nameless(file),
+                    Some(mut temporary) => {
+                        temporary.file = Some(file);
+                        Place::Named(temporary)
+                    }
+                };
+                Ok((Staged(staged), lacks))
             }
             New::Symlink { target, want } => {
                 let make = |at: &OwnedFd, name: &Name| linux::make_symlink(at.as_fd(), name, target);
@@ -90,29 +100,52 @@ impl Local {
         }
     }
 
+    /// True when publishing will change a file in place, and only what it changes is kept of the old version.
+    pub(crate) fn changes_staged_in_place(staged: &Staged) -> bool {
+        matches!(staged.0, Place::Patch(..))
+    }
+
+    /// Brings a staged file to the disk; other kinds are all metadata, which reaches it in the order in which it was made.
+    pub(crate) fn settle_staged(&self, staged: &Staged) -> Result<()> {
+        match &staged.0 {
+            Place::Nameless(file) => linux::sync_contents(file.as_fd()),
+            Place::Named(Temporary { file: Some(file), .. }) => linux::sync_contents(file.as_fd()),
+            Place::Named(_) | Place::Patch(..) => Ok(()),
+        }
+        .map_err(|cause| Error::of("bring it to the disk", cause))
+    }
+
     pub(crate) fn publish_staged(
         &self,
         folder: &Folder,
         name: &Name,
         staged: Staged,
-        replaces: Option<&Stamp>,
+        over: Option<Over<'_>>,
     ) -> Result<Stamp> {
         let failed = |cause| refused("give it its name", (folder, Some(name)), cause);
         let at = folder.descriptor();
-        match (staged.0, replaces) {
+        match (staged.0, over) {
             (Place::Nameless(file), None) => {
                 linux::link_nameless(file.as_fd(), at, name).map_err(failed)?;
                 return linux::look_at_open(file.as_fd()).map_err(failed);
             }
-            (Place::Nameless(file), Some(_)) => self.name_over(folder, name, file.as_fd(), replaces)?,
-            (Place::Patch(patch, want), _) => {
-                self.must_be(folder, name, replaces)?;
+            (Place::Nameless(file), Some(over)) => self.name_over(file.as_fd(), (folder, name), over)?,
+            (Place::Patch(patch, want), over) => {
+                self.must_be(folder, name, over.map(|over| over.stamp))?;
+                if let Some(keep) = over.and_then(|over| over.keep) {
+                    patch.keep_old(keep).map_err(failed)?;
+                }
                 patch.apply().map_err(failed)?;
                 dress(&Inode::Open(patch.target()), patch.target(), None, Kind::File, &want)?;
             }
             (Place::Named(mut temporary), None) => temporary.rename_to_free(folder, name).map_err(failed)?,
-            (Place::Named(mut temporary), Some(_)) => {
-                self.must_be(folder, name, replaces)?;
+            (Place::Named(mut temporary), Some(Over { keep: Some(keep), stamp })) => {
+                self.must_be(folder, name, Some(stamp))?;
+                temporary.rename_to_free(keep.0, keep.1).map_err(failed)?;
+                self.swap_in(keep, (folder, name), stamp)?;
+            }
+            (Place::Named(mut temporary), Some(over)) => {
+                self.must_be(folder, name, Some(over.stamp))?;
                 temporary.rename_over(folder, name).map_err(failed)?;
             }
         }
@@ -125,7 +158,7 @@ impl Local {
         from: (&Folder, &Name),
         to: (&Folder, &Name),
         expected: &Stamp,
-        replaces: Option<&Stamp>,
+        over: Option<Over<'_>>,
     ) -> Result<Stamp> {
         let failed = |cause| {
             let error = refused("make the hard link", (to.0, Some(to.1)), cause);
@@ -136,46 +169,13 @@ impl Local {
         if !now.is_same_but_for_links(expected) {
             return Err(Error::Changed);
         }
-        match replaces {
+        match over {
             None => linux::link_nameless(held.as_fd(), to.0.descriptor(), to.1).map_err(failed)?,
-            Some(_) => self
-                .name_over(to.0, to.1, held.as_fd(), replaces)
+            Some(over) => self
+                .name_over(held.as_fd(), to, over)
                 .map_err(|error| explain(error, (from.0, Some(from.1)), "its folder"))?,
         }
         linux::look_at_open(held.as_fd()).map_err(failed)
-    }
-
-    /// Gives an inode a name that is taken: a link cannot take the place of a name, so it gets one in staging first.
-    fn name_over(
-        &self,
-        folder: &Folder,
-        name: &Name,
-        inode: BorrowedFd<'_>,
-        replaces: Option<&Stamp>,
-    ) -> Result<()> {
-        let failed = |cause| refused("give it its name", (folder, Some(name)), cause);
-        self.must_be(folder, name, replaces)?;
-        let mut temporary = self.temporary(folder.descriptor()).map_err(failed)?;
-        let Some(private) = temporary.name.clone() else { return Err(Error::Changed) };
-        linux::link_nameless(inode, temporary.folder.as_fd(), &private).map_err(failed)?;
-        temporary.rename_over(folder, name).map_err(failed)
-    }
-
-    /// Makes a folder in staging and lets it change places with what is in the way, so that the name is never missing.
-    pub(crate) fn make_folder_over(&self, parent: &Folder, name: &Name, old: &Stamp) -> Result<()> {
-        let failed = |cause| refused("put a folder in its place", (parent, Some(name)), cause);
-        let mut temporary = self.temporary(parent.descriptor()).map_err(failed)?;
-        let Some(private) = temporary.name.clone() else { return Err(Error::Changed) };
-        linux::make_folder(temporary.folder.as_fd(), &private).map_err(failed)?;
-        let swapped = self.must_be(parent, name, Some(old)).and_then(|()| {
-            linux::exchange((temporary.folder.as_fd(), &private), (parent.descriptor(), name)).map_err(failed)
-        });
-        if swapped.is_err() {
-            temporary.name = None;
-            // Best effort: what stays is cleared by the next pass.
-            let _ = linux::remove_folder(temporary.folder.as_fd(), &private);
-        }
-        swapped // The old entry is dropped with the temporary, whose name it has now.
     }
 
     /// An open file without a name where the filesystem has such a thing, else one in staging.
@@ -264,7 +264,7 @@ impl Local {
 
     /// A fresh name in the staging folder; beside the target where that lies on another filesystem (something is
     /// mounted inside the replica), since nothing can be renamed across.
-    fn temporary(&self, beside: BorrowedFd<'_>) -> std::io::Result<Temporary> {
+    pub(crate) fn temporary(&self, beside: BorrowedFd<'_>) -> std::io::Result<Temporary> {
         let number = self.staged.fetch_add(1, Ordering::Relaxed);
         let staging = self.staging()?;
         let same = linux::look_at_open(staging.as_fd())?.dev == linux::look_at_open(beside)?.dev;
@@ -273,7 +273,7 @@ impl Local {
         } else {
             (beside.try_clone_to_owned()?, format!(".alike-staging-{}-{number}", std::process::id()))
         };
-        Ok(Temporary { folder, name: Name::new(name.as_bytes()), is_beside: !same })
+        Ok(Temporary { folder, name: Name::new(name.as_bytes()), file: None, is_beside: !same })
     }
 
     fn staging(&self) -> std::io::Result<&OwnedFd> {
@@ -345,7 +345,7 @@ impl Local {
 }
 
 impl Temporary {
-    fn rename_over(&mut self, folder: &Folder, name: &Name) -> std::io::Result<()> {
+    pub(crate) fn rename_over(&mut self, folder: &Folder, name: &Name) -> std::io::Result<()> {
         self.rename(|from| linux::rename_over(from, (folder.descriptor(), name)))
     }
 

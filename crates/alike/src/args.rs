@@ -103,9 +103,9 @@ pub(crate) struct PassArgs {
     /// Do not copy extended attributes and ACLs
     #[arg(long)]
     pub(crate) no_xattrs: bool,
-    /// Keep nothing of what is deleted (the only choice yet)
-    #[arg(long, value_enum, default_value_t = TrashArg::Off)]
-    pub(crate) trash: TrashArg,
+    /// Keep what is deleted or replaced this long, or not at all (off)
+    #[arg(long, value_name = "TIME|off", default_value = "30d", value_parser = trash)]
+    pub(crate) trash: Trash,
     /// Leave out pipes, sockets and device nodes
     #[arg(long)]
     pub(crate) no_special: bool,
@@ -118,7 +118,7 @@ pub(crate) struct PassArgs {
     /// Write only what changed of a large file, where that pays, or never
     #[arg(long, value_enum, default_value_t = WhenArg::Auto)]
     pub(crate) inplace_delta: WhenArg,
-    /// When copies are brought to the disk: at the end of the pass, or left to the system
+    /// When copies are brought to the disk: together, each file by itself, or left to the system
     #[arg(long, value_enum, default_value_t = SyncArg::Pass)]
     pub(crate) sync: SyncArg,
     /// Folders looked at at once
@@ -169,10 +169,9 @@ pub(crate) enum HashArg {
     Sha256,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum TrashArg {
-    Off,
-}
+/// How long the trash keeps what it has; `None`: there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Trash(pub(crate) Option<Duration>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum WhenArg {
@@ -183,6 +182,7 @@ pub(crate) enum WhenArg {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum SyncArg {
     Pass,
+    File,
     None,
 }
 
@@ -208,6 +208,13 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let span: jiff::Span = text.trim().parse().map_err(|_| bad())?;
     let time = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(|_| bad())?;
     Duration::try_from(time).map_err(|_| "must not be negative".to_owned())
+}
+
+fn trash(text: &str) -> Result<Trash, String> {
+    match text.trim() {
+        "off" => Ok(Trash(None)),
+        time => duration(time).map(|keep| Trash(Some(keep))).map_err(|why| format!("{why}; or off")),
+    }
 }
 
 /// A time between looks, which cannot be zero.

@@ -98,6 +98,17 @@ impl Console {
         self.status.suspend(|| eprintln!("alike: {text}"));
     }
 
+    /// Asks the person at the terminal; without one, the answer is no.
+    pub(crate) fn asks(&self, question: &str) -> bool {
+        if !io::stdin().is_terminal() || !self.shows_status() {
+            return false;
+        }
+        self.flush();
+        eprint!("alike: {question} [y/N] ");
+        let mut answer = String::new();
+        io::stdin().read_line(&mut answer).is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
+    }
+
     /// Opens the log file anew.
     pub(crate) fn reopen_log(&self) {
         if let Some(log) = &mut self.lock().log {

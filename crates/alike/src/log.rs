@@ -68,6 +68,9 @@ fn text(event: &Event, timed: bool) -> String {
     if let Some(bytes) = event.bytes {
         let _ = write!(line, "  {}", size(bytes));
     }
+    if let Some(kept) = &event.kept {
+        let _ = write!(line, "  trash {kept}");
+    }
     if let (Some(took), true) = (event.took, timed) {
         let _ = write!(line, "  {} ms", took.as_millis());
     }
@@ -96,6 +99,8 @@ struct Line<'a> {
     reason: &'a str,
     bytes: u64,
     ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trash: Option<&'a str>,
     result: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'a str>,
@@ -125,6 +130,7 @@ fn json(event: &Event, at: Timestamp) -> String {
         reason: &event.reason,
         bytes: event.bytes.unwrap_or(0),
         ms: event.took.map_or(0, |took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
+        trash: event.kept.as_deref(),
         result,
         error: event.error.as_deref(),
     };

@@ -16,6 +16,8 @@ use alike_engine::worker::{Rhythm, mirror};
 use alike_model::dirty::Dirty;
 use alike_model::entry::Time;
 use alike_model::outcome::{Ending, Outcome};
+use alike_model::policy::Deletes;
+use alike_storage::Local;
 
 use crate::args::{MirrorArgs, OnceArgs, OutputArgs, PairArgs, PassArgs};
 use crate::console::Console;
@@ -74,11 +76,17 @@ pub(crate) fn once(args: &OnceArgs) -> Result<ExitCode, Failure> {
     let signals = signals::listen(&console)?;
     let pair = Pair::open(&spec)?;
     say_start(&console, &pair, &spec, &args.pass, &args.output);
-    let outcome = with_status(&console, &spec, || {
-        let work = work(&pair, &spec, &args.pass, &console, &signals.controls.stop);
-        pass(&work, Dirty::everything())
-    });
+    let mut work = work(&pair, &spec, &args.pass, &console, &signals.controls.stop);
+    let run = |work: &Work<'_, Local, Local>| with_status(&console, &spec, || pass(work, Dirty::everything()));
+    let mut outcome = run(&work);
     console.finish();
+    if let Ok(Outcome { ending: Ending::Halted(over), .. }) = &outcome
+        && console.asks(&format!("{over}. Delete them now?"))
+    {
+        work.policy.deletes = Deletes::Allowed;
+        outcome = run(&work);
+        console.finish();
+    }
     let outcome = outcome?;
     // The pass has brought the replica to the disk by now, so the index may say so.
     pair.index.commit().map_err(PassError::Index)?;
@@ -101,9 +109,10 @@ pub(crate) fn mirror_until_stopped(args: &MirrorArgs) -> Result<ExitCode, Failur
         interval: args.interval,
         watch: !args.no_watch,
         settle: args.settle,
-        later_deletes: alike_model::policy::Deletes::Within(args.pass.max_delete),
+        later_deletes: Deletes::Within(args.pass.max_delete),
         threads: settings::threads(&args.pass),
         sync: settings::syncs(&args.pass),
+        settles: settings::settles(&args.pass),
         held_folders: settings::held_folders(),
     };
     let ran = with_status(&console, &spec, || {
@@ -141,7 +150,7 @@ fn work<'a>(
     args: &PassArgs,
     console: &'a Console,
     stop: &'a Stop,
-) -> Work<'a, alike_storage::Local, alike_storage::Local> {
+) -> Work<'a, Local, Local> {
     Work {
         source: &pair.source,
         replica: &pair.replica,
@@ -156,6 +165,8 @@ fn work<'a>(
         stop,
         threads: settings::threads(args),
         sync: settings::syncs(args),
+        settles: settings::settles(args),
+        trash: pair.trash.as_ref(),
         held_folders: settings::held_folders(),
         patient: false,
         siblings: None,

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use alike_engine::hands::Settles;
 use alike_engine::pair::Spec;
 use alike_model::filter::{Filter, Patterns};
 use alike_model::path::RelPath;
@@ -68,6 +69,7 @@ pub(crate) fn spec(pair: &PairArgs, args: &PassArgs, output: &OutputArgs) -> Res
         filter,
         deletes: policy(args).deletes,
         saving: Saving { reflink: args.reflink == WhenArg::Auto, delta: args.inplace_delta == WhenArg::Auto },
+        keep: args.trash.0,
     };
     refuse_state_inside(&spec)?;
     Ok(spec)
@@ -155,10 +157,19 @@ pub(crate) fn threads(args: &PassArgs) -> usize {
 }
 
 pub(crate) fn syncs(args: &PassArgs) -> bool {
-    args.sync == SyncArg::Pass
+    args.sync != SyncArg::None
 }
 
-/// How many folders may be held open at once: two descriptors each, and some for everything else.
+pub(crate) fn settles(args: &PassArgs) -> Settles {
+    match args.sync {
+        SyncArg::Pass => Settles::Together,
+        SyncArg::File => Settles::Each,
+        SyncArg::None => Settles::No,
+    }
+}
+
+/// How many folders may be held open at once: two descriptors each, as many files that wait to be on the disk, and some
+/// for everything else.
 pub(crate) fn held_folders() -> usize {
-    linux::raise_descriptor_limit().saturating_sub(192) / 2
+    linux::raise_descriptor_limit().saturating_sub(192) / 3
 }

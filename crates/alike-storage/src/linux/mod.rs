@@ -12,7 +12,7 @@ pub use copy::{can_punch_holes, clone, copy, next_data, punch_hole, read_at, set
 pub use fs::*;
 pub use inotify::{Change, Inotify, Mark, What};
 pub use system::{
-    Waker, am_root, filesystem_id, may_make_devices, path_in_filesystem, raise_descriptor_limit,
-    sync_filesystem,
+    Waker, am_root, filesystem_id, may_make_devices, path_in_filesystem, path_of_open,
+    raise_descriptor_limit, room, sync_filesystem,
 };
 pub use xattr::Inode;

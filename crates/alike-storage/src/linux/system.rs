@@ -24,6 +24,21 @@ pub fn may_make_devices() -> bool {
     rustix::thread::capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::MKNOD))
 }
 
+/// A path that leads to what is open.
+#[must_use]
+pub fn path_of_open(open: BorrowedFd<'_>) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&open)))
+}
+
+/// How many bytes a filesystem has free for this process, and how many it has in all.
+///
+/// # Errors
+/// When the system refuses.
+pub fn room(path: &Path) -> Result<(u64, u64)> {
+    let stat = rustix::fs::statvfs(path)?;
+    Ok((stat.f_bavail.saturating_mul(stat.f_frsize), stat.f_blocks.saturating_mul(stat.f_frsize)))
+}
+
 /// Brings all of a filesystem's changes to the disk.
 ///
 /// # Errors

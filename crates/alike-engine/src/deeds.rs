@@ -1,0 +1,121 @@
+//! What a pass does is written down, and what it takes away is kept, so that it can be taken back.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use alike_model::entry::{Stamp, Time};
+use alike_model::event::Action;
+use alike_model::links::ReplicaInode;
+use alike_model::path::RelPath;
+use alike_model::plan::{Step, Verb};
+use alike_storage::{Error, Over, Result};
+
+use crate::history::{Deed, Line, Look};
+use crate::names::inode;
+use crate::trash::Trash;
+
+/// Writes down the deeds of one pass.
+pub(crate) struct Deeds<'a> {
+    /// `None`: nothing is written down, and nothing kept.
+    pub(crate) trash: Option<&'a Trash>,
+    pub(crate) pass: u64,
+    pub(crate) clock: &'a (dyn Fn() -> Time + Sync),
+    /// Of inodes with several names one that stays where it is: other names of these need not be kept.
+    pub(crate) staying: Mutex<HashMap<ReplicaInode, RelPath>>,
+}
+
+impl Deeds<'_> {
+    /// Takes a step that takes something away, which is kept; with `patch`, only the way back to it. Returns where, for the
+    /// log.
+    pub(crate) fn take_away<T>(
+        &self,
+        (path, step): (&RelPath, &Step),
+        (old, patch): (&Stamp, bool),
+        take: impl FnOnce(Over<'_>) -> Result<T>,
+        now: impl FnOnce(&T) -> Option<Stamp>,
+    ) -> Result<(T, Option<String>)> {
+        let gone = Over { stamp: old, keep: None };
+        let Some(trash) = self.trash else { return take(gone).map(|done| (done, None)) };
+        let deed = Deed { old: Some(old.into()), ..self.deed(path, step) };
+        // What stays under another name is not lost, and what is on another filesystem cannot be kept by a rename.
+        if old.dev != trash.device() || self.stays(old, path) {
+            let done = take(gone)?;
+            self.add(Deed { now: now(&done).as_ref().map(Look::from), ..deed });
+            return Ok((done, None));
+        }
+        let failed = |cause| Error::of("write down what it takes away", cause);
+        let slot = trash.begin(Deed { kept: true, patch, ..deed }).map_err(failed)?;
+        match take(Over { stamp: old, keep: Some((&slot.bucket.folder, &slot.name)) }) {
+            Ok(done) => {
+                let now = now(&done).as_ref().map(Look::from);
+                // Without this line the deed still counts as done.
+                let _ = slot.bucket.write(&Line::Done { done: slot.n, now }, false);
+                Ok((done, Some(slot.shown())))
+            }
+            Err(error) => {
+                // Without this line there is a deed with nothing kept, which counts as void as well.
+                let _ = slot.bucket.write(&Line::Void { void: slot.n }, true);
+                Err(error)
+            }
+        }
+    }
+
+    /// Writes down a step that took nothing away. Where that cannot be done, it cannot be taken back: nothing is lost.
+    pub(crate) fn add(&self, deed: Deed) {
+        if let Some(trash) = self.trash {
+            let _ = trash.note(deed);
+        }
+    }
+
+    /// A step as a deed.
+    pub(crate) fn deed(&self, path: &RelPath, step: &Step) -> Deed {
+        let from = match &step.verb {
+            Verb::Rename { from, .. } => Some(from.clone()),
+            Verb::Link { to, .. } => Some(to.clone()),
+            _ => None,
+        };
+        Deed { from, reason: step.reason.to_string(), ..self.plain(path, step.verb.action()) }
+    }
+
+    /// A deed that says nothing but what and where.
+    pub(crate) fn plain(&self, path: &RelPath, action: Action) -> Deed {
+        Deed {
+            n: 0,
+            pass: self.pass,
+            at: (self.clock)(),
+            action,
+            path: path.clone(),
+            from: None,
+            reason: String::new(),
+            old: None,
+            kept: false,
+            patch: false,
+            swapped: false,
+            xattrs: None,
+            now: None,
+        }
+    }
+
+    /// Takes a step; when the disk is full, what was kept longest goes first.
+    pub(crate) fn with_room<T>(&self, take: impl Fn() -> Result<T>) -> Result<T> {
+        loop {
+            let done = take();
+            let is_full = done.as_ref().is_err_and(Error::is_full);
+            if !is_full || !self.trash.is_some_and(|trash| trash.drop_oldest().unwrap_or(false)) {
+                return done;
+            }
+        }
+    }
+
+    /// Notes a name that stays.
+    pub(crate) fn note_staying(&self, replica: &Stamp, path: RelPath) {
+        if self.trash.is_some() {
+            self.staying.lock().unwrap_or_else(PoisonError::into_inner).insert(inode(replica), path);
+        }
+    }
+
+    fn stays(&self, old: &Stamp, path: &RelPath) -> bool {
+        let staying = self.staying.lock().unwrap_or_else(PoisonError::into_inner);
+        old.nlink > 1 && staying.get(&inode(old)).is_some_and(|stays| stays != path)
+    }
+}

@@ -1,0 +1,198 @@
+//! The history: what passes did on a replica, a line each, so that it can be shown and taken back.
+//!
+//! Each bucket of the trash has a journal of such lines (JSON). What takes something away is written before it is done, so
+//! that nothing is in the trash without a line; what became of it comes after. A journal that broke off lacks its end only.
+
+use std::collections::HashMap;
+use std::io::BufRead;
+
+use alike_model::entry::{Identity, Kind, Stamp, Time};
+use alike_model::event::Action;
+use alike_model::path::RelPath;
+use alike_model::xattrs::Xattrs;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// A line of a journal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Line {
+    /// Something that is done, or about to be.
+    Deed(Box<Deed>),
+    /// What a deed that was written before it was done came to.
+    Done {
+        /// Its number.
+        done: u64,
+        /// How the entry looked then; `None` when it was gone.
+        now: Option<Look>,
+    },
+    /// A deed that was not done after all.
+    Void {
+        /// Its number.
+        void: u64,
+    },
+}
+
+/// One thing that a pass did to one path.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Deed {
+    /// Its number in the bucket, from 1; also the name under which the bucket keeps what was there before.
+    pub n: u64,
+    /// The pass that did it. Numbers begin anew when the state is deleted.
+    pub pass: u64,
+    /// When.
+    pub at: Time,
+    /// What.
+    #[serde(serialize_with = "write_action", deserialize_with = "read_action")]
+    pub action: Action,
+    /// On which path of the replica.
+    #[serde(serialize_with = "write_path", deserialize_with = "read_path")]
+    pub path: RelPath,
+    /// For a rename the old path, for a link another name of the same file.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "write_some_path",
+        deserialize_with = "read_some_path"
+    )]
+    pub from: Option<RelPath>,
+    /// Why, in the words of the log.
+    pub reason: String,
+    /// What was there before; with `kept` it is in the bucket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub old: Option<Look>,
+    /// The bucket keeps what was there before.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub kept: bool,
+    /// Only the way back is kept: a patch that makes the old version of the new one.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub patch: bool,
+    /// Two entries changed names: `path` and `from`.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub swapped: bool,
+    /// The extended attributes before, where they changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub xattrs: Option<Xattrs>,
+    /// How the entry looked when it was done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub now: Option<Look>,
+}
+
+/// How an entry looked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Look {
+    /// What it was.
+    pub kind: Kind,
+    /// Which inode.
+    pub id: Identity,
+    /// Length in bytes.
+    pub size: u64,
+    /// Permission bits.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Modification time.
+    pub mtime: Time,
+    /// Number of names.
+    pub nlink: u32,
+}
+
+impl From<&Stamp> for Look {
+    fn from(stamp: &Stamp) -> Self {
+        Self {
+            kind: stamp.kind,
+            id: stamp.identity(),
+            size: stamp.size,
+            mode: stamp.mode,
+            uid: stamp.uid,
+            gid: stamp.gid,
+            mtime: stamp.mtime,
+            nlink: stamp.nlink,
+        }
+    }
+}
+
+/// Reads a journal: the deeds that were done, in order. What is no line, such as an end that broke off, is passed over.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn read(journal: impl BufRead) -> std::io::Result<Vec<Deed>> {
+    let mut deeds: Vec<Option<Deed>> = Vec::new();
+    let mut at: HashMap<u64, usize> = HashMap::new();
+    for line in journal.split(b'\n') {
+        match serde_json::from_slice(&line?) {
+            Ok(Line::Deed(deed)) => {
+                at.insert(deed.n, deeds.len());
+                deeds.push(Some(*deed));
+            }
+            Ok(Line::Done { done, now }) => {
+                if let Some(deed) = at.get(&done).and_then(|at| deeds[*at].as_mut()) {
+                    deed.now = now;
+                }
+            }
+            Ok(Line::Void { void }) => at.get(&void).into_iter().for_each(|at| deeds[*at] = None),
+            Err(_) => {}
+        }
+    }
+    Ok(deeds.into_iter().flatten().collect())
+}
+
+/// A path as text where it is some, else its bytes: what comes back is what was written.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum PathText {
+    Text(String),
+    Bytes { base64: String },
+}
+
+impl From<&RelPath> for PathText {
+    fn from(path: &RelPath) -> Self {
+        match std::str::from_utf8(path.as_bytes()) {
+            Ok(text) => Self::Text(text.to_owned()),
+            Err(_) => Self::Bytes { base64: BASE64_STANDARD.encode(path.as_bytes()) },
+        }
+    }
+}
+
+impl PathText {
+    fn into_path<E: serde::de::Error>(self) -> Result<RelPath, E> {
+        let bytes = match self {
+            Self::Text(text) => text.into_bytes(),
+            Self::Bytes { base64 } => BASE64_STANDARD.decode(base64).map_err(E::custom)?,
+        };
+        RelPath::parse(&bytes).ok_or_else(|| E::custom("is no path inside a tree"))
+    }
+}
+
+fn write_path<S: Serializer>(path: &RelPath, to: S) -> Result<S::Ok, S::Error> {
+    PathText::from(path).serialize(to)
+}
+
+fn read_path<'de, D: Deserializer<'de>>(from: D) -> Result<RelPath, D::Error> {
+    PathText::deserialize(from)?.into_path()
+}
+
+fn write_some_path<S: Serializer>(path: &Option<RelPath>, to: S) -> Result<S::Ok, S::Error> {
+    path.as_ref().map(PathText::from).serialize(to)
+}
+
+fn read_some_path<'de, D: Deserializer<'de>>(from: D) -> Result<Option<RelPath>, D::Error> {
+    Option::<PathText>::deserialize(from)?.map(PathText::into_path).transpose()
+}
+
+fn write_action<S: Serializer>(action: &Action, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(action.as_str())
+}
+
+fn read_action<'de, D: Deserializer<'de>>(from: D) -> Result<Action, D::Error> {
+    let word = String::deserialize(from)?;
+    Action::parse(&word).ok_or_else(|| serde::de::Error::custom("is no action"))
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_false(value: &bool) -> bool {
+    !value
+}

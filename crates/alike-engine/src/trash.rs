@@ -1,0 +1,266 @@
+//! The trash: what passes take away from a replica is kept in buckets, each with a journal that says what it was.
+//!
+//! A bucket is a folder `.alike/trash/TIME` with entries under plain numbers. It is filled for an hour at most, so that what is
+//! too old goes bucket by bucket. Everything gets there by a rename and nothing is copied, so the trash costs no time, and
+//! only the room that what it keeps had before.
+
+use std::fs::{self, File};
+use std::io::{self, BufReader, BufWriter, Write};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use alike_model::entry::Time;
+use alike_model::path::Name;
+use alike_storage::{Folder, linux, remove_tree};
+
+use crate::history::{self, Deed, Line};
+
+/// A bucket is filled this long.
+const HOUR: i64 = 3600;
+/// Of a filesystem's room, the trash leaves at least one part in this many free.
+const SPARE: u64 = 20;
+
+/// The trash of a replica.
+pub struct Trash {
+    /// alike's own folder on the replica, held so that nothing is ever kept or dropped on another disk.
+    own: Folder,
+    device: u64,
+    /// How long what is taken away is kept.
+    keep: Duration,
+    current: Mutex<Option<Arc<Bucket>>>,
+}
+
+/// What a bucket is filled with, open.
+pub(crate) struct Bucket {
+    name: String,
+    opened: Time,
+    pub(crate) folder: Folder,
+    last: AtomicU64,
+    journal: Mutex<BufWriter<File>>,
+}
+
+/// A number in a bucket, for what a step takes away.
+pub(crate) struct Slot {
+    pub(crate) bucket: Arc<Bucket>,
+    pub(crate) n: u64,
+    pub(crate) name: Name,
+}
+
+impl Slot {
+    /// Where it is kept, for the log.
+    pub(crate) fn shown(&self) -> String {
+        format!("{}/{}", self.bucket.name, self.n)
+    }
+}
+
+impl Trash {
+    /// The trash of the replica whose own folder is `own`. Nothing is made before something is taken away.
+    ///
+    /// # Errors
+    /// When the system refuses to look at it.
+    pub fn of(own: Folder, keep: Duration) -> io::Result<Self> {
+        let device = linux::look_at_open(own.descriptor())?.dev;
+        Ok(Self { own, device, keep, current: Mutex::default() })
+    }
+
+    /// The device that holds it: only what is there too can be kept.
+    pub(crate) fn device(&self) -> u64 {
+        self.device
+    }
+
+    /// A path to its folder, which may not be there.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        self.own.path().join("trash")
+    }
+
+    /// Writes a deed down before it is done, on the way to the system's hands (so that a kill loses none).
+    ///
+    /// # Errors
+    /// When it cannot be written: then nothing may be taken away.
+    pub(crate) fn begin(&self, deed: Deed) -> io::Result<Slot> {
+        let bucket = self.bucket(deed.at)?;
+        let n = bucket.last.fetch_add(1, Ordering::Relaxed) + 1;
+        let name = number(n)?;
+        bucket.write(&Line::Deed(Box::new(Deed { n, ..deed })), true)?;
+        Ok(Slot { bucket, n, name })
+    }
+
+    /// Writes down what was done, at leisure: undoing would only miss something that was added.
+    pub(crate) fn note(&self, deed: Deed) -> io::Result<()> {
+        let bucket = self.bucket(deed.at)?;
+        let n = bucket.last.fetch_add(1, Ordering::Relaxed) + 1;
+        bucket.write(&Line::Deed(Box::new(Deed { n, ..deed })), false)
+    }
+
+    /// Hands all that is written to the system.
+    pub(crate) fn flush(&self) -> io::Result<()> {
+        let current = self.lock().clone();
+        current.map_or(Ok(()), |bucket| bucket.journal().flush())
+    }
+
+    /// The bucket of this moment.
+    fn bucket(&self, now: Time) -> io::Result<Arc<Bucket>> {
+        let mut current = self.lock();
+        if let Some(bucket) = current.as_ref().filter(|bucket| (0..HOUR).contains(&(now.secs - bucket.opened.secs))) {
+            return Ok(Arc::clone(bucket));
+        }
+        if let Some(old) = current.take() {
+            old.journal().flush()?;
+        }
+        let bucket = Arc::new(self.make_bucket(now)?);
+        *current = Some(Arc::clone(&bucket));
+        Ok(bucket)
+    }
+
+    fn make_bucket(&self, now: Time) -> io::Result<Bucket> {
+        let trash = self.path();
+        make_private(&trash)?;
+        // A name that is taken (a clock that was set back, two runs in one second) gets a letter more.
+        let mut name = shown_time(now);
+        loop {
+            match fs::DirBuilder::new().mode(0o700).create(trash.join(&name)) {
+                Err(why) if why.kind() == io::ErrorKind::AlreadyExists => name.push('a'),
+                made => break made?,
+            }
+        }
+        let folder = Folder::open(&trash.join(&name))?;
+        let journal = File::options().append(true).create_new(true).open(folder.path().join("journal"))?;
+        let journal = Mutex::new(BufWriter::with_capacity(64 * 1024, journal));
+        Ok(Bucket { name, opened: now, folder, last: AtomicU64::new(0), journal })
+    }
+
+    /// The names of all buckets, oldest first.
+    ///
+    /// # Errors
+    /// When they cannot be listed.
+    pub fn buckets(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        match fs::read_dir(self.path()) {
+            Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(names),
+            entries => {
+                for entry in entries? {
+                    names.extend(entry?.file_name().into_string());
+                }
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// What is written in the journal of a bucket.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn deeds(&self, bucket: &str) -> io::Result<Vec<Deed>> {
+        match File::open(self.path().join(bucket).join("journal")) {
+            Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            journal => history::read(BufReader::new(journal?)),
+        }
+    }
+
+    /// Drops what has been kept long enough, and then what has been kept longest, until a part of the filesystem's room is
+    /// free.
+    ///
+    /// # Errors
+    /// When something cannot be removed.
+    pub(crate) fn tidy(&self, now: Time) -> io::Result<()> {
+        self.expire(now)?;
+        self.leave_room()
+    }
+
+    fn expire(&self, now: Time) -> io::Result<()> {
+        let keep = i64::try_from(self.keep.as_secs()).unwrap_or(i64::MAX).saturating_add(HOUR);
+        let oldest = shown_time(Time { secs: now.secs.saturating_sub(keep), nanos: 0 });
+        for bucket in self.buckets()? {
+            // Names begin with the time of the first deed, and the last came at most an hour later.
+            if bucket < oldest && !self.is_current(&bucket) {
+                self.drop_bucket(&bucket)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops what was kept longest. False when nothing is left to drop.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub(crate) fn drop_oldest(&self) -> io::Result<bool> {
+        for bucket in self.buckets()? {
+            let folder = Folder::open(&self.path().join(&bucket))?;
+            let mut kept: Vec<u64> = Vec::new();
+            for entry in fs::read_dir(folder.path())? {
+                kept.extend(entry?.file_name().to_str().and_then(|name| name.parse::<u64>().ok()));
+            }
+            match kept.into_iter().min() {
+                Some(oldest) => return remove_tree(&folder, &number(oldest)?).map(|()| true),
+                None if self.is_current(&bucket) => {}
+                None => self.drop_bucket(&bucket)?,
+            }
+        }
+        Ok(false)
+    }
+
+    fn leave_room(&self) -> io::Result<()> {
+        while self.path().exists() {
+            let (free, whole) = linux::room(&self.path())?;
+            if free >= whole / SPARE || !self.drop_oldest()? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops a bucket with all that is in it.
+    ///
+    /// # Errors
+    /// When something in it cannot be removed.
+    pub fn drop_bucket(&self, bucket: &str) -> io::Result<()> {
+        let name = Name::new(bucket.as_bytes()).ok_or(io::ErrorKind::InvalidInput)?;
+        remove_tree(&Folder::open(&self.path())?, &name)
+    }
+
+    fn is_current(&self, bucket: &str) -> bool {
+        self.lock().as_ref().is_some_and(|current| current.name == bucket)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<Bucket>>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Bucket {
+    /// Writes a line; `now`: not only into memory.
+    pub(crate) fn write(&self, line: &Line, now: bool) -> io::Result<()> {
+        let mut text = serde_json::to_vec(line)?;
+        text.push(b'\n');
+        let mut journal = self.journal();
+        journal.write_all(&text)?;
+        if now { journal.flush() } else { Ok(()) }
+    }
+
+    fn journal(&self) -> MutexGuard<'_, BufWriter<File>> {
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A moment as the name of a bucket: it sorts by time.
+fn shown_time(at: Time) -> String {
+    let at = jiff::Timestamp::new(at.secs, 0).unwrap_or_default();
+    at.strftime("%Y%m%dT%H%M%SZ").to_string()
+}
+
+/// Makes a folder that only its owner may enter, unless it is there.
+fn make_private(path: &Path) -> io::Result<()> {
+    match fs::DirBuilder::new().mode(0o700).create(path) {
+        Err(why) if why.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made,
+    }
+}
+
+fn number(n: u64) -> io::Result<Name> {
+    Name::new(n.to_string().as_bytes()).ok_or_else(|| io::ErrorKind::InvalidInput.into())
+}

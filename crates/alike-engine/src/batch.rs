@@ -74,12 +74,12 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             // What the disk did not take may look clean by now: nothing of it is believed.
             self.unsure.fetch_or(!error.is_interrupted(), Ordering::Relaxed);
         }
-        let mut in_place: HashMap<*const Place<S, R>, bool> = HashMap::new();
+        let mut inside: HashMap<*const Place<S, R>, bool> = HashMap::new();
         for Ready { place, step, prepared, begun: (now, since) } in ready {
-            let is_in_place =
-                *in_place.entry(Arc::as_ptr(&place)).or_insert_with(|| self.check_in_place(&place).is_ok());
+            let is_inside =
+                *inside.entry(Arc::as_ptr(&place)).or_insert_with(|| self.check_inside(&place).is_ok());
             let taken: Result<Done> = match &settled {
-                Ok(()) if !is_in_place => Err(Error::Changed),
+                Ok(()) if !is_inside => Err(Error::Changed),
                 Ok(()) => {
                     let publish = |step: &Step| self.hands.publish(&place, step, prepared);
                     self.timed(&place, &step, since, publish, Done::came_to)

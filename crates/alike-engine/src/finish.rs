@@ -36,15 +36,11 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         }
     }
 
-    /// Checks that a folder that is held open on the replica is still where it was found: what is moved out of the tree
-    /// meanwhile is not alike's any more. Changes come right after it, so the gap is small.
-    pub(crate) fn check_in_place(&self, place: &Here<S, R>) -> Result<()> {
-        let mut here = place;
-        while let (Some(parent), Some(name), true) = (&here.parent, &here.name, here.has_replica) {
-            if !self.hands.is_at(parent, name, here)? {
-                return Err(Error::Changed);
-            }
-            here = parent;
+    /// Checks that a folder that is held open on the replica still lies in the tree: what is moved out of it meanwhile is not
+    /// alike's any more. Changes come right after it, so the gap is small.
+    pub(crate) fn check_inside(&self, place: &Here<S, R>) -> Result<()> {
+        if place.has_replica && !self.hands.is_inside(place)? {
+            return Err(Error::Changed);
         }
         Ok(())
     }

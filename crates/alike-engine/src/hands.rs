@@ -12,7 +12,7 @@ use alike_model::reason::Reason;
 use alike_storage::{Error, New, Over, Replica, Result, Source, Want};
 
 use crate::deeds::Deeds;
-use crate::history::Deed;
+use crate::history::{Deed, Look};
 use crate::place::Place;
 
 /// What became of a step.
@@ -71,6 +71,9 @@ pub(crate) trait Hands<S: Source, R: Replica>: Sync {
     /// Makes a folder; `None` in a rehearsal. Also tells where is kept what was in the way.
     fn make_folder(&self, place: &Place<S, R>, step: &Step) -> Result<(Option<R::Folder>, Option<String>)>;
 
+    /// True when a folder that is held open lies below the top folder of the replica, as deep as it was found.
+    fn is_inside(&self, place: &Place<S, R>) -> Result<bool>;
+
     /// True when a folder that is held open stands at a name in `parent`; a rehearsal has moved none.
     fn is_at(&self, parent: &Place<S, R>, name: &Name, place: &Place<S, R>) -> Result<bool>;
 
@@ -106,6 +109,9 @@ pub(crate) trait Hands<S: Source, R: Replica>: Sync {
         path: &RelPath,
         step: &Step,
     ) -> Result<Option<(String, R::Folder, Name)>>;
+
+    /// Lets go of what was kept though its inode stays under another name: `stays` looks for that.
+    fn let_go(&self, stays: &mut dyn FnMut(&RelPath, &Look) -> bool);
 
     /// Notes that an inode with several names stays under this one.
     fn note_staying(&self, replica: &Stamp, path: RelPath);
@@ -306,6 +312,10 @@ impl<S: Source, R: Replica> Hands<S, R> for Working<'_, S, R> {
         Ok((made, done.kept))
     }
 
+    fn is_inside(&self, place: &Place<S, R>) -> Result<bool> {
+        self.replica.is_below(&*place.replica(self.replica)?, place.depth())
+    }
+
     fn is_at(&self, parent: &Place<S, R>, name: &Name, place: &Place<S, R>) -> Result<bool> {
         let held = self.replica.stamp(&*place.replica(self.replica)?)?;
         let there = self.replica.look(&*parent.replica(self.replica)?, name)?;
@@ -374,6 +384,10 @@ impl<S: Source, R: Replica> Hands<S, R> for Working<'_, S, R> {
         };
         let ((), kept) = self.deeds.take_away((path, step), (replica, false), take, |()| None)?;
         Ok(kept.zip(at).map(|(kept, (bucket, name))| (kept, bucket, name)))
+    }
+
+    fn let_go(&self, stays: &mut dyn FnMut(&RelPath, &Look) -> bool) {
+        self.deeds.let_go(stays);
     }
 
     fn note_staying(&self, replica: &Stamp, path: RelPath) {

@@ -126,6 +126,7 @@ pub fn pass<S: Source, R: Replica>(work: &Work<'_, S, R>, dirty: Dirty) -> Resul
             pass: work.index.next_pass(),
             clock: work.clock,
             staying: Mutex::default(),
+            linked: Mutex::default(),
         },
         interrupted: &|| work.stop.is_set(),
     };
@@ -199,6 +200,7 @@ impl<'a, S: Source, R: Replica, H: Hands<S, R>> Run<'a, S, R, H> {
 
     /// Replica first, index after: the index must never claim what a power cut could take back.
     fn record(&self) -> Result<(), PassError> {
+        self.let_go_of_links();
         if let Some(trash) = self.work.trash {
             // Neither stops a mirror: what is not written down cannot be taken back, what does not go goes later.
             let _ = trash.flush();

@@ -5,6 +5,7 @@ use alike_model::path::{Name, RelPath};
 use alike_model::plan::{Step, Verb};
 use alike_storage::{Replica, Result, Source};
 
+use crate::history::Look;
 use crate::hands::{Done, Hands, Prepared};
 use crate::place::Place;
 
@@ -37,6 +38,10 @@ impl<S: Source, R: Replica> Hands<S, R> for Rehearsing {
 
     fn make_folder(&self, _: &Place<S, R>, _: &Step) -> Result<(Option<R::Folder>, Option<String>)> {
         Ok((None, None))
+    }
+
+    fn is_inside(&self, _: &Place<S, R>) -> Result<bool> {
+        Ok(true)
     }
 
     fn is_at(&self, _: &Place<S, R>, _: &Name, _: &Place<S, R>) -> Result<bool> {
@@ -75,6 +80,8 @@ impl<S: Source, R: Replica> Hands<S, R> for Rehearsing {
     ) -> Result<Option<(String, R::Folder, Name)>> {
         Ok(None)
     }
+
+    fn let_go(&self, _: &mut dyn FnMut(&RelPath, &Look) -> bool) {}
 
     fn note_staying(&self, _: &Stamp, _: RelPath) {}
 

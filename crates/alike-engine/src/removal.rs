@@ -129,13 +129,28 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
 
     /// The last look: what is back in the source is not deleted, nor anything in a folder that was moved meanwhile.
     fn check_gone(&self, place: &Arc<Place<S, R>>, removal: &Removal) -> Result<()> {
-        self.check_in_place(place)?;
+        self.check_inside(place)?;
+        if !self.wait_for(|waiting| waiting.moved_away.is_empty()) {
+            self.check_in_place(place)?;
+        }
         let now = self.work.source.look(&*place.source(self.work.source)?, &removal.name)?;
         match (now, &removal.reason) {
             (None, _) | (Some(_), Reason::Excluded) => Ok(()),
             (Some(now), Reason::Displaced(kind)) if now.kind == *kind => Ok(()),
             (Some(_), _) => Err(Error::Changed),
         }
+    }
+
+    /// Checks that a folder that is held open on the replica is still where it was found.
+    fn check_in_place(&self, place: &Arc<Place<S, R>>) -> Result<()> {
+        let mut here = place;
+        while let (Some(parent), Some(name)) = (&here.parent, &here.name) {
+            if !self.hands.is_at(parent, name, here)? {
+                return Err(Error::Changed);
+            }
+            here = parent;
+        }
+        Ok(())
     }
 
     /// Moves a folder to the trash in one step, when nothing in it stays and none of its files has other names; `None` when it

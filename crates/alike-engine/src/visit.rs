@@ -238,7 +238,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             self.tell(Event::about(self.number, Action::Hold, place.path().join(&name), reason.to_string()));
         }
         let mut tasks = Vec::new();
-        if let (false, Err(error)) = (plan.now.is_empty(), self.check_in_place(place)) {
+        if let (false, Err(error)) = (plan.now.is_empty(), self.check_inside(place)) {
             return self.fail_folder(place, error);
         }
         for step in plan.now {

@@ -167,6 +167,12 @@ pub trait Replica: Source {
     /// When the system refuses.
     fn set_folder_attrs(&self, folder: &Self::Folder, want: &Want) -> Result<Stamp>;
 
+    /// True when an open folder lies `depth` levels below the top folder: what was moved out of the tree does not.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    fn is_below(&self, folder: &Self::Folder, depth: usize) -> Result<bool>;
+
     /// Lets the owner write into an open folder that forbids it; `true` when that changed its mode.
     ///
     /// # Errors

@@ -241,6 +241,13 @@ impl Replica for Local {
         self.stamp(folder)
     }
 
+    fn is_below(&self, folder: &Folder, depth: usize) -> Result<bool> {
+        let failed = |cause| Error::of("find the top folder above it", cause);
+        let above = linux::look_above(folder.descriptor(), depth).map_err(failed)?;
+        let top = linux::look_at_open(self.root.as_fd()).map_err(failed)?;
+        Ok((above.dev, above.ino) == (top.dev, top.ino))
+    }
+
     fn unlock(&self, folder: &Folder, stamp: &Stamp) -> Result<bool> {
         const WRITE: u32 = 0o300;
         if linux::am_root() || stamp.mode & WRITE == WRITE {

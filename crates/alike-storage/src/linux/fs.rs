@@ -102,6 +102,21 @@ pub fn look(folder: BorrowedFd<'_>, name: &Name) -> Result<Option<Stamp>> {
     }
 }
 
+/// Looks at the folder that lies so many levels above an open one, whatever the names on the way are.
+///
+/// # Errors
+/// When the system refuses.
+pub fn look_above(folder: BorrowedFd<'_>, levels: usize) -> Result<Stamp> {
+    // As many as fit into a path of the kernel's.
+    const AT_ONCE: usize = 1024;
+    if levels <= AT_ONCE {
+        let path = if levels == 0 { ".".to_owned() } else { "../".repeat(levels) };
+        return Ok(look_raw(folder, path.as_str(), AtFlags::empty())?);
+    }
+    let above = rustix::fs::openat(folder, "../".repeat(AT_ONCE), FOLDER, Mode::empty())?;
+    look_above(above.as_fd(), levels - AT_ONCE)
+}
+
 /// Looks at what is open.
 ///
 /// # Errors

@@ -104,7 +104,7 @@ pub trait Replica: Source {
     /// When it could not be made whole.
     fn stage(&self, folder: &Self::Folder, new: New<'_>) -> Result<(Self::Staged, Option<Error>)>;
 
-    /// Brings a staged file to the disk.
+    /// Sees to it that a staged file never has a name without its contents, also after a power cut; the name may be lost.
     ///
     /// # Errors
     /// When any of it may not be there.

@@ -105,11 +105,12 @@ impl Local {
         matches!(staged.0, Place::Patch(..))
     }
 
-    /// Brings a staged file to the disk; other kinds are all metadata, which reaches it in the order in which it was made.
+    /// Sees to it that a staged file never has a name without its contents; other kinds are all metadata, which reaches the disk
+    /// in the order in which it was made.
     pub(crate) fn settle_staged(&self, staged: &Staged) -> Result<()> {
         match &staged.0 {
-            Place::Nameless(file) => linux::sync_contents(file.as_fd()),
-            Place::Named(Temporary { file: Some(file), .. }) => linux::sync_contents(file.as_fd()),
+            Place::Nameless(file) => linux::settle_contents(file.as_fd()),
+            Place::Named(Temporary { file: Some(file), .. }) => linux::settle_contents(file.as_fd()),
             Place::Named(_) | Place::Patch(..) => Ok(()),
         }
         .map_err(|cause| Error::of("bring it to the disk", cause))

@@ -53,22 +53,6 @@ pub fn open_for_changing(folder: BorrowedFd<'_>, name: &Name) -> Result<OwnedFd>
     Ok(open_quietly(folder, name.as_bytes(), flags)?)
 }
 
-/// Brings one file, or the names in one folder, to the disk.
-///
-/// # Errors
-/// When any of it may not be there.
-pub fn sync_file(open: BorrowedFd<'_>) -> Result<()> {
-    Ok(rustix::fs::fsync(open)?)
-}
-
-/// Brings the contents of one file to the disk, with its length.
-///
-/// # Errors
-/// When any of it may not be there.
-pub fn sync_contents(open: BorrowedFd<'_>) -> Result<()> {
-    Ok(rustix::fs::fdatasync(open)?)
-}
-
 /// Opens without leaving an access time behind, where the rights allow that (owner, or `CAP_FOWNER`).
 fn open_quietly<P: rustix::path::Arg + Copy>(
     at: BorrowedFd<'_>,

@@ -101,14 +101,8 @@ pub(crate) trait Hands<S: Source, R: Replica>: Sync {
     /// True when what looks like this can be kept when it is taken away.
     fn keeps(&self, replica: &Stamp) -> bool;
 
-    /// Moves a folder to the trash with all that is in it; `None` when it cannot be kept. Tells where it is kept, and opens
-    /// it there for a look: the folder that holds it, and its name there.
-    fn remove_whole(
-        &self,
-        folder: &R::Folder,
-        path: &RelPath,
-        step: &Step,
-    ) -> Result<Option<(String, R::Folder, Name)>>;
+    /// Opens the folder that keeps what was taken away, for a look; also its name there.
+    fn open_kept(&self, kept: &str) -> Result<(R::Folder, Name)>;
 
     /// Lets go of what was kept though its inode stays under another name: `stays` looks for that.
     fn let_go(&self, stays: &mut dyn FnMut(&RelPath, &Look) -> bool);
@@ -282,9 +276,9 @@ impl<S: Source, R: Replica> Hands<S, R> for Working<'_, S, R> {
         let contents = || prepared.iter().filter(|one| one.bytes.is_some_and(|bytes| bytes > 0));
         match contents().count() {
             _ if self.settles == Settles::No => Ok(()),
-            0..=FEW => contents()
-                .filter_map(|one| one.staged.as_ref())
-                .try_for_each(|one| self.replica.settle(one)),
+            0..=FEW => {
+                contents().filter_map(|one| one.staged.as_ref()).try_for_each(|one| self.replica.settle(one))
+            }
             _ => self.replica.sync(),
         }
     }
@@ -368,22 +362,9 @@ impl<S: Source, R: Replica> Hands<S, R> for Working<'_, S, R> {
         self.deeds.trash.is_some_and(|trash| trash.device() == replica.dev)
     }
 
-    fn remove_whole(
-        &self,
-        folder: &R::Folder,
-        path: &RelPath,
-        step: &Step,
-    ) -> Result<Option<(String, R::Folder, Name)>> {
-        let Verb::Rmdir { replica } = &step.verb else { return Err(Error::Changed) };
-        let mut at = None;
-        let take = |over: Over<'_>| {
-            let (bucket, name) = over.keep.ok_or(Error::Changed)?;
-            self.replica.remove(folder, &step.name, over)?;
-            at = Some((self.replica.open_kept(bucket)?, name.clone()));
-            Ok(())
-        };
-        let ((), kept) = self.deeds.take_away((path, step), (replica, false), take, |()| None)?;
-        Ok(kept.zip(at).map(|(kept, (bucket, name))| (kept, bucket, name)))
+    fn open_kept(&self, kept: &str) -> Result<(R::Folder, Name)> {
+        let (bucket, name) = self.deeds.trash.and_then(|trash| trash.find(kept)).ok_or(Error::Changed)?;
+        Ok((self.replica.open_kept(&bucket.folder)?, name))
     }
 
     fn let_go(&self, stays: &mut dyn FnMut(&RelPath, &Look) -> bool) {

@@ -139,7 +139,10 @@ pub fn read(journal: impl BufRead) -> std::io::Result<Vec<Deed>> {
                 }
             }
             Ok(Line::Unkept { unkept }) => {
-                at.get(&unkept).and_then(|at| deeds[*at].as_mut()).into_iter().for_each(|deed| deed.kept = false);
+                at.get(&unkept)
+                    .and_then(|at| deeds[*at].as_mut())
+                    .into_iter()
+                    .for_each(|deed| deed.kept = false);
             }
             Ok(Line::Void { void }) => at.get(&void).into_iter().for_each(|at| deeds[*at] = None),
             Err(_) => {}

@@ -34,4 +34,5 @@ mod visit;
 mod waiting;
 mod walk;
 pub mod watch;
+mod whole;
 pub mod worker;

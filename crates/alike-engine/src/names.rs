@@ -18,8 +18,8 @@ use crate::history::Look;
 use crate::links::Anchor;
 use crate::pass::Run;
 use crate::place::{Here, Place};
-use crate::walk::Walking;
 use crate::waiting::Task;
+use crate::walk::Walking;
 
 /// How many of its names were seen of an inode of the replica when folders were listed, and how many it had. What the pass
 /// does later changes neither, so the two can be compared at any time.
@@ -182,10 +182,13 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             let anchors = staying.get_or_insert_with(|| {
                 self.wait_for(|waiting| {
                     let anchors = waiting.anchors.values();
-                    anchors.filter_map(|anchor| Some((inode(anchor.replica.as_ref()?), anchor.path()))).collect()
+                    anchors
+                        .filter_map(|anchor| Some((inode(anchor.replica.as_ref()?), anchor.path())))
+                        .collect()
                 })
             });
-            let anchored = anchors.iter().filter(|(inode, _)| inode.1 == old.id.ino).map(|(_, path)| path.clone());
+            let anchored =
+                anchors.iter().filter(|(inode, _)| inode.1 == old.id.ino).map(|(_, path)| path.clone());
             let siblings = self.work.siblings.map(|siblings| siblings.beside(path)).unwrap_or_default();
             anchored.chain(siblings).any(|other| other != *path && self.has_inode(&other, old))
         });

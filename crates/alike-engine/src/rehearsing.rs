@@ -3,10 +3,10 @@
 use alike_model::entry::{Kind, Stamp};
 use alike_model::path::{Name, RelPath};
 use alike_model::plan::{Step, Verb};
-use alike_storage::{Replica, Result, Source};
+use alike_storage::{Error, Replica, Result, Source};
 
-use crate::history::Look;
 use crate::hands::{Done, Hands, Prepared};
+use crate::history::Look;
 use crate::place::Place;
 
 /// Hands that touch nothing.
@@ -72,13 +72,8 @@ impl<S: Source, R: Replica> Hands<S, R> for Rehearsing {
         false
     }
 
-    fn remove_whole(
-        &self,
-        _: &R::Folder,
-        _: &RelPath,
-        _: &Step,
-    ) -> Result<Option<(String, R::Folder, Name)>> {
-        Ok(None)
+    fn open_kept(&self, _: &str) -> Result<(R::Folder, Name)> {
+        Err(Error::Changed)
     }
 
     fn let_go(&self, _: &mut dyn FnMut(&RelPath, &Look) -> bool) {}

@@ -96,6 +96,13 @@ impl Trash {
         bucket.write(&Line::Deed(Box::new(Deed { n, ..deed })), false)
     }
 
+    /// Where something of the bucket of this moment is kept; `shown` is as [`Slot::shown`] has it.
+    pub(crate) fn find(&self, shown: &str) -> Option<(Arc<Bucket>, Name)> {
+        let (bucket, name) = shown.split_once('/')?;
+        let current = self.lock().clone().filter(|current| current.name == bucket)?;
+        Some((current, Name::new(name.as_bytes())?))
+    }
+
     /// Hands all that is written to the system.
     pub(crate) fn flush(&self) -> io::Result<()> {
         let current = self.lock().clone();
@@ -105,7 +112,9 @@ impl Trash {
     /// The bucket of this moment.
     fn bucket(&self, now: Time) -> io::Result<Arc<Bucket>> {
         let mut current = self.lock();
-        if let Some(bucket) = current.as_ref().filter(|bucket| (0..HOUR).contains(&(now.secs - bucket.opened.secs))) {
+        if let Some(bucket) =
+            current.as_ref().filter(|bucket| (0..HOUR).contains(&(now.secs - bucket.opened.secs)))
+        {
             return Ok(Arc::clone(bucket));
         }
         if let Some(old) = current.take() {

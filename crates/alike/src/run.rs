@@ -77,7 +77,8 @@ pub(crate) fn once(args: &OnceArgs) -> Result<ExitCode, Failure> {
     let pair = Pair::open(&spec)?;
     say_start(&console, &pair, &spec, &args.pass, &args.output);
     let mut work = work(&pair, &spec, &args.pass, &console, &signals.controls.stop);
-    let run = |work: &Work<'_, Local, Local>| with_status(&console, &spec, || pass(work, Dirty::everything()));
+    let run =
+        |work: &Work<'_, Local, Local>| with_status(&console, &spec, || pass(work, Dirty::everything()));
     let mut outcome = run(&work);
     console.finish();
     if let Ok(Outcome { ending: Ending::Halted(over), .. }) = &outcome

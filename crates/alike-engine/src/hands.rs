@@ -2,12 +2,13 @@
 //!
 //! A pass does not know which of the two it has: a plan is what a pass does with [`Rehearsing`] hands.
 
-use alike_model::entry::{Kind, Stamp};
+use alike_model::entry::{Kind, Stamp, Time};
 use alike_model::path::Name;
 use alike_model::plan::{Step, Verb};
 use alike_model::policy::{Compare, Policy};
-use alike_storage::{Error, New, Replica, Result, Source, Want};
+use alike_storage::{Content, Error, New, Replica, Result, Source, Want};
 
+use crate::motion::Guard;
 use crate::place::Place;
 
 /// What became of a step.
@@ -19,6 +20,10 @@ pub(crate) struct Done {
     pub(crate) bytes: Option<u64>,
     /// An extended attribute that could not be set: it was done, but both sides are not equal.
     pub(crate) lacks: Option<Error>,
+    /// Somebody has the source's file open for writing: what is done to it next may leave no stamp.
+    pub(crate) has_writers: bool,
+    /// It was copied while it was being written; nothing proves that what is there now is one version of it.
+    pub(crate) is_best_effort: bool,
 }
 
 impl Done {
@@ -32,6 +37,9 @@ impl Done {
 pub(crate) trait Hands<S: Source, R: Replica>: Sync {
     /// Takes a step that makes, replaces or dresses an entry that is no folder.
     fn take(&self, place: &Place<S, R>, step: &Step) -> Result<Done>;
+
+    /// Copies a file that never rests, as well as can be.
+    fn take_in_motion(&self, place: &Place<S, R>, step: &Step) -> Result<Done>;
 
     /// Makes a folder; `None` in a rehearsal.
     fn make_folder(&self, place: &Place<S, R>, step: &Step) -> Result<Option<R::Folder>>;
@@ -78,6 +86,7 @@ pub(crate) struct Working<'a, S, R> {
     pub(crate) policy: Policy,
     /// What is done is brought to the disk.
     pub(crate) sync: bool,
+    pub(crate) clock: &'a (dyn Fn() -> Time + Sync),
     pub(crate) interrupted: &'a (dyn Fn() -> bool + Sync),
 }
 
@@ -96,24 +105,13 @@ impl<S: Source, R: Replica> Working<'_, S, R> {
             Kind::Folder => Err(Error::Changed),
             Kind::File => {
                 let content = self.source.read_file(original, &step.name)?;
-                let new = New::File {
-                    content: &content,
-                    like: source,
-                    // Changed in place, a file is newer for a moment: a pass that leaves newer files alone would leave a
-                    // change that broke off.
-                    over: replaces
-                        .filter(|_| self.policy.compare != Compare::Newer)
-                        .map(|old| (&step.name, old)),
-                    want: Want::of(source, content.xattrs(self.policy.xattrs)?, &self.policy),
-                    interrupted: &self.interrupted,
-                };
-                let (staged, lacks) = self.replica.stage(folder, new)?;
+                let guard = self.guard(&content, source)?;
+                let (staged, lacks) = self.stage_file(folder, step, &content, source)?;
                 // Nothing touched it while it was read, or what was read is not published.
-                if !content.stamp()?.is_untouched_since(source) {
-                    return Err(Error::Changed);
-                }
+                self.must_be_one_version(&content, source, guard, &staged)?;
                 let now = self.replica.publish(folder, &step.name, staged, replaces)?;
-                Ok(Done { replica: Some(now), bytes: Some(source.size), lacks })
+                let has_writers = guard == Guard::Open;
+                Ok(Done { lacks, bytes: Some(source.size), has_writers, ..Done::looks(now) })
             }
             Kind::Symlink => {
                 let target = self.source.read_link(original, &step.name)?;
@@ -133,6 +131,27 @@ impl<S: Source, R: Replica> Working<'_, S, R> {
                 Ok(Done { lacks, ..Done::looks(now) })
             }
         }
+    }
+
+    /// Copies a file to where nobody sees it.
+    pub(crate) fn stage_file(
+        &self,
+        folder: &R::Folder,
+        step: &Step,
+        content: &Content,
+        source: &Stamp,
+    ) -> Result<(R::Staged, Option<Error>)> {
+        // Changed in place, a file is newer for a moment: a pass that leaves newer files alone would leave a change that
+        // broke off.
+        let over = step.verb.replaces().filter(|_| self.policy.compare != Compare::Newer);
+        let new = New::File {
+            content,
+            like: source,
+            over: over.map(|old| (&step.name, old)),
+            want: Want::of(source, content.xattrs(self.policy.xattrs)?, &self.policy),
+            interrupted: &self.interrupted,
+        };
+        self.replica.stage(folder, new)
     }
 
     /// The attributes of an entry that is not opened.
@@ -160,6 +179,10 @@ impl<S: Source, R: Replica> Hands<S, R> for Working<'_, S, R> {
             | Verb::Delete { .. }
             | Verb::Rmdir { .. } => Err(Error::Changed),
         }
+    }
+
+    fn take_in_motion(&self, place: &Place<S, R>, step: &Step) -> Result<Done> {
+        self.publish_in_motion(place, step)
     }
 
     fn make_folder(&self, place: &Place<S, R>, step: &Step) -> Result<Option<R::Folder>> {
@@ -240,6 +263,10 @@ impl<S: Source, R: Replica> Hands<S, R> for Rehearsing {
             _ => None,
         };
         Ok(Done { bytes, ..Done::default() })
+    }
+
+    fn take_in_motion(&self, place: &Place<S, R>, step: &Step) -> Result<Done> {
+        self.take(place, step)
     }
 
     fn make_folder(&self, _: &Place<S, R>, _: &Step) -> Result<Option<R::Folder>> {

@@ -180,3 +180,59 @@ impl Agenda {
         self.failed.0.is_empty() && self.restless.0.is_empty() && !self.left_to_full
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use alike_model::path::{Name, RelPath};
+
+    use super::*;
+
+    fn dirt(names: &[&str]) -> Dirty {
+        let mut dirty = Dirty::new();
+        for name in names {
+            dirty.mark_name(RelPath::root(), Name::new(name.as_bytes()).unwrap());
+        }
+        dirty
+    }
+
+    #[test]
+    fn what_is_heard_of_a_restless_file_waits_and_what_is_heard_of_others_does_not() {
+        let mut agenda = Agenda::new();
+        agenda.let_rest(dirt(&["busy"]), Duration::ZERO);
+        let heard =
+            || Heard { written: dirt(&["busy", "calm"]), dirty: dirt(&["other"]), ..Heard::default() };
+        agenda.take_in(heard());
+        assert_eq!((&agenda.written.0, &agenda.dirty), (&dirt(&["calm"]), &dirt(&["other"])));
+        let due = agenda.restless.1.unwrap();
+        agenda.bring_due(due);
+        assert!(agenda.dirty.names() >= 2 && agenda.restless.0.is_empty());
+        agenda.take_in(heard());
+        assert_eq!(agenda.written.0.names(), 2, "it is not restless until it is met so again");
+    }
+
+    #[test]
+    fn the_pause_of_a_restless_file_grows_is_long_beside_the_pass_and_ends_when_it_rests() {
+        let mut agenda = Agenda::new();
+        let pause = |agenda: &mut Agenda, took| {
+            agenda.let_rest(dirt(&["busy"]), took);
+            let due = agenda.restless.1.take().unwrap();
+            agenda.restless.0 = Dirty::new();
+            due.saturating_duration_since(Instant::now()).as_millis().div_ceil(1000)
+        };
+        let pauses: Vec<u128> = (0..6).map(|_| pause(&mut agenda, Duration::ZERO)).collect();
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 16]);
+        assert_eq!(pause(&mut agenda, Duration::from_secs(30)), 120);
+        agenda.let_rest(Dirty::new(), Duration::ZERO);
+        assert_eq!(pause(&mut agenda, Duration::ZERO), 1);
+    }
+
+    #[test]
+    fn a_close_of_a_restless_file_brings_the_next_look_forward() {
+        let mut agenda = Agenda::new();
+        agenda.let_rest(dirt(&["busy"]), Duration::from_secs(30));
+        agenda.take_in(Heard { dirty: dirt(&["busy"]), ..Heard::default() });
+        assert!(agenda.dirty.is_empty());
+        assert!(agenda.restless.1.unwrap() <= Instant::now() + FIRST_PAUSE);
+    }
+}

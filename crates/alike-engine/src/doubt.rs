@@ -29,7 +29,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         match self.look_closer(place, &finding) {
             Ok(look) => finding.settle(look, &self.work.policy),
             // It does not hold still to be compared, so it is copied as well as can be.
-            Err(error) if error.is_changed() && self.is_enough(finding.source.as_ref(), started) => {
+            Err(error) if error.is_changed() && self.has_waited_enough(finding.source.as_ref(), started) => {
                 let look = Look { contents: Contents::Different, xattrs: XattrsDiff::default() };
                 finding.settle(look, &self.work.policy)
             }

@@ -72,7 +72,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
                 self.note_open(source);
                 Ok(done)
             }
-            (Err(error), source) if error.is_changed() && self.is_enough(source, started) => {
+            (Err(error), source) if error.is_changed() && self.has_waited_enough(source, started) => {
                 self.copied_in_motion(place, step)
             }
             (other, _) => other,
@@ -91,7 +91,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
     }
 
     /// True when there is no sense in trying again in this pass to get hold of one version of a file.
-    pub(crate) fn is_enough(&self, source: Option<&Stamp>, started: Instant) -> bool {
+    pub(crate) fn has_waited_enough(&self, source: Option<&Stamp>, started: Instant) -> bool {
         source.is_some_and(|source| source.kind == Kind::File)
             && (self.is_last_round() || started.elapsed() >= LONG)
     }

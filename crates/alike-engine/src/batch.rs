@@ -37,8 +37,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             && matches!(step.verb, Verb::Create { .. } | Verb::Update { .. })
             && step.verb.source().is_some_and(|source| source.kind == Kind::File && source.size > 0);
         if !waits {
-            let taken = self.timed(place, step, begun.1, |step| self.hands.take(place, step), Done::came_to);
-            return self.took(place, step, taken, now);
+            return self.took(place, step, self.copied(place, step), now);
         }
         match self.hands.prepare(place, step) {
             Ok(prepared) => {
@@ -46,6 +45,9 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
                 if self.is_enough(ready) {
                     self.publish_ready();
                 }
+            }
+            Err(error) if error.is_changed() && self.has_waited_enough(step.verb.source(), begun.1) => {
+                self.took(place, step, self.copied_in_motion(place, step), now);
             }
             Err(error) => self.again(place, &step.name, error),
         }
@@ -86,6 +88,9 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
                 }
                 Err(error) => Err(error.twin()),
             };
+            if let (Ok(Done { has_writers: true, .. }), Some(source)) = (&taken, step.verb.source()) {
+                self.note_open(source);
+            }
             self.took(&place, &step, taken, now);
             self.release(place);
         }

@@ -26,11 +26,12 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         if matches!(error, Error::Interrupted) || self.work.stop.is_set() {
             return;
         }
-        if self.round.load(Ordering::Relaxed) + 1 < ROUNDS {
+        if !self.is_last_round() {
             self.wait_for(|waiting| waiting.again.push((place.retain(), name.clone())));
         } else if error.is_changed() {
             let reason = "keeps changing while it is copied; looked at again in the next pass";
-            self.put_off(place.path().join(name), reason);
+            self.is_restless(place, name);
+            self.tell(Event::about(self.number, Action::Skip, place.path().join(name), reason));
         } else {
             self.fail(place.path().join(name), error.to_string());
         }
@@ -43,6 +44,11 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             return Err(Error::Changed);
         }
         Ok(())
+    }
+
+    /// True when nothing is looked at once more in this pass.
+    pub(crate) fn is_last_round(&self) -> bool {
+        self.round.load(Ordering::Relaxed) + 1 >= ROUNDS
     }
 
     /// The folders with something to look at again.

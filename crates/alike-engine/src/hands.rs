@@ -9,10 +9,11 @@ use alike_model::path::{Name, RelPath};
 use alike_model::plan::{Step, Verb};
 use alike_model::policy::{Compare, Policy};
 use alike_model::reason::Reason;
-use alike_storage::{Error, New, Over, Replica, Result, Source, Want};
+use alike_storage::{Content, Error, New, Over, Replica, Result, Source, Want};
 
 use crate::deeds::Deeds;
 use crate::history::{Deed, Look};
+use crate::motion::Guard;
 use crate::place::Place;
 
 /// What became of a step.
@@ -26,6 +27,10 @@ pub(crate) struct Done {
     pub(crate) kept: Option<String>,
     /// An extended attribute that could not be set: it was done, but both sides are not equal.
     pub(crate) lacks: Option<Error>,
+    /// Somebody has the source's file open for writing: what is done to it next may leave no stamp.
+    pub(crate) has_writers: bool,
+    /// It was copied while it was being written; nothing proves that what is there now is one version of it.
+    pub(crate) is_best_effort: bool,
 }
 
 impl Done {
@@ -52,12 +57,16 @@ pub(crate) struct Prepared<T> {
     pub(crate) staged: Option<T>,
     pub(crate) bytes: Option<u64>,
     pub(crate) lacks: Option<Error>,
+    pub(crate) has_writers: bool,
 }
 
 /// Takes steps.
 pub(crate) trait Hands<S: Source, R: Replica>: Sync {
     /// Takes a step that makes, replaces or dresses an entry that is no folder.
     fn take(&self, place: &Place<S, R>, step: &Step) -> Result<Done>;
+
+    /// Copies a file that never rests, as well as can be.
+    fn take_in_motion(&self, place: &Place<S, R>, step: &Step) -> Result<Done>;
 
     /// Does all of such a step but giving the entry its name.
     fn prepare(&self, place: &Place<S, R>, step: &Step) -> Result<Prepared<R::Staged>>;
@@ -150,35 +159,19 @@ const FEW: usize = 4;
 
 impl<S: Source, R: Replica> Working<'_, S, R> {
     /// Makes an entry like the source's, without a name: the only way in which contents reach a replica.
-    fn stage(
-        &self,
-        place: &Place<S, R>,
-        step: &Step,
-        (source, replaces): (&Stamp, Option<&Stamp>),
-    ) -> Result<Prepared<R::Staged>> {
+    fn stage(&self, place: &Place<S, R>, step: &Step, source: &Stamp) -> Result<Prepared<R::Staged>> {
         let folder = &*place.replica(self.replica)?;
         let original = &*place.source(self.source)?;
         match source.kind {
             Kind::Folder => Err(Error::Changed),
             Kind::File => {
                 let content = self.source.read_file(original, &step.name)?;
-                let new = New::File {
-                    content: &content,
-                    like: source,
-                    // Changed in place, a file is newer for a moment: a pass that leaves newer files alone would leave a
-                    // change that broke off.
-                    over: replaces
-                        .filter(|_| self.policy.compare != Compare::Newer)
-                        .map(|old| (&step.name, old)),
-                    want: Want::of(source, content.xattrs(self.policy.xattrs)?, &self.policy),
-                    interrupted: &self.interrupted,
-                };
-                let (staged, lacks) = self.replica.stage(folder, new)?;
+                let guard = self.guard(&content, source)?;
+                let (staged, lacks) = self.stage_file(folder, step, &content, source)?;
                 // Nothing touched it while it was read, or what was read is not published.
-                if !content.stamp()?.is_untouched_since(source) {
-                    return Err(Error::Changed);
-                }
-                Ok(Prepared { staged: Some(staged), bytes: Some(source.size), lacks })
+                self.must_be_one_version(&content, source, guard, &staged)?;
+                let has_writers = guard == Guard::Open;
+                Ok(Prepared { staged: Some(staged), bytes: Some(source.size), lacks, has_writers })
             }
             Kind::Symlink => {
                 let target = self.source.read_link(original, &step.name)?;
@@ -188,14 +181,35 @@ impl<S: Source, R: Replica> Working<'_, S, R> {
                 {
                     return Err(Error::Changed);
                 }
-                Ok(Prepared { staged: Some(staged), bytes: None, lacks })
+                Ok(Prepared { staged: Some(staged), bytes: None, lacks, has_writers: false })
             }
             Kind::Fifo | Kind::Socket | Kind::BlockDevice | Kind::CharDevice => {
                 let want = self.want(place, step, source)?;
                 let (staged, lacks) = self.replica.stage(folder, New::Special { like: source, want })?;
-                Ok(Prepared { staged: Some(staged), bytes: None, lacks })
+                Ok(Prepared { staged: Some(staged), bytes: None, lacks, has_writers: false })
             }
         }
+    }
+
+    /// Copies a file to where nobody sees it.
+    pub(crate) fn stage_file(
+        &self,
+        folder: &R::Folder,
+        step: &Step,
+        content: &Content,
+        source: &Stamp,
+    ) -> Result<(R::Staged, Option<Error>)> {
+        // Changed in place, a file is newer for a moment: a pass that leaves newer files alone would leave a change that
+        // broke off.
+        let over = step.verb.replaces().filter(|_| self.policy.compare != Compare::Newer);
+        let new = New::File {
+            content,
+            like: source,
+            over: over.map(|old| (&step.name, old)),
+            want: Want::of(source, content.xattrs(self.policy.xattrs)?, &self.policy),
+            interrupted: &self.interrupted,
+        };
+        self.replica.stage(folder, new)
     }
 
     /// The attributes of an entry that is not opened.
@@ -265,8 +279,8 @@ impl<S: Source, R: Replica> Hands<S, R> for Working<'_, S, R> {
 
     fn prepare(&self, place: &Place<S, R>, step: &Step) -> Result<Prepared<R::Staged>> {
         self.deeds.with_room(|| match &step.verb {
-            Verb::Create { source } => self.stage(place, step, (source, None)),
-            Verb::Update { source, replica } => self.stage(place, step, (source, Some(replica))),
+            Verb::Create { source } => self.stage(place, step, source),
+            Verb::Update { source, .. } => self.stage(place, step, source),
             // These have their own ways: they need more than a name in one folder.
             _ => Err(Error::Changed),
         })
@@ -283,8 +297,12 @@ impl<S: Source, R: Replica> Hands<S, R> for Working<'_, S, R> {
         }
     }
 
+    fn take_in_motion(&self, place: &Place<S, R>, step: &Step) -> Result<Done> {
+        self.deeds.with_room(|| self.publish_in_motion(place, step))
+    }
+
     fn publish(&self, place: &Place<S, R>, step: &Step, prepared: Prepared<R::Staged>) -> Result<Done> {
-        let Prepared { staged, bytes, lacks } = prepared;
+        let Prepared { staged, bytes, lacks, has_writers } = prepared;
         let staged = staged.ok_or(Error::Changed)?;
         let patch = self.replica.changes_in_place(&staged);
         let put = |folder: &R::Folder, over: Option<Over<'_>>| {
@@ -294,7 +312,7 @@ impl<S: Source, R: Replica> Hands<S, R> for Working<'_, S, R> {
         if self.settles == Settles::Each {
             self.replica.settle_folder(&*place.replica(self.replica)?)?;
         }
-        Ok(Done { bytes, lacks, ..done })
+        Ok(Done { bytes, lacks, has_writers, ..done })
     }
 
     fn make_folder(&self, place: &Place<S, R>, step: &Step) -> Result<(Option<R::Folder>, Option<String>)> {

@@ -18,6 +18,7 @@ pub mod index;
 mod links;
 mod marker;
 pub mod monitor;
+mod motion;
 mod moves;
 mod names;
 pub mod pair;

@@ -23,9 +23,13 @@ impl<S: Source, R: Replica> Hands<S, R> for Rehearsing {
         Ok(Done { bytes, ..Done::default() })
     }
 
+    fn take_in_motion(&self, place: &Place<S, R>, step: &Step) -> Result<Done> {
+        self.take(place, step)
+    }
+
     fn prepare(&self, place: &Place<S, R>, step: &Step) -> Result<Prepared<R::Staged>> {
         let done = self.take(place, step)?;
-        Ok(Prepared { staged: None, bytes: done.bytes, lacks: None })
+        Ok(Prepared { staged: None, bytes: done.bytes, lacks: None, has_writers: false })
     }
 
     fn settle(&self, _: &[&Prepared<R::Staged>]) -> Result<()> {

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use alike_model::compare::{Finding, compare_folder};
 use alike_model::dirty::Extent;
-use alike_model::entry::{Entry, Kind, Stamp, Time};
+use alike_model::entry::{Entry, Stamp, Time};
 use alike_model::event::Action;
 use alike_model::known::{FolderId, Known, Row};
 use alike_model::path::{Name, OWN_FOLDER, RelPath};
@@ -22,11 +22,6 @@ use crate::monitor::Event;
 use crate::pass::Run;
 use crate::place::{Here, Opened, Place};
 use crate::waiting::{How, Task, Waiting};
-
-/// A stamp taken this close to a change may hide another: twice the coarsest tick of a Linux kernel's clock.
-const RACY_MILLIS: u32 = 20;
-/// The same for filesystems that keep whole seconds, or every other one.
-const RACY_COARSE_MILLIS: u32 = 2_100;
 
 impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
     /// Visits one folder, and adds its subfolders to the tasks.
@@ -224,7 +219,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         }
         self.unlock_for(place, &plan);
         for (name, source, replica) in plan.learn {
-            place.learn(&name, Some(Known::equal(&source, is_racy(&source, now), &replica, None)));
+            place.learn(&name, Some(Known::equal(&source, self.is_racy(&source, now), &replica, None)));
         }
         for name in plan.forget {
             place.learn(&name, None);
@@ -277,6 +272,11 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
     /// Writes down what came of a step.
     pub(crate) fn took(&self, place: &Here<S, R>, step: &Step, taken: Result<Done>, now: Time) {
         match taken {
+            // What stands there now is no version to learn, nor is what stood there before.
+            Ok(Done { is_best_effort: true, .. }) => {
+                place.touch();
+                place.learn(&step.name, None);
+            }
             Ok(Done { lacks: Some(lack), .. }) => {
                 place.touch();
                 self.again(place, &step.name, lack);
@@ -291,7 +291,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
 
     /// What the target did not keep of the attributes that it was given, though it said that it would.
     pub(crate) fn unkept(&self, step: &Step, done: &Done) -> Option<String> {
-        let (source, replica) = (step.verb.source()?, done.replica.as_ref()?);
+        let (source, replica) = (step.verb.source()?, done.replica.filter(|_| !done.is_best_effort)?);
         let diff = AttrsDiff::between(&replica.attrs(), &source.attrs(), source.kind, &self.work.policy);
         (!diff.is_empty()).then(|| format!("the target did not keep what it was given: {diff}"))
     }
@@ -299,7 +299,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
     /// Writes down that a step made both sides equal.
     pub(crate) fn learn_step(&self, place: &Here<S, R>, step: &Step, done: Done, now: Time) {
         if let (Some(source), Some(replica)) = (step.verb.source(), done.replica) {
-            place.learn(&step.name, Some(Known::equal(source, is_racy(source, now), &replica, None)));
+            place.learn(&step.name, Some(Known::equal(source, self.is_racy(source, now), &replica, None)));
             // Setting attributes leaves the folder's own times alone.
             place.draft(|draft| draft.touched |= !matches!(step.verb, Verb::Meta { .. }));
         }
@@ -326,6 +326,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             bytes,
             kept,
             took: Some(started.elapsed()),
+            best_effort: step.reason.is_best_effort(),
             ..Event::about(
                 self.number,
                 step.verb.action(),
@@ -364,10 +365,4 @@ fn look_at<T: Source>(tree: &T, folder: &T::Folder, names: &BTreeSet<Name>) -> R
         }
     }
     Ok(entries)
-}
-
-pub(crate) fn is_racy(source: &Stamp, now: Time) -> bool {
-    // Times in whole seconds come from filesystems that count in one or two of them.
-    let window = if source.ctime.nanos == 0 { RACY_COARSE_MILLIS } else { RACY_MILLIS };
-    source.kind != Kind::Folder && source.ctime.plus_millis(window) > now
 }

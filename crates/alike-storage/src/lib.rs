@@ -119,6 +119,18 @@ pub trait Replica: Source {
     /// # Errors
     /// When any of them may not be there.
     fn settle_folder(&self, folder: &Self::Folder) -> Result<()>;
+    /// True when a second look at a file of the source finds what was staged of it. It then was that, every byte, at the
+    /// moment between the two looks, also if somebody is writing to it.
+    ///
+    /// # Errors
+    /// When it cannot be looked at; [`Error::Interrupted`] when `interrupted` said so.
+    fn is_like(
+        &self,
+        staged: &Self::Staged,
+        content: &Content,
+        size: u64,
+        interrupted: &dyn Fn() -> bool,
+    ) -> Result<bool>;
 
     /// Gives a staged entry its name, in one step for whoever looks. Returns how it looks then.
     ///

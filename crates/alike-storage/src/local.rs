@@ -187,6 +187,16 @@ impl Replica for Local {
         self.stage_new(folder, new)
     }
 
+    fn is_like(
+        &self,
+        staged: &Staged,
+        content: &Content,
+        size: u64,
+        interrupted: &dyn Fn() -> bool,
+    ) -> Result<bool> {
+        staged.is_like(content.descriptor(), size, interrupted)
+    }
+
     fn publish(&self, folder: &Folder, name: &Name, staged: Staged, over: Option<Over<'_>>) -> Result<Stamp> {
         self.publish_staged(folder, name, staged, over)
     }

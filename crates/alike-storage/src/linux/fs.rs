@@ -231,7 +231,7 @@ pub fn read_link(folder: BorrowedFd<'_>, name: &Name) -> Result<Vec<u8>> {
 /// # Errors
 /// `EOPNOTSUPP`, `EISDIR` or `EINVAL` where there is no such thing.
 pub fn create_nameless(folder: BorrowedFd<'_>, mode: u32) -> Result<OwnedFd> {
-    let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
+    let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
     Ok(retry_on_intr(|| rustix::fs::openat(folder, c".", flags, Mode::from_raw_mode(mode & 0o777)))?)
 }
 

@@ -73,6 +73,7 @@ pub struct Limit {
 }
 
 const MOST_KEPT: usize = 60;
+const MOST_ALIKE: usize = 3;
 
 /// Tries points in random order. `label` names a point for a person and for `--point`; `try_point` gets the room's name.
 pub fn sweep<P: Sync>(
@@ -139,8 +140,11 @@ impl Sums {
         for class in classes {
             *self.failures.entry(class.to_owned()).or_default() += 1;
         }
-        for fault in faults.iter().take(3) {
-            if self.kept.len() < MOST_KEPT {
+        for fault in faults {
+            // One cause fails at many points: a few of each are kept, so that a rare one is not lost among them.
+            let alike = format!(": {}: {}", fault.class, fault.what.chars().take(24).collect::<String>());
+            let kept = self.kept.iter().filter(|kept| kept.contains(&alike)).count();
+            if kept < MOST_ALIKE && self.kept.len() < MOST_KEPT {
                 self.kept.push(format!("{label}: {}: {}", fault.class, fault.what));
             }
         }

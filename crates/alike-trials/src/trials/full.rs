@@ -128,7 +128,6 @@ fn disturbed(ground: &Ground, room: &Room, rig: &Rig, lack: Lack) -> End {
                 room.source.file(format!("many/{at}"), "x");
             }
             let end = shelled(ground, room, &words);
-            room.source.remove("many");
             let _ = fs::remove_dir(group);
             if ground.tool == Tool::Alike && end.code != Some(0) {
                 return End { code: Some(101), said: format!("64 MiB were too few: {}", end.said), ..end };

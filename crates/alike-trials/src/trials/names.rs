@@ -109,9 +109,9 @@ fn try_point(ground: &Ground, point: Point, name: &str) -> Vec<Fault> {
     faults
 }
 
-/// The first line that could move a terminal's cursor or forge another line.
+/// The first line that is no text, or that could move a terminal's cursor or forge another line.
 fn raw(said: &[u8]) -> Option<String> {
-    let text = String::from_utf8_lossy(said);
-    let bad = |c: char| c.is_control() && c != '\n' || c == '\u{202e}' || c == char::REPLACEMENT_CHARACTER;
-    text.lines().find(|line| line.chars().any(bad)).map(|line| show(line.as_bytes()))
+    let bad = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let wrong = |line: &&[u8]| std::str::from_utf8(line).map_or(true, |line| line.chars().any(bad));
+    said.split(|byte| *byte == b'\n').find(wrong).map(show)
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use alike_testkit::{Snapshot, Tree};
 
-use crate::judge::{Fault, Shown, Sight, fault, show};
+use crate::judge::{Fault, Shown, Sight, fault, last_words, show};
 use crate::room::{Ground, PATIENCE, Room, SECRET};
 use crate::supervise::{Call, Verdict};
 use crate::sweep::{Limit, Sums, keep_when_asked, sweep};
@@ -91,7 +91,7 @@ fn try_point(ground: &Ground, k: u64, trick: Trick, name: &str) -> Vec<Fault> {
     let Some(done) = done else { return Vec::new() };
     let mut faults = Vec::new();
     if end.hung || end.panicked() {
-        faults.push(fault("hang or panic", end.ending()));
+        faults.push(fault("hang or panic", format!("{} {}", end.ending(), last_words(&end.said))));
     }
     let side = if done.on_replica { "replica" } else { "source" };
     let changed = outside != sentinel(&room);

@@ -24,8 +24,11 @@ const TESTKIT: &str = "alike-testkit";
 /// A tool for tests, like the testkit, on which alone of this workspace it stands.
 const TRIALS: &str = "alike-trials";
 /// The only places where `unsafe` is written.
-const BORDERS: [&str; 3] =
-    ["crates/alike-storage/src/linux/", "crates/alike-storage/src/linux.rs", "crates/alike-trials/src/system/"];
+const BORDERS: [&str; 3] = [
+    "crates/alike-storage/src/linux/",
+    "crates/alike-storage/src/linux.rs",
+    "crates/alike-trials/src/system/",
+];
 const MOST_LINES: usize = 450;
 
 const WORLDLY_CRATES: [&str; 3] = ["rustix", "tokio", "jiff"];
@@ -39,7 +42,9 @@ fn arrows_point_only_downward() {
         let below = dependencies(&manifest);
         if name == TRIALS {
             let ours = below.iter().filter(|other| floor_of(other).is_some());
-            wrong.extend(ours.map(|other| format!("{name} depends on {other}: it drives the binary from outside")));
+            wrong.extend(
+                ours.map(|other| format!("{name} depends on {other}: it drives the binary from outside")),
+            );
             continue;
         }
         if below.contains(TRIALS) {

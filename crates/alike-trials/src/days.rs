@@ -23,7 +23,8 @@ pub const LARGE: usize = 300_000;
 const DAY_ONE: i64 = 1_700_000_000;
 const DAY_TWO: i64 = 1_700_100_000;
 
-/// The first day. A plain tree has nothing that rclone and Unison stop at: no pipes, no names that are not UTF-8.
+/// The first day. A plain tree has nothing that rclone and Unison stop at: no pipes, no names that are
+/// not UTF-8, and nothing that becomes a folder, or a folder no more.
 pub fn first(tree: &Tree, plain: bool) {
     let file = |path: &str, size: usize| {
         tree.file(path, content(path, 1, size)).mtime(path, DAY_ONE, 0);
@@ -90,13 +91,13 @@ pub fn second(tree: &Tree, aside: &Path, plain: bool) {
     put("moved/one", 3_500);
     tree.remove("goes").remove("leaves").mode("touched", 0o755).mtime("touched", DAY_TWO, 0);
     in_place(tree);
-    tree.remove("becomes folder").folder("becomes folder").remove("becomes link");
-    put("becomes folder/inner", 400);
-    tree.symlink("becomes link", "stays").remove("becomes real").remove("becomes file");
+    tree.remove("becomes link").symlink("becomes link", "stays").remove("becomes real");
     put("becomes real", 500);
-    put("becomes file", 600);
     tree.remove("turns").symlink("turns", "grows").hard_link("group", "moved/group");
     if !plain {
+        tree.remove("becomes folder").folder("becomes folder").remove("becomes file");
+        put("becomes folder/inner", 400);
+        put("becomes file", 600);
         tree.remove("pipe").fifo("d/pipe").xattr("stays", "user.trial", "second");
         aside.file("new", content("odd", 2, 1_500)).mtime("new", DAY_TWO, 0);
         std::fs::rename(aside.path("new"), tree.path(name(b"odd\n\xff"))).expect("put an odd name");

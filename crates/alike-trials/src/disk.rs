@@ -27,7 +27,10 @@ impl Disk {
         let (size_mib, words): (u64, &[&str]) = match kind {
             "xfs" => (300, &["-q", "-f"]),
             "btrfs" => (128, &["-q", "-f"]),
-            _ => (48, &["-q", "-F", "-b", "4096", "-E", "lazy_itable_init=0,lazy_journal_init=0", "-J", "size=4"]),
+            _ => (
+                48,
+                &["-q", "-F", "-b", "4096", "-E", "lazy_itable_init=0,lazy_journal_init=0", "-J", "size=4"],
+            ),
         };
         let image = at.with_extension("img");
         let file = File::create(&image).map_err(|why| format!("make an image: {why}"))?;

@@ -60,14 +60,18 @@ fn look(folder: &Path, prefix: &[u8], into: &mut BTreeMap<Vec<u8>, Sight>) {
         let path = [prefix, name.as_bytes()].concat();
         let Ok(kind) = entry.file_type() else { continue };
         let sight = if kind.is_file() {
-            Sight::File(fs::read(entry.path()).unwrap_or_else(|why| format!("unreadable: {why}").into_bytes()))
+            Sight::File(
+                fs::read(entry.path()).unwrap_or_else(|why| format!("unreadable: {why}").into_bytes()),
+            )
         } else if kind.is_dir() {
             look(&entry.path(), &[&path, b"/".as_slice()].concat(), into);
             Sight::Folder
         } else if kind.is_symlink() {
             Sight::Link(fs::read_link(entry.path()).unwrap_or_default().as_os_str().as_bytes().to_vec())
         } else {
-            debug_assert!(kind.is_fifo() || kind.is_socket() || kind.is_char_device() || kind.is_block_device());
+            debug_assert!(
+                kind.is_fifo() || kind.is_socket() || kind.is_char_device() || kind.is_block_device()
+            );
             Sight::Other
         };
         into.insert(path, sight);
@@ -131,8 +135,7 @@ pub fn judge_run(ground: &Ground, room: &Room, end: &End) -> Vec<Fault> {
     if end.panicked() && !end.killed {
         faults.push(fault("panic", format!("{}: {}", end.ending(), last_words(&end.said))));
     }
-    // What a tool always says (cp, that it cannot turn a folder into a file) is its way of saying that all went well.
-    if end.code == ground.usual.code && !end.killed {
+    if end.code == Some(0) && !end.killed {
         let wrong = unusual(ground, room);
         faults.extend(wrong.into_iter().take(3).map(|what| fault("exit 0 and wrong", what)));
     }

@@ -164,7 +164,10 @@ fn figures(ground: &Ground, trial: &Trial, sums: Sums, took: Duration) -> Figure
         failures: sums.failures,
         kept: sums.kept,
         seconds: (took.as_secs_f64() * 10.0).round() / 10.0,
-        note: sums.note,
+        note: match ground.usual.code {
+            Some(0) => sums.note,
+            code => format!("ends with {code:?} when nobody disturbs it {}", sums.note),
+        },
     }
 }
 

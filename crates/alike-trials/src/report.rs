@@ -57,7 +57,9 @@ fn shown(all: &[Figures]) -> String {
         let cells: Vec<String> = TOOLS.iter().map(cell).collect();
         let _ = writeln!(page, "| {} | {} |", trial.name, cells.join(" | "));
     }
-    page.push_str("\n## What each trial does\n\n| trial | what is done | what is a failure |\n| --- | --- | --- |\n");
+    page.push_str(
+        "\n## What each trial does\n\n| trial | what is done | what is a failure |\n| --- | --- | --- |\n",
+    );
     for trial in TRIALS {
         let _ = writeln!(page, "| {} | {} | {} |", trial.name, trial.what, trial.failure);
     }

@@ -125,7 +125,12 @@ impl Ground {
 
     /// One pass under a director.
     pub fn directed(&self, room: &Room, limit: Duration, director: &mut dyn Director) -> End {
-        supervise(&mut self.programs.command(self.tool, room), room.top(), &room.said(), limit, director)
+        let mut command = self.programs.command(self.tool, room);
+        let end = supervise(&mut command, room.top(), &room.said(), limit, director);
+        if self.only_point.is_some() {
+            eprintln!("{}\n{}", end.said.trim_end(), end.ending());
+        }
+        end
     }
 
     /// Learns what is usual for this tool.

@@ -44,9 +44,9 @@ impl Tool {
         line.split(' ').map(str::to_owned).collect()
     }
 
-    /// Leaves out of a tree what the tool stops at, so that the rest can be judged.
+    /// Leaves out of a tree what the tool stops at, so that it ends well when nobody disturbs it.
     pub fn wants_plain_trees(self) -> bool {
-        matches!(self, Self::Rclone | Self::Unison)
+        matches!(self, Self::Rclone | Self::Unison | Self::Cp)
     }
 
     pub fn version(self, programs: &Programs) -> String {

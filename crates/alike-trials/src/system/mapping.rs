@@ -10,14 +10,8 @@ pub fn rewrite_by_mapping(file: &File, content: &[u8]) -> io::Result<()> {
     // file cut shorter meanwhile would be a SIGBUS, and nobody but us writes to a source of a trial.
     unsafe {
         let rights = libc::PROT_READ | libc::PROT_WRITE;
-        let at = libc::mmap(
-            std::ptr::null_mut(),
-            content.len(),
-            rights,
-            libc::MAP_SHARED,
-            file.as_raw_fd(),
-            0,
-        );
+        let at =
+            libc::mmap(std::ptr::null_mut(), content.len(), rights, libc::MAP_SHARED, file.as_raw_fd(), 0);
         if at == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }

@@ -122,7 +122,8 @@ fn disturbed(ground: &Ground, room: &Room, rig: &Rig, lack: Lack) -> End {
         (Lack::Descriptors(most), _) => shelled(ground, room, &format!("ulimit -n {most}")),
         _ => {
             let group = "/sys/fs/cgroup/memory/alike-trials";
-            let words = format!("echo 67108864 > {group}/memory.limit_in_bytes; echo $$ > {group}/cgroup.procs");
+            let words =
+                format!("echo 67108864 > {group}/memory.limit_in_bytes; echo $$ > {group}/cgroup.procs");
             let _ = fs::create_dir(group);
             for at in 0..4_000 {
                 room.source.file(format!("many/{at}"), "x");
@@ -158,9 +159,7 @@ fn fill(at: &PathBuf, left: u64) {
     let stat = rustix::fs::fstatvfs(&file).expect("ask for the room left");
     let mut size = (stat.f_bavail * stat.f_frsize).saturating_sub(left << 10);
     // The last few blocks are never all to be had; what cannot be reserved at once is tried with less.
-    while size > 0
-        && rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, size).is_err()
-    {
+    while size > 0 && rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, size).is_err() {
         size = size.saturating_sub(64 << 10);
     }
 }

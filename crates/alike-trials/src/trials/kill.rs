@@ -95,9 +95,13 @@ pub fn mirror(ground: &Ground) -> Sums {
         true => Limit { points: usize::MAX, seconds: 3_600.0 },
         false => Limit { points: 600, seconds: 60.0 },
     };
-    sweep(ground, (1..=calls).collect(), limit, |k| format!("kill-mirror {k}"), |k, room| {
-        try_mirror(ground, *k, room)
-    })
+    sweep(
+        ground,
+        (1..=calls).collect(),
+        limit,
+        |k| format!("kill-mirror {k}"),
+        |k, room| try_mirror(ground, *k, room),
+    )
 }
 
 fn try_mirror(ground: &Ground, k: u64, name: &str) -> Vec<Fault> {

@@ -62,7 +62,9 @@ fn build(ground: &Ground, room: &Room, point: Point) {
 
 /// Names that alike gives to things of its own.
 fn our_own(room: &Room) {
-    for path in ["d/.alike/staging/x", "d/.alike/trash/y", "d/.alike/pair.json", "staging/0", "trash/1", ".alike~"] {
+    for path in
+        ["d/.alike/staging/x", "d/.alike/trash/y", "d/.alike/pair.json", "staging/0", "trash/1", ".alike~"]
+    {
         room.source.file(path, path);
     }
     for path in [".alikeignored", "d/.alike-0", "pair.json", "lock", ".alike.tmp"] {

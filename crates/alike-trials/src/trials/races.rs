@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use alike_testkit::{Snapshot, Tree};
+use alike_testkit::Snapshot;
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use crate::judge::{Fault, Shown, Sight, fault, last_words, show};
 use crate::room::{Ground, PATIENCE, Room, SECRET};
@@ -107,8 +108,11 @@ fn try_point(ground: &Ground, k: u64, trick: Trick, name: &str) -> Vec<Fault> {
     faults
 }
 
+/// A path outside, with its mode, size, time and what it shows.
+type Kept = (Vec<u8>, u16, u64, (i64, u32), Sight);
+
 /// What lies outside, as far as a tool could change it: a hard link made and dropped changes the count of names only.
-fn sentinel(room: &Room) -> Vec<(Vec<u8>, u16, u64, (i64, u32), Sight)> {
+fn sentinel(room: &Room) -> Vec<Kept> {
     let (seen, shown) = (Snapshot::of(room.outside.top()), Shown::of(room.outside.top()));
     let entry = |(path, sight): (Vec<u8>, Sight)| {
         let record = seen.get(&path)?;
@@ -142,12 +146,11 @@ fn play(room: &Room, path: &Path, trick: Trick, thread: u32) -> Option<Done> {
             // A hard link in the source is a file of the source: nothing to leak.
             (trick != LeafForHardLink || on_replica).then_some(())?;
             let _ = fs::rename(path, room.aside.join("leaf"));
-            let parent = Tree::at(folder);
-            let name = path.file_name()?;
             folder.is_dir().then_some(())?;
+            // Another thread of the tool may be quicker: then there is nothing to race for.
             match trick {
                 LeafForLink => drop(std::os::unix::fs::symlink(room.outside.path("secret"), path)),
-                LeafForPipe => drop(parent.fifo(name)),
+                LeafForPipe => drop(mknodat(CWD, path, FileType::Fifo, Mode::from_raw_mode(0o644), 0)),
                 _ => drop(fs::hard_link(room.outside.path("secret"), path)),
             }
         }

@@ -101,7 +101,12 @@ fn try_point(ground: &Ground, k: u64, way: Way, name: &str) -> Vec<Fault> {
         let whole = versions.contains(content)
             || before.iter().any(|shown| shown.files().any(|(_, known)| known == content));
         if !whole && end.code == ground.usual.code {
-            let what = format!("{}: {} bytes of no version, {}", show(relative.as_os_str().as_encoded_bytes()), content.len(), end.ending());
+            let what = format!(
+                "{}: {} bytes of no version, {}",
+                show(relative.as_os_str().as_encoded_bytes()),
+                content.len(),
+                end.ending()
+            );
             faults.push(fault("torn published as good", what));
         }
     }

@@ -30,18 +30,34 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             Task::Enter { parent, .. } if self.work.stop.is_set() => self.release(parent),
             Task::Look { place, .. } if self.work.stop.is_set() => self.release(place),
             Task::Look { place, extent } => self.look(place, extent, more),
-            Task::Enter { parent, name, id, how, extent } => match self.enter(&parent, &name, id, how) {
-                Ok((place, seen_before)) => {
-                    // Held on to, it would keep the whole chain above open while that is being finished.
-                    drop(parent);
-                    self.look(place, if seen_before { extent } else { Extent::Subtree }, more);
+            Task::Enter { parent, name, id, how, extent } => {
+                let extent = self.owed(id).unwrap_or(extent);
+                match self.enter(&parent, &name, id, how) {
+                    Ok((place, seen_before)) => {
+                        // Held on to, it would keep the whole chain above open while that is being finished.
+                        drop(parent);
+                        self.look(place, if seen_before { extent } else { Extent::Subtree }, more);
+                    }
+                    Err(error) => {
+                        self.owe(id, extent);
+                        self.again(&parent, &name, error);
+                        self.release(parent);
+                    }
                 }
-                Err(error) => {
-                    self.again(&parent, &name, error);
-                    self.release(parent);
-                }
-            },
+            }
         }
+    }
+
+    /// A folder that is looked at again by its name would be entered for its own attributes only: what it was to be
+    /// entered for is kept for then, or nobody would ever list it and the pass would call it equal.
+    fn owe(&self, id: Option<FolderId>, extent: Extent) {
+        if let (Some(id), Extent::Folder | Extent::Subtree) = (id, &extent) {
+            self.wait_for(|waiting| waiting.owed.insert(id, extent));
+        }
+    }
+
+    fn owed(&self, id: Option<FolderId>) -> Option<Extent> {
+        id.and_then(|id| self.wait_for(|waiting| waiting.owed.remove(&id)))
     }
 
     /// Opens a folder on both sides; also tells whether the index knows it.
@@ -106,7 +122,10 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
                 let plan = self.plan(&place, (&source, &replica), row, (&extent, listed));
                 self.carry_out(&place, plan, &extent, now, more);
             }
-            Err(error) => self.fail_folder(&place, error),
+            Err(error) => {
+                self.owe(Some(place.id), extent);
+                self.fail_folder(&place, error);
+            }
         }
         self.release(place);
     }

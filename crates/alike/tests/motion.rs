@@ -226,7 +226,7 @@ fn the_same_holds_on_xfs_and_btrfs_where_the_copy_is_a_clone() {
     if !root_or_say("filesystems of its own") {
         return;
     }
-    for (kind, mib) in [("xfs", 400), ("btrfs", 400)] {
+    for (kind, mib) in [("xfs", 2_000), ("btrfs", 2_000)] {
         let mut pair = pair();
         let disk = pair.beside("disk");
         let _mount = Mount::loop_filesystem(&disk, kind, mib);

@@ -5,6 +5,7 @@
 //! anything: a missing, damaged or foreign file counts as an empty index, and everything is compared again.
 
 use std::collections::HashMap;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock};
@@ -16,10 +17,12 @@ use redb::{
     TableDefinition, backends::InMemoryBackend,
 };
 
+use crate::learnt::Learnt;
+
 const ROWS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("rows");
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 /// Raised when rows change their form; an index of another form counts as empty.
-const FORMAT: u64 = 2;
+const FORMAT: u64 = 3;
 /// redb's own cache; what it does not hold the page cache does.
 const CACHE: usize = 1024 * 1024;
 /// Rows not yet handed to redb.
@@ -71,20 +74,52 @@ impl Index {
     /// # Errors
     /// When the file cannot be read; not when it is missing or damaged.
     pub fn open(folder: &Path, may_write: bool) -> Result<Self, IndexError> {
-        let path = folder.join("index.redb");
-        let index = Self {
-            path,
+        let index = Self::closed(folder, may_write);
+        if index.path.exists() && index.load().is_err() {
+            index.forget_all()?;
+        }
+        Ok(index)
+    }
+
+    fn closed(folder: &Path, may_write: bool) -> Self {
+        Self {
+            path: folder.join("index.redb"),
             may_write,
             store: RwLock::default(),
             fresh: Mutex::default(),
             next: AtomicU64::new(1),
             passes: AtomicU64::new(0),
             indexed: Mutex::new(None),
-        };
-        if index.path.exists() && index.load().is_err() {
-            index.forget_all()?;
         }
-        Ok(index)
+    }
+
+    /// A copy in memory of what the index in `folder` says now, for who looks on while another is at work with it. What
+    /// cannot be had counts as empty.
+    #[must_use]
+    pub(crate) fn copy_of(folder: &Path) -> Self {
+        let index = Self::closed(folder, false);
+        if let Some(bytes) = bytes_at_rest(&index.path)
+            && let Ok(copy) = index.in_memory(&bytes)
+        {
+            let mut store = Store { writing: Some(copy), ..Store::default() };
+            if store.refresh().is_ok() && index.read_meta(&store).is_ok() {
+                *index.store.write().unwrap_or_else(PoisonError::into_inner) = store;
+            }
+        }
+        Learnt::read(folder).put_into(&index);
+        index
+    }
+
+    /// Where what concerns it may be kept beside it; `None` when nothing may be written.
+    pub(crate) fn folder(&self) -> Option<&Path> {
+        self.path.parent().filter(|_| self.may_write)
+    }
+
+    /// Takes in what checks have learnt since.
+    pub(crate) fn take_in_learnt(&self) {
+        if let Some(folder) = self.folder() {
+            Learnt::take(folder).put_into(self);
+        }
     }
 
     fn load(&self) -> Result<(), IndexError> {
@@ -104,11 +139,14 @@ impl Index {
     }
 
     fn copy_to_memory(&self) -> Result<Database, IndexError> {
-        let bytes = std::fs::read(&self.path).map_err(|why| self.error(why))?;
+        self.in_memory(&std::fs::read(&self.path).map_err(|why| self.error(why))?)
+    }
+
+    fn in_memory(&self, bytes: &[u8]) -> Result<Database, IndexError> {
         let memory = InMemoryBackend::new();
         memory
             .set_len(bytes.len() as u64)
-            .and_then(|()| memory.write(0, &bytes))
+            .and_then(|()| memory.write(0, bytes))
             .map_err(|why| self.error(why))?;
         builder().create_with_backend(memory).map_err(|why| self.error(why))
     }
@@ -322,6 +360,19 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// The bytes of a database that others may be writing. Before the first page is written its head says so, and from then on
+/// pages are believed by their checksums only; so the head must be the same before and after.
+fn bytes_at_rest(path: &Path) -> Option<Vec<u8>> {
+    const HEAD: usize = 4096;
+    const TRIES: usize = 5;
+    (0..TRIES).find_map(|_| {
+        let bytes = std::fs::read(path).ok()?;
+        let mut head = Vec::new();
+        std::fs::File::open(path).ok()?.take(HEAD as u64).read_to_end(&mut head).ok()?;
+        bytes.starts_with(&head).then_some(bytes)
+    })
 }
 
 fn builder() -> Builder {

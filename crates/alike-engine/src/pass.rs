@@ -155,6 +155,7 @@ impl<'a, S: Source, R: Replica, H: Hands<S, R>> Run<'a, S, R, H> {
         if full {
             work.monitor.event(Event::general(number, Action::PassStart, "full"));
             work.siblings.into_iter().for_each(Siblings::forget);
+            work.index.take_in_learnt();
         }
         Self {
             work,

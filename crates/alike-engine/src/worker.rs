@@ -22,6 +22,7 @@ use crate::monitor::{Event, Monitor, State};
 use crate::pair::{Pair, Spec};
 use crate::pass::{Top, Work, pass};
 use crate::refusal::Refusal;
+use crate::scrub::{Scrub, Turn};
 use crate::siblings::Siblings;
 use crate::stop::Stop;
 use crate::watch::{NoWatch, Watch, Watcher};
@@ -43,6 +44,8 @@ pub struct Rhythm {
     pub sync: bool,
     /// How many folders may be held open at once.
     pub held_folders: usize,
+    /// Everything is read once in this time.
+    pub scrub: Option<Duration>,
 }
 
 /// How a mirror is told something while it runs.
@@ -93,6 +96,7 @@ pub fn mirror(
             watcher: watcher.as_ref(),
             flushing: Flushing::default(),
             siblings: Siblings::default(),
+            turn: Turn::default(),
         };
         mirror.run(&mut allowed);
         drop(pair);
@@ -154,13 +158,24 @@ struct Mirror<'a> {
     watcher: Option<&'a Watcher>,
     flushing: Flushing,
     siblings: Siblings,
+    /// Passes and the scrub take turns.
+    turn: Turn,
 }
 
 impl Mirror<'_> {
     /// Runs until stopped or until an end of the pair is no longer where it was.
     fn run(&self, deletes: &mut Deletes) {
         let mut agenda = Agenda::new();
-        std::thread::scope(|scope| self.work(&mut agenda, deletes, scope));
+        std::thread::scope(|scope| {
+            if let Some(period) = self.rhythm.scrub {
+                let (trees, stop) = ((&self.pair.source, &self.pair.replica), &self.controls.stop);
+                let told = (self.monitor, self.clock);
+                let scrub = Scrub::new(trees, &self.pair.index, told, (stop, &self.turn), period);
+                scope.spawn(move || scrub.run());
+            }
+            self.work(&mut agenda, deletes, scope);
+            self.turn.end();
+        });
         self.last_flush(&mut agenda);
     }
 
@@ -279,7 +294,7 @@ impl Mirror<'_> {
             patient: !full && !agenda.waited,
             siblings: Some(&self.siblings),
         };
-        match pass(&work, dirty) {
+        match self.turn.taken_by(|| pass(&work, dirty)) {
             Ok(outcome) => {
                 agenda.seen = true;
                 Some(outcome)

@@ -5,12 +5,14 @@
 mod copy;
 mod fs;
 mod inotify;
+mod scrutiny;
 mod system;
 mod xattr;
 
 pub use copy::{can_punch_holes, clone, copy, next_data, punch_hole, read_at, set_size, write_at};
 pub use fs::*;
 pub use inotify::{Change, Inotify, Mark, What};
+pub use scrutiny::{Block, drop_cached, read_direct, stand_back, will_read_on};
 pub use system::{
     Waker, am_root, filesystem_id, may_make_devices, path_in_filesystem, raise_descriptor_limit,
     sync_filesystem,

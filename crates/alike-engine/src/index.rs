@@ -116,7 +116,7 @@ impl Index {
     }
 
     /// Takes in what checks have learnt since.
-    pub(crate) fn take_in_learnt(&self) {
+    pub fn take_in_learnt(&self) {
         if let Some(folder) = self.folder() {
             Learnt::take(folder).put_into(self);
         }

@@ -113,6 +113,7 @@ impl fmt::Display for What {
             Self::Extra(Kind::Folder) => f.write_str("only on the replica, with all that is in it"),
             Self::Extra(_) => f.write_str("only on the replica"),
             Self::Other(Reason::Kind(replica, source)) => write!(f, "kind {replica}→{source}"),
+            Self::Other(Reason::Content) => f.write_str("content"),
             Self::Other(reason) => reason.fmt(f),
             Self::Parted(path) => write!(f, "not one file with {path} on the replica"),
             Self::Joined(path) => write!(f, "one file with {path} on the replica only"),

@@ -124,8 +124,10 @@ impl Job<'_> {
     }
 
     fn mend(&self, signals: &Received) -> Result<u8, Failure> {
-        let found = self.collect(Read::All)?;
-        let (checked, found) = found;
+        // What checks have learnt says which side rotted.
+        self.pair.index.take_in_learnt();
+        self.pair.index.commit().map_err(PassError::Index)?;
+        let (checked, found) = self.collect(Read::All)?;
         self.keep(checked);
         if self.stop.is_set() {
             found.iter().for_each(|found| self.say(&found.difference, Some(false)));

@@ -121,6 +121,9 @@ pub(crate) struct Batch<S: Source, R: Replica> {
     pub(crate) now: Time,
 }
 
+/// A name to be looked at again, and how it looked.
+pub(crate) type Seen<S, R> = (Here<S, R>, Name, Print);
+
 /// A name, and the inodes that it is.
 pub(crate) type LinkedName<S, R> = (Here<S, R>, Name, SourceInode, ReplicaInode);
 
@@ -130,7 +133,7 @@ pub(crate) struct Walk<'a, S: Source, R: Replica> {
     pub(crate) shelf: Shelf<S, R>,
     /// How often what was left has been looked at again.
     pub(crate) round: AtomicUsize,
-    pub(crate) again: Mutex<Vec<(Here<S, R>, Name, Print)>>,
+    pub(crate) again: Mutex<Vec<Seen<S, R>>>,
     /// Names of inodes that have several, on either side.
     pub(crate) linked: Mutex<Vec<LinkedName<S, R>>>,
     /// The hashes of files with several names, which are read once.

@@ -34,11 +34,11 @@ impl<S: Source, R: Replica> Walk<'_, S, R> {
             }
             let (Some(source), Some(replica)) = (&finding.source, &finding.replica) else { continue };
             let (print, seen) = ((finding.source, finding.replica), before.get(&finding.name));
+            if seen.is_none_or(|seen| seen.0.is_none() || seen.1.is_none()) {
+                self.note_links(&place, &finding.name, source, replica);
+            }
             match self.examine(&place, &finding, (source, replica)) {
                 Ok(told) => {
-                    if seen.is_none() {
-                        self.note_links(&place, &finding.name, source, replica);
-                    }
                     self.learn(&place, &finding, told.hash, now);
                     for (what, change) in told.differences {
                         self.differs(&place, &finding.name, (print, seen), what, change);

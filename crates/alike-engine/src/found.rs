@@ -95,6 +95,8 @@ impl<S: Source, R: Replica> Walk<'_, S, R> {
     }
 
     pub(crate) fn what_is_left(&self) -> Vec<Task<S, R>> {
+        // What was read under the old stamps is not what is there now.
+        self.read.lock().unwrap_or_else(PoisonError::into_inner).clear();
         let again = std::mem::take(&mut *self.again.lock().unwrap_or_else(PoisonError::into_inner));
         let mut places: Vec<(Here<S, R>, BTreeMap<Name, Print>)> = Vec::new();
         let mut at: HashMap<*const Place<S, R>, usize> = HashMap::new();

@@ -48,7 +48,7 @@ impl<S: Source, R: Replica> Walk<'_, S, R> {
                     self.compare_folder_attributes(&place, Some((&parent, &name)));
                     let elsewhere = place.source_stamp.dev != parent.source_stamp.dev;
                     drop(parent);
-                    if !only_itself && !(self.check.policy.one_filesystem && elsewhere) {
+                    if !(only_itself || self.check.policy.one_filesystem && elsewhere) {
                         self.list(&place, more);
                     }
                 }

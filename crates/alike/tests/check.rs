@@ -263,6 +263,16 @@ fn a_file_that_cannot_be_read_is_an_error_and_names_its_side() {
 }
 
 #[test]
+fn a_tree_deeper_than_a_path_may_be_is_checked_with_few_descriptors() {
+    let mut pair = pair();
+    pair.source.deep_file("deep", 60, 200, b"right");
+    pair.source.deep_file("other", 60, 200, b"right");
+    mirrored(&pair);
+    pair.alike.run_after("ulimit -n 256");
+    finds(&pair, &[], &[]);
+}
+
+#[test]
 fn the_pace_is_kept() {
     const RATE: u64 = 4 << 20;
     let pair = pair();

@@ -180,6 +180,44 @@ fn a_hash_goes_with_the_stamps_it_was_taken_under() {
 }
 
 #[test]
+fn rot_in_a_file_of_several_names_is_mended_under_all_of_them() {
+    let Some(Disks { pair, source: _source, replica }) = disks(4) else { return };
+    pair.source.hard_link(path(1), "second").hard_link(path(1), "folder-2/third");
+    pair.mirrored();
+    std::thread::sleep(Duration::from_millis(60));
+    pair.check_with(&[]).expect(0);
+    replica.rot(&[name(1)]);
+    let run = pair.check_with(&["--json", "--repair"]);
+    run.expect(0);
+    assert_eq!(found(&run, "rot", "replica"), [path(1).as_str(), "folder-2/third", "second"]);
+    forget_cached(&pair.replica.path("second"));
+    pair.assert_identical(&run.report());
+    pair.check_with(&[]).expect(0);
+}
+
+#[test]
+fn rot_is_found_on_xfs_and_what_btrfs_refuses_to_read_is_an_error() {
+    if !root_or_say("rot on a disk of its own") {
+        return;
+    }
+    for (kind, size, word) in [("xfs", 320, "\"rot\""), ("btrfs", 130, "\"error\"")] {
+        let mut pair = pair();
+        let replica = Mount::loop_filesystem(&pair.beside("to"), kind, size);
+        pair.replica = Tree::at(replica.at().join("tree"));
+        // Larger than what btrfs keeps beside its inodes.
+        pair.source.file("file", format!("{}{}", "before ".repeat(2000), mark("one")));
+        std::thread::sleep(Duration::from_millis(60));
+        pair.mirrored();
+        std::thread::sleep(Duration::from_millis(60));
+        pair.check_with(&[]).expect(0);
+        replica.rot(&["one".to_owned()]);
+        let run = pair.check_with(&["--json"]);
+        run.expect(1);
+        assert!(run.out().contains(word), "{kind}: {}", run.report());
+    }
+}
+
+#[test]
 fn a_scrub_beside_a_mirror_finds_rot_and_copies_nothing() {
     let Some(Disks { pair, source, replica }) = disks(12) else { return };
     // One round takes in the hashes; the full passes between hand them on.

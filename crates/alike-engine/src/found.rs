@@ -28,7 +28,7 @@ impl<S: Source, R: Replica> Walk<'_, S, R> {
         }
     }
 
-    /// A difference; while a pass is at work, only when it stays.
+    /// A difference; rot, and whatever is found while a pass is at work, only when it stays.
     pub(crate) fn differs(
         &self,
         place: &Here<S, R>,
@@ -37,10 +37,12 @@ impl<S: Source, R: Replica> Walk<'_, S, R> {
         what: What,
         change: Change,
     ) {
-        let is_last = self.round.load(Ordering::Relaxed) == PAUSES.len();
+        let round = self.round.load(Ordering::Relaxed);
         let is_moving = change == Change::Moving;
         let is_unsure = is_moving || (self.check.is_restless)();
-        if is_unsure && !is_last {
+        // Memory and cables err as well as disks: rot counts when it was read twice.
+        let is_read_once = matches!(change, Change::Rot(_)) && round == 0;
+        if is_unsure && round < PAUSES.len() || is_read_once {
             let mut again = self.again.lock().unwrap_or_else(PoisonError::into_inner);
             again.push((Arc::clone(place), name.clone(), print));
             return;

@@ -253,7 +253,13 @@ impl<'a> Scrub<'a> {
         if !known.holds_for_source(&original) || !known.holds_for_replica(&copy) {
             return;
         }
-        match self.digests((source, &original), (replica, &copy), name, progress) {
+        let read = || self.digests((source, &original), (replica, &copy), name, progress);
+        // Memory and cables err as well as disks: rot counts when it was read twice.
+        let digests = match read() {
+            Ok((one, other)) if one != other => read(),
+            other => other,
+        };
+        match digests {
             Ok((hash, theirs)) if hash == theirs => {
                 if known.hash != Some(hash) && !is_racy(&original, now) && !is_racy(&copy, now) {
                     progress.learnt.learn(id, name, known, hash);

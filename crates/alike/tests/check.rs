@@ -343,6 +343,16 @@ fn beside_a_running_mirror_what_moves_is_no_drift() {
 }
 
 #[test]
+fn what_a_mirror_is_about_to_copy_is_not_called_stale() {
+    let pair = pair_with_files(3);
+    let mut live = pair.mirror_with(&["--settle", "700ms"]);
+    live.wait_identical(common::SOON);
+    pair.source.file("even/file-000", "another version").file("even/new", "x");
+    finds(&pair, &[], &[]);
+    live.stop();
+}
+
+#[test]
 fn findings_stand_in_the_log_file_too() {
     let pair = pair_with_files(2);
     pair.mirrored();

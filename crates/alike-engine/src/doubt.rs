@@ -4,6 +4,7 @@ use std::io::Read;
 use std::time::Instant;
 
 use alike_model::compare::{Contents, Finding, Look, Verdict};
+use alike_model::difference::{Change, blame_contents};
 use alike_model::entry::{Kind, Stamp};
 use alike_model::path::Name;
 use alike_model::policy::{Compare, Hash};
@@ -13,8 +14,10 @@ use alike_storage::{Content, Error, Replica, Result, Source};
 use sha2::Digest;
 
 use crate::hands::Hands;
+use crate::pace::Pace;
 use crate::pass::Run;
 use crate::place::Here;
+use crate::reading::Reading;
 
 const BLOCK: usize = 256 * 1024;
 /// From here on it pays to ask where the holes are.
@@ -24,7 +27,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
     /// Files written since the disk last took all that it was given are copied again after it did not: what it lost may
     /// look clean in memory, and once told, the system says nothing of it any more.
     pub(crate) fn distrust_disk(&self, mut findings: Vec<Finding>) -> Vec<Finding> {
-        let Some(since) = self.work.index.unsure() else { return findings };
+        let Some(since) = self.work.index.disk.unsure() else { return findings };
         for finding in &mut findings {
             let is_late = finding.replica.is_some_and(|old| old.kind == Kind::File && old.ctime >= since);
             if is_late && matches!(finding.verdict, Verdict::Same { .. } | Verdict::Doubt | Verdict::Meta(_))
@@ -75,6 +78,10 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             false => Contents::Equal,
             true => self.compare_contents((original, source), (copy, replica))?,
         };
+        let contents = match contents {
+            Contents::Different => self.who_rotted(finding, (original, source), (copy, replica))?,
+            other => other,
+        };
         let which = self.work.policy.xattrs;
         let xattrs = self.work.source.xattrs(original.0, original.1, which)?;
         let there = self.work.replica.xattrs(copy.0, copy.1, which)?;
@@ -112,6 +119,35 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             return Err(Error::Changed);
         }
         Ok(if same { Contents::Equal } else { Contents::Different })
+    }
+
+    /// Tells rot from a change: bytes that differ though the source looks as it did when both were equal.
+    fn who_rotted(
+        &self,
+        finding: &Finding,
+        (original, source): ((&S::Folder, &Name), &Stamp),
+        (copy, replica): ((&R::Folder, &Name), &Stamp),
+    ) -> Result<Contents> {
+        let known = finding.known.filter(|known| known.still_looks_like_source(source));
+        let (Some(known), Kind::File) = (known, source.kind) else { return Ok(Contents::Different) };
+        let digests = match known.hash {
+            None => None,
+            Some(_) => {
+                let mut original = self.work.source.read_file(original.0, original.1)?;
+                let mut copy = match self.work.replica.read_file(copy.0, copy.1) {
+                    Err(error) if error.is_denied() => return Ok(Contents::Different),
+                    other => other?,
+                };
+                let interrupted = || self.work.stop.is_set();
+                let reading = Reading { pace: &Pace::new(None), interrupted: &interrupted, read: &|_| {} };
+                let both = reading.both((&mut original, source), (&mut copy, replica));
+                Some(both.map_err(|(_, error)| error)?)
+            }
+        };
+        Ok(match blame_contents(Some(&known), (source, replica), digests) {
+            Change::Rot(side) => Contents::Rotten(side),
+            _ => Contents::Different,
+        })
     }
 
     /// What differs of the extended attributes of a folder. They are read each time: two short calls a folder are cheaper

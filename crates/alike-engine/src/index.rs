@@ -5,6 +5,7 @@
 //! anything: a missing, damaged or foreign file counts as an empty index, and everything is compared again.
 
 use std::collections::HashMap;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock};
@@ -16,10 +17,13 @@ use redb::{
     TableDefinition, backends::InMemoryBackend,
 };
 
+use crate::disk::Disk;
+use crate::learnt::Learnt;
+
 const ROWS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("rows");
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 /// Raised when rows change their form; an index of another form counts as empty.
-const FORMAT: u64 = 2;
+const FORMAT: u64 = 3;
 /// redb's own cache; what it does not hold the page cache does.
 const CACHE: usize = 1024 * 1024;
 /// Rows not yet handed to redb.
@@ -43,16 +47,8 @@ pub struct Index {
     next: AtomicU64,
     passes: AtomicU64,
     indexed: Mutex<Option<Time>>,
-    disk: Mutex<Disk>,
-}
-
-/// What is known of the replica's disk.
-#[derive(Clone, Copy, Default)]
-struct Disk {
-    /// It has taken all that was done before this.
-    took_all: Option<Time>,
-    /// It may lack some of what was done since.
-    unsure: Option<Time>,
+    /// Whether the replica's disk took all that it was given.
+    pub(crate) disk: Disk,
 }
 
 /// The database behind, as far as it is open.
@@ -81,25 +77,53 @@ impl Index {
     /// # Errors
     /// When the file cannot be read; not when it is missing or damaged.
     pub fn open(folder: &Path, may_write: bool) -> Result<Self, IndexError> {
-        let path = folder.join("index.redb");
-        let index = Self {
-            path,
+        let index = Self::closed(folder, may_write);
+        if index.path.exists() && index.load().is_err() {
+            index.forget_all()?;
+        }
+        Ok(index)
+    }
+
+    fn closed(folder: &Path, may_write: bool) -> Self {
+        Self {
+            path: folder.join("index.redb"),
             may_write,
             store: RwLock::default(),
             fresh: Mutex::default(),
             next: AtomicU64::new(1),
             passes: AtomicU64::new(0),
             indexed: Mutex::new(None),
-            disk: Mutex::default(),
-        };
-        index.disk().unsure = std::fs::read(index.unsure_path()).ok().map(|bytes| {
-            // Damaged, it says that no moment is known: everything is unsure.
-            serde_json::from_slice(&bytes).unwrap_or_default()
-        });
-        if index.path.exists() && index.load().is_err() {
-            index.forget_all()?;
+            disk: Disk::open(folder, may_write),
         }
-        Ok(index)
+    }
+
+    /// A copy in memory of what the index in `folder` says now, for who looks on while another is at work with it. What
+    /// cannot be had counts as empty.
+    #[must_use]
+    pub(crate) fn copy_of(folder: &Path) -> Self {
+        let index = Self::closed(folder, false);
+        if let Some(bytes) = bytes_at_rest(&index.path)
+            && let Ok(copy) = index.in_memory(&bytes)
+        {
+            let mut store = Store { writing: Some(copy), ..Store::default() };
+            if store.refresh().is_ok() && index.read_meta(&store).is_ok() {
+                *index.store.write().unwrap_or_else(PoisonError::into_inner) = store;
+            }
+        }
+        Learnt::read(folder).put_into(&index);
+        index
+    }
+
+    /// Where what concerns it may be kept beside it; `None` when nothing may be written.
+    pub(crate) fn folder(&self) -> Option<&Path> {
+        self.path.parent().filter(|_| self.may_write)
+    }
+
+    /// Takes in what checks have learnt since.
+    pub fn take_in_learnt(&self) {
+        if let Some(folder) = self.folder() {
+            Learnt::take(folder).put_into(self);
+        }
     }
 
     fn load(&self) -> Result<(), IndexError> {
@@ -119,11 +143,14 @@ impl Index {
     }
 
     fn copy_to_memory(&self) -> Result<Database, IndexError> {
-        let bytes = std::fs::read(&self.path).map_err(|why| self.error(why))?;
+        self.in_memory(&std::fs::read(&self.path).map_err(|why| self.error(why))?)
+    }
+
+    fn in_memory(&self, bytes: &[u8]) -> Result<Database, IndexError> {
         let memory = InMemoryBackend::new();
         memory
             .set_len(bytes.len() as u64)
-            .and_then(|()| memory.write(0, &bytes))
+            .and_then(|()| memory.write(0, bytes))
             .map_err(|why| self.error(why))?;
         builder().create_with_backend(memory).map_err(|why| self.error(why))
     }
@@ -164,50 +191,13 @@ impl Index {
         }
     }
 
-    /// Since when the replica's disk may lack what it was given; `None`: it lacks nothing.
-    pub(crate) fn unsure(&self) -> Option<Time> {
-        self.disk().unsure
-    }
-
-    /// The disk took all that was done before `then`; with `everything`, what it lacked before has been copied again.
-    pub(crate) fn disk_took_all(&self, then: Time, everything: bool) {
-        let mut disk = self.disk();
-        disk.took_all = Some(then);
-        if everything && disk.unsure.take().is_some() {
-            // One that stays makes the next start copy more than it has to.
-            let _ = std::fs::remove_file(self.unsure_path());
-        }
-    }
-
-    /// Notes when the first pass began: before it, nothing was done here.
-    pub(crate) fn begin_at(&self, now: Time) {
-        self.disk().took_all.get_or_insert(now);
-    }
-
     /// The disk did not take all: nothing that is known of what it was given since it last did holds.
     ///
     /// # Errors
     /// When the file cannot be removed.
     pub(crate) fn disk_failed(&self) -> Result<(), IndexError> {
-        let mut disk = self.disk();
-        let since = disk.unsure.or(disk.took_all).unwrap_or_default();
-        disk.unsure = Some(since);
-        drop(disk);
-        if self.may_write
-            && let Ok(text) = serde_json::to_vec(&since)
-        {
-            // The state may be on the same disk: then the memory has to do.
-            let _ = std::fs::write(self.unsure_path(), text);
-        }
+        self.disk.failed();
         self.forget_all()
-    }
-
-    fn unsure_path(&self) -> PathBuf {
-        self.path.with_file_name("unsure.json")
-    }
-
-    fn disk(&self) -> std::sync::MutexGuard<'_, Disk> {
-        self.disk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Leaves the file as it was last committed, whatever was spilled since: for the end of the process, when the replica
@@ -383,6 +373,19 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// The bytes of a database that others may be writing. Before the first page is written its head says so, and from then on
+/// pages are believed by their checksums only; so the head must be the same before and after.
+fn bytes_at_rest(path: &Path) -> Option<Vec<u8>> {
+    const HEAD: usize = 4096;
+    const TRIES: usize = 5;
+    (0..TRIES).find_map(|_| {
+        let bytes = std::fs::read(path).ok()?;
+        let mut head = Vec::new();
+        std::fs::File::open(path).ok()?.take(HEAD as u64).read_to_end(&mut head).ok()?;
+        bytes.starts_with(&head).then_some(bytes)
+    })
 }
 
 fn builder() -> Builder {

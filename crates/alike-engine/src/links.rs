@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use alike_model::compare::{Finding, Verdict};
 use alike_model::entry::{Stamp, Time};
+use alike_model::event::Action;
 use alike_model::known::Known;
 use alike_model::links::{Group, LinkedName, ReplicaInode, SourceInode, group};
 use alike_model::path::{Name, RelPath};
@@ -19,6 +20,7 @@ use alike_storage::{Error, Replica, Result, Source};
 
 use crate::crew;
 use crate::hands::{Done, Hands};
+use crate::monitor::Event;
 use crate::names::{inode, source_inode};
 use crate::pass::Run;
 use crate::place::Here;
@@ -209,6 +211,11 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             return Led::Not;
         }
         let (verb, reason) = match (finding.verdict, finding.replica) {
+            (Verdict::Hold(reason), _) => {
+                let path = place.path().join(&finding.name);
+                self.tell(Event::about(self.number, Action::Hold, path, reason.to_string()));
+                return Led::Not;
+            }
             (Verdict::Missing, _) | (_, None) => (Verb::Create { source }, Reason::New),
             (Verdict::OtherKind, Some(replica)) => {
                 (Verb::Update { source, replica }, Reason::Kind(replica.kind, source.kind))

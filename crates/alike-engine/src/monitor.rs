@@ -97,6 +97,11 @@ pub trait Monitor: Send + Sync {
         let _ = state;
     }
 
+    /// `bytes` more were read by a check.
+    fn read(&self, bytes: u64) {
+        let _ = bytes;
+    }
+
     /// `entries` more entries of the source were looked at.
     fn looked(&self, entries: u64) {
         let _ = entries;

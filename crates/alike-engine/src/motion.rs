@@ -234,7 +234,7 @@ fn hides_stores(content: &Content, source: &Stamp, now: Time) -> bool {
     source.ctime.plus_millis(waits) > now || !content.leaves_stamps(source)
 }
 
-fn is_racy(source: &Stamp, now: Time) -> bool {
+pub(crate) fn is_racy(source: &Stamp, now: Time) -> bool {
     // Times in whole seconds come from filesystems that count in one or two of them.
     let window = if source.ctime.nanos == 0 { RACY_COARSE_MILLIS } else { RACY_MILLIS };
     source.kind != Kind::Folder && source.ctime.plus_millis(window) > now

@@ -63,12 +63,12 @@ pub struct Pair {
 }
 
 /// Both ends as they are found, before anything is made or opened for good.
-struct Ends {
-    source_path: PathBuf,
-    source: Local,
-    found: Found,
+pub(crate) struct Ends {
+    pub(crate) source_path: PathBuf,
+    pub(crate) source: Local,
+    pub(crate) found: Found,
     /// The pair's folder in the state, and what it remembers.
-    state: PathBuf,
+    pub(crate) state: PathBuf,
     before: Option<Marker>,
     /// alike's own folder on the replica, and what marks it.
     own: PathBuf,
@@ -76,7 +76,7 @@ struct Ends {
 }
 
 impl Ends {
-    fn find(spec: &Spec) -> Result<Self, Refusal> {
+    pub(crate) fn find(spec: &Spec) -> Result<Self, Refusal> {
         let (source_path, source) = open_source(&spec.source)?;
         let found = find_replica(&spec.replica)?;
         refuse_same_or_nested(&source_path, &found, &spec.filter)?;
@@ -89,11 +89,16 @@ impl Ends {
     }
 
     /// Refuses a replica that is another source's, and a source that was emptied; returns what the pair is now.
-    fn refuse_strangers(&self, spec: &Spec, replica: &Local) -> Result<Marker, Refusal> {
+    pub(crate) fn refuse_strangers(&self, spec: &Spec, replica: &Local) -> Result<Marker, Refusal> {
         let now = describe((&self.source_path, &self.source), (&self.found.path, replica))?;
         refuse_other_source(self.marker.as_ref(), &now, &self.found.path)?;
         refuse_emptied(spec, &self.source, replica)?;
         Ok(now)
+    }
+
+    /// True when state and replica are of one pair.
+    pub(crate) fn is_known(&self) -> bool {
+        self.before.as_ref().zip(self.marker.as_ref()).is_some_and(|(one, other)| one.id == other.id)
     }
 }
 
@@ -149,9 +154,7 @@ impl Pair {
             Local::open(&found.path).map_err(|why| Refusal::ReplicaUnusable(found.path.clone(), why))?;
         let lock = if own.join("lock").exists() { Some(lock(own, &found.path)?) } else { None };
         ends.refuse_strangers(spec, &replica)?;
-        let same =
-            ends.before.as_ref().zip(ends.marker.as_ref()).is_some_and(|(one, other)| one.id == other.id);
-        let index = Index::open(&if same { state.clone() } else { state.join("none") }, false)?;
+        let index = Index::open(&if ends.is_known() { state.clone() } else { state.join("none") }, false)?;
         let holds = replica.holds(false);
         Self::new(ends.source, replica, (Top::There, holds), index, lock)
     }
@@ -172,7 +175,7 @@ impl Pair {
         refuse_emptied(spec, &self.source, &self.replica)
     }
 
-    fn new(
+    pub(crate) fn new(
         source: Local,
         replica: Local,
         (replica_top, holds): (Top, Holds),
@@ -246,9 +249,9 @@ fn open_source(path: &Path) -> Result<(PathBuf, Local), Refusal> {
 }
 
 /// Where the replica is or will be.
-struct Found {
-    path: PathBuf,
-    exists: bool,
+pub(crate) struct Found {
+    pub(crate) path: PathBuf,
+    pub(crate) exists: bool,
     /// What is open: the replica, or the nearest folder above it that exists.
     nearest: Local,
 }
@@ -400,7 +403,13 @@ fn lock(own: &Path, replica: &Path) -> Result<File, Refusal> {
         .truncate(false)
         .open(own.join("lock"))
         .map_err(failed)?;
-    match file.try_lock() {
+    let mut locked = file.try_lock();
+    if matches!(locked, Err(TryLockError::WouldBlock)) {
+        // A check that looks whether somebody is at work holds it for a moment.
+        std::thread::sleep(Duration::from_millis(20));
+        locked = file.try_lock();
+    }
+    match locked {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(Refusal::InUse(replica.to_owned())),
         Err(TryLockError::Error(why)) => Err(failed(why)),

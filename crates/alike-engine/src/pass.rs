@@ -149,7 +149,7 @@ fn run<S: Source, R: Replica>(
     hands: &impl Hands<S, R>,
     dirty: Dirty,
 ) -> Result<Outcome, PassError> {
-    work.index.begin_at((work.clock)());
+    work.index.disk.begin_at((work.clock)());
     let run = Run::begin((work, number), hands, dirty.is_everything());
     let mut tasks = run.scan(dirty)?;
     while !tasks.is_empty() {
@@ -180,6 +180,7 @@ impl<'a, S: Source, R: Replica, H: Hands<S, R>> Run<'a, S, R, H> {
         if full {
             work.monitor.event(Event::general(number, Action::PassStart, "full"));
             work.siblings.into_iter().for_each(Siblings::forget);
+            work.index.take_in_learnt();
         }
         Self {
             work,
@@ -220,7 +221,7 @@ impl<'a, S: Source, R: Replica, H: Hands<S, R>> Run<'a, S, R, H> {
         }
         if self.work.sync {
             let everything = self.full && !self.work.stop.is_set() && self.tally(|tally| tally.is_clean());
-            self.work.index.disk_took_all(before, everything);
+            self.work.index.disk.took_all(before, everything);
         }
         if self.work.index.is_uncommitted() {
             self.work.index.set_indexed((self.work.clock)());

@@ -27,6 +27,8 @@ pub enum Refusal {
     SourceEmptied(PathBuf),
     #[error("the source {is} is on another filesystem than last time: is its drive mounted? If this is right, remove {}/.alike/pair.json", replica.display())]
     SourceElsewhere { is: String, replica: PathBuf },
+    #[error("the replica {} does not exist; \"alike once\" makes it", .0.display())]
+    ReplicaMissing(PathBuf),
     #[error("the replica {} is not a folder; move it away or choose another place", .0.display())]
     ReplicaNoFolder(PathBuf),
     #[error("the replica {} cannot be used: {}", .0.display(), plain(.1))]
@@ -62,6 +64,7 @@ impl Refusal {
         matches!(
             self,
             Self::ReplicaUnusable(..)
+                | Self::ReplicaMissing(_)
                 | Self::StateUnusable(..)
                 | Self::SourceUnreadable(..)
                 | Self::MarkerUnreadable(..)

@@ -23,9 +23,11 @@ use crate::monitor::{Event, Monitor, State};
 use crate::pair::{Pair, Spec};
 use crate::pass::{Top, Work, pass};
 use crate::refusal::Refusal;
+use crate::scrub::{Scrub, Turn};
 use crate::siblings::Siblings;
 use crate::stop::Stop;
 use crate::watch::{NoWatch, Watch, Watcher};
+use crate::watching::{open_watcher, say_watching};
 
 /// How a mirror runs.
 #[derive(Clone, Debug)]
@@ -46,6 +48,8 @@ pub struct Rhythm {
     pub settles: Settles,
     /// How many folders may be held open at once.
     pub held_folders: usize,
+    /// Everything is read once in this time.
+    pub scrub: Option<Duration>,
 }
 
 /// How a mirror is told something while it runs.
@@ -83,7 +87,7 @@ pub fn mirror(
         ..spec.clone()
     };
     while !controls.stop.is_set() {
-        let watcher = open_watcher(rhythm, monitor);
+        let watcher = open_watcher(rhythm.watch, monitor);
         pair.notes(&policy).iter().for_each(|note| monitor.note(note));
         let mirror = Mirror {
             spec,
@@ -96,6 +100,7 @@ pub fn mirror(
             watcher: watcher.as_ref(),
             flushing: Flushing::default(),
             siblings: Siblings::default(),
+            turn: Turn::default(),
         };
         mirror.run(&mut allowed);
         drop(pair);
@@ -109,20 +114,6 @@ pub fn mirror(
     }
     monitor.event(Event::general(0, Action::Stop, "stopped"));
     Ok(())
-}
-
-fn open_watcher(rhythm: &Rhythm, monitor: &dyn Monitor) -> Option<Watcher> {
-    if !rhythm.watch {
-        return None;
-    }
-    match Watcher::new() {
-        Ok(watcher) => Some(watcher),
-        Err(why) => {
-            let text = format!("not watching ({why}); every interval finds what changed");
-            monitor.event(Event::general(0, Action::Watch, text));
-            None
-        }
-    }
 }
 
 /// Waits until both ends are back; `None` when stopped meanwhile.
@@ -157,13 +148,24 @@ struct Mirror<'a> {
     watcher: Option<&'a Watcher>,
     flushing: Flushing,
     siblings: Siblings,
+    /// Passes and the scrub take turns.
+    turn: Turn,
 }
 
 impl Mirror<'_> {
     /// Runs until stopped or until an end of the pair is no longer where it was.
     fn run(&self, deletes: &mut Deletes) {
         let mut agenda = Agenda::new();
-        std::thread::scope(|scope| self.work(&mut agenda, deletes, scope));
+        std::thread::scope(|scope| {
+            if let Some(period) = self.rhythm.scrub {
+                let (trees, stop) = ((&self.pair.source, &self.pair.replica), &self.controls.stop);
+                let told = (self.monitor, self.clock);
+                let scrub = Scrub::new(trees, &self.pair.index, told, (stop, &self.turn), period);
+                scope.spawn(move || scrub.run());
+            }
+            self.work(&mut agenda, deletes, scope);
+            self.turn.end();
+        });
         self.last_flush(&mut agenda);
     }
 
@@ -213,7 +215,9 @@ impl Mirror<'_> {
             if outcome.tally.changes() > 0 {
                 agenda.unflushed.get_or_insert_with(Instant::now);
             }
-            self.say_watching(first);
+            if let Some(watcher) = self.watcher {
+                say_watching(watcher, self.monitor, first);
+            }
             self.end(agenda, &outcome, agenda.full_takes);
         }
     }
@@ -285,7 +289,7 @@ impl Mirror<'_> {
             patient: !full && !agenda.waited,
             siblings: Some(&self.siblings),
         };
-        match pass(&work, dirty) {
+        match self.turn.taken_by(|| pass(&work, dirty)) {
             Ok(outcome) => {
                 agenda.seen = true;
                 Some(outcome)
@@ -327,28 +331,6 @@ impl Mirror<'_> {
         self.monitor.event(Event { error: Some(error.to_string()), ..event });
     }
 
-    fn say_watching(&self, first: bool) {
-        let Some(watcher) = self.watcher else { return };
-        if first {
-            let noun = if watcher.watched() == 1 { "folder" } else { "folders" };
-            let text = format!("inotify: {} {noun}", watcher.watched());
-            self.monitor.event(Event::general(0, Action::Watch, text));
-        }
-        if let Some((count, why)) = watcher.take_refused() {
-            let advice = match why.kind() {
-                std::io::ErrorKind::StorageFull => {
-                    "; raise the limit: sysctl fs.inotify.max_user_watches=1048576".to_owned()
-                }
-                _ => format!(" ({why})"),
-            };
-            let text = format!(
-                "inotify: {} folders; {count} unwatched, found each interval{advice}",
-                watcher.watched()
-            );
-            self.monitor.event(Event::general(0, Action::Watch, text));
-        }
-    }
-
     /// Brings what was done to the disk, replica first, index after, beside the passes that go on meanwhile.
     fn flush<'scope>(&'scope self, agenda: &mut Agenda, scope: &'scope Scope<'scope, '_>) {
         if self.flushing.begin(&self.pair.index) {
@@ -384,7 +366,7 @@ impl Mirror<'_> {
                 self.pair.index.disk_failed()?;
                 return Err(PassError::Sync(error));
             }
-            self.pair.index.disk_took_all(before, false);
+            self.pair.index.disk.took_all(before, false);
         }
         Ok(self.pair.index.commit()?)
     }

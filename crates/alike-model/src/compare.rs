@@ -3,6 +3,7 @@
 //! Pure: it takes what was seen and says what is true of each name. Where stamps cannot tell, it says [`Verdict::Doubt`]
 //! and contents and extended attributes must be looked at; see [`Finding::settle`].
 
+use crate::difference::Side;
 use crate::entry::{Entry, Kind, Stamp, Unreadable};
 use crate::known::{Known, Row};
 use crate::path::Name;
@@ -55,6 +56,8 @@ pub enum Verdict {
     ExcludedGoes,
     /// It is left alone, for this reason; the replica is known to differ.
     Skip(Reason),
+    /// Its contents differ, but must not be copied.
+    Hold(Reason),
     /// It exists but could not be looked at: left alone on both sides.
     Unreadable(Unreadable),
 }
@@ -75,6 +78,8 @@ pub enum Contents {
     Equal,
     /// Some byte is not.
     Different,
+    /// Some byte is not, though nothing touched the source, or neither: which side's bytes changed.
+    Rotten(Side),
 }
 
 /// Compares a folder. Both listings and the row must be sorted by name; so are the findings.
@@ -237,6 +242,9 @@ impl Finding {
                     .is_some_and(|known| known.holds_for_source(source) && known.holds_for_replica(replica));
                 same_contents(source, replica, look.xattrs, proven, policy)
             }
+            // The replica's is mended; the source's is never copied over what may be the only good one.
+            Contents::Rotten(Side::Replica) => Verdict::Differs(Reason::Rot(Side::Replica)),
+            Contents::Rotten(side) => Verdict::Hold(Reason::Rot(side)),
             Contents::Different if source.kind == Kind::Symlink => Verdict::Differs(Reason::Target),
             Contents::Different if replica.mtime != policy.times.fit(source.mtime) => {
                 Verdict::Differs(Reason::Mtime)

@@ -39,6 +39,10 @@ pub struct ReplicaSeen {
     pub ctime: Time,
 }
 
+/// The first 128 bits of the BLAKE3 hash of a file's contents: enough against rot, which is no adversary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Digest(pub [u8; 16]);
+
 /// One entry of a row. Rows absorb outcomes only: an entry stands here because both sides were seen equal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Known {
@@ -50,6 +54,9 @@ pub struct Known {
     pub replica: ReplicaSeen,
     /// For a folder: its own row.
     pub folder: Option<FolderId>,
+    /// Of a file that was read on both sides while it looked like this, long enough after its last change: the hash of its
+    /// contents.
+    pub hash: Option<Digest>,
 }
 
 impl Known {
@@ -67,7 +74,28 @@ impl Known {
             },
             replica: ReplicaSeen { ino: replica.ino, ctime: replica.ctime },
             folder,
+            hash: None,
         }
+    }
+
+    /// The same, after both sides were read and had this hash.
+    #[must_use]
+    pub fn read_as(self, hash: Digest) -> Self {
+        Self { source: SourceSeen { racy: false, ..self.source }, hash: Some(hash), ..self }
+    }
+
+    /// The same, but contents are compared at the next look.
+    #[must_use]
+    pub fn distrusted(self) -> Self {
+        Self { source: SourceSeen { racy: true, ..self.source }, ..self }
+    }
+
+    /// The hash, as long as `later` tells of the same stamps; a hash belongs to the stamps under which it was taken.
+    #[must_use]
+    pub fn hash_under(&self, later: &Self) -> Option<Digest> {
+        let source = SourceSeen { racy: later.source.racy, ..self.source };
+        let same = self.kind == later.kind && source == later.source && self.replica == later.replica;
+        self.hash.filter(|_| same)
     }
 
     /// True when nothing has changed the source inode since, as far as evidence goes.
@@ -123,13 +151,16 @@ impl Row {
     }
 
     /// This row with some entries put in, replaced (`Some`) or taken out (`None`); of several edits of one name the
-    /// last counts.
+    /// last counts. What is proven equal anew under the same stamps keeps its hash.
     #[must_use]
     pub fn edited(self, edits: Vec<(Name, Option<Known>)>) -> Self {
         let mut entries: std::collections::BTreeMap<Name, Known> = self.entries.into_iter().collect();
         for (name, edit) in edits {
             match edit {
-                Some(known) => entries.insert(name, known),
+                Some(known) => {
+                    let kept = entries.get(&name).and_then(|before| before.hash_under(&known));
+                    entries.insert(name, Known { hash: known.hash.or(kept), ..known })
+                }
                 None => entries.remove(&name),
             };
         }

@@ -81,3 +81,32 @@ fn most_common(
     // Of equals `max_by_key` takes the last.
     counts.into_iter().rev().max_by_key(|(_, count, _)| *count).map(|(_, _, first)| first)
 }
+
+/// How a name is not linked as it should be, with the place of the name that it should, or should not, be one file with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Misjoined {
+    /// One in the source, not on the replica.
+    Parted(usize),
+    /// One on the replica, not in the source.
+    Joined(usize),
+}
+
+/// The names, by their place in the list, whose links on the replica are not those of the source. Each is measured by the
+/// first of its inode on either side.
+#[must_use]
+pub fn misjoined(names: &[(SourceInode, ReplicaInode)]) -> Vec<(usize, Misjoined)> {
+    let mut of_source: HashMap<SourceInode, usize> = HashMap::new();
+    let mut of_replica: HashMap<ReplicaInode, usize> = HashMap::new();
+    let mut wrong = Vec::new();
+    for (at, (source, replica)) in names.iter().enumerate() {
+        let first = *of_source.entry(*source).or_insert(at);
+        if names[first].1 != *replica {
+            wrong.push((at, Misjoined::Parted(first)));
+        }
+        let first = *of_replica.entry(*replica).or_insert(at);
+        if names[first].0 != *source {
+            wrong.push((at, Misjoined::Joined(first)));
+        }
+    }
+    wrong
+}

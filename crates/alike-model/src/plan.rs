@@ -161,7 +161,7 @@ pub struct FolderPlan {
     pub forget: Vec<Name>,
     /// Left alone though the replica differs, with the reason.
     pub skips: Vec<(Name, Reason)>,
-    /// Deletions not even proposed, with the reason.
+    /// Deletions not even proposed, and what must not be copied, with the reason.
     pub holds: Vec<(Name, Reason)>,
     /// Entries that exist but could not be looked at.
     pub unreadable: Vec<(Name, Unreadable)>,
@@ -245,6 +245,7 @@ impl FolderPlan {
             // acquaintance when the filter goes again.
             (Verdict::Excluded, ..) if known.is_some() => self.forget.push(name),
             (Verdict::Skip(reason), ..) => self.skips.push((name, reason)),
+            (Verdict::Hold(reason), ..) => self.holds.push((name, reason)),
             (Verdict::Unreadable(why), ..) => self.unreadable.push((name, why)),
             // A doubt that could not be settled is looked at again by whoever tried.
             _ => {}

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::difference::Side;
 use crate::entry::{Attrs, Kind, Time};
 use crate::path::RelPath;
 use crate::policy::Policy;
@@ -20,6 +21,8 @@ pub enum Reason {
     Content,
     /// The replica holds another kind: replica's, source's.
     Kind(Kind, Kind),
+    /// The contents differ though nothing touched them: rot, on this side.
+    Rot(Side),
     /// The symlinks point elsewhere.
     Target,
     /// The device numbers differ.
@@ -73,6 +76,14 @@ impl fmt::Display for Reason {
             Self::Size(old, new) => write!(f, "size {old}→{new}"),
             Self::Mtime => f.write_str("content, mtime"),
             Self::Content => f.write_str("content (same size and mtime)"),
+            Self::Rot(Side::Replica) => f.write_str("content (rot on the replica: its stamp did not change)"),
+            Self::Rot(Side::Source | Side::Both) => f.write_str(
+                "rot in the source: its bytes changed, its stamp did not; restore it, or touch it if it is right",
+            ),
+            Self::Rot(Side::Unknown) => f.write_str(
+                "bytes changed, stamps did not, on which side is not known; restore the bad one, or touch the source's if \
+                 that is right",
+            ),
             Self::Kind(old, new) => write!(f, "kind {old}→{new}"),
             Self::Displaced(new) => write!(f, "gone, now a {new}"),
             Self::Target => f.write_str("target"),

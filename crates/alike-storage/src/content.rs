@@ -19,6 +19,8 @@ pub struct Content {
     at: u64,
     lease: Cell<Lease>,
     is_snapshot: Cell<bool>,
+    /// Reads come from the disk, past the page cache.
+    is_direct: bool,
 }
 
 /// Whether writers are held off.
@@ -34,7 +36,8 @@ enum Lease {
 
 impl Content {
     pub(crate) fn new(file: OwnedFd) -> Self {
-        Self { file, at: 0, lease: Cell::new(Lease::Never), is_snapshot: Cell::new(false) }
+        let (lease, is_snapshot) = (Cell::new(Lease::Never), Cell::new(false));
+        Self { file, at: 0, lease, is_snapshot, is_direct: false }
     }
 
     /// Looks at the open file.
@@ -120,6 +123,45 @@ impl Content {
     /// Goes on reading from here.
     pub fn skip_to(&mut self, at: u64) {
         self.at = at;
+    }
+
+    /// From here on reads tell what is on the disk, as far as the system lets that be known, and leave the page cache as it
+    /// is.
+    pub fn read_from_disk(&mut self) {
+        self.is_direct = linux::read_direct(self.file.as_fd(), true);
+        if !self.is_direct {
+            linux::drop_cached(self.file.as_fd(), 0, 0);
+            linux::will_read_on(self.file.as_fd());
+        }
+    }
+
+    /// Reads on, at most `most` bytes and what the block has room for; none only at the end. After
+    /// [`Content::read_from_disk`].
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn read_block<'a>(&mut self, block: &'a mut linux::Block, most: usize) -> Result<&'a [u8]> {
+        let room = block.room();
+        let most = most.max(1).next_multiple_of(4096).min(room.len());
+        let mut read = linux::read_at(self.file.as_fd(), &mut room[..most], self.at);
+        // Behind a short read, at the end, direct reads are not aligned; and some filesystems take the flag but no such read.
+        if self.is_direct && read.as_ref().is_err_and(|why| why.kind() == io::ErrorKind::InvalidInput) {
+            let _ = linux::read_direct(self.file.as_fd(), false);
+            self.is_direct = false;
+            linux::drop_cached(self.file.as_fd(), self.at, 0);
+            read = linux::read_at(self.file.as_fd(), &mut room[..most], self.at);
+        }
+        let got = read.map_err(|cause| Error::of("read it", cause))?;
+        if !self.is_direct {
+            linux::drop_cached(self.file.as_fd(), self.at, got as u64);
+        }
+        self.at += got as u64;
+        Ok(&block.room()[..got])
+    }
+
+    /// Lets go of what the page cache has of it, so that others who read it see what is on the disk.
+    pub fn forget_cached(&self) {
+        linux::drop_cached(self.file.as_fd(), 0, 0);
     }
 
     /// Its descriptor: the door for copies that the kernel makes.

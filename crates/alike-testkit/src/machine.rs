@@ -68,6 +68,16 @@ impl Mount {
         mount
     }
 
+    /// Where it is mounted.
+    pub fn at(&self) -> &Path {
+        &self.at
+    }
+
+    /// The file that holds it, if one does.
+    pub fn image(&self) -> Option<&Path> {
+        self.image.as_ref().map(|image| image.0.as_path())
+    }
+
     fn make(how: &[&str], at: &Path) -> Self {
         std::fs::create_dir_all(at).expect("make the mount point");
         let mut done = Ok(());

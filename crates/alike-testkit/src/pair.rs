@@ -83,6 +83,12 @@ impl Pair {
         self.alike.plan(flags, self.source.top(), self.replica.top())
     }
 
+    /// `alike check` with flags.
+    #[track_caller]
+    pub fn check_with(&self, flags: &[&str]) -> Run {
+        self.alike.check(flags, self.source.top(), self.replica.top())
+    }
+
     /// Starts `alike mirror` with flags.
     #[track_caller]
     pub fn mirror_with(&self, flags: &[&str]) -> Live {

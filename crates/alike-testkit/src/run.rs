@@ -121,6 +121,18 @@ impl Alike {
         self.run(self.words("plan", flags, source, replica))
     }
 
+    /// `alike check FLAGS SOURCE REPLICA`.
+    #[track_caller]
+    pub fn check(&self, flags: &[&str], source: &Path, replica: &Path) -> Run {
+        self.run(self.words("check", flags, source, replica))
+    }
+
+    /// Starts `alike check FLAGS SOURCE REPLICA`, to be stopped half-way.
+    #[track_caller]
+    pub fn start_check(&self, flags: &[&str], source: &Path, replica: &Path) -> Live {
+        Live::start(self.command(self.words("check", flags, source, replica)), source, replica)
+    }
+
     /// Starts `alike mirror FLAGS SOURCE REPLICA`.
     #[track_caller]
     pub fn mirror(&self, flags: &[&str], source: &Path, replica: &Path) -> Live {

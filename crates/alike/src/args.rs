@@ -22,6 +22,8 @@ pub(crate) enum Command {
     Once(OnceArgs),
     /// What a pass would do, and why, one line a step; changes nothing
     Plan(OnceArgs),
+    /// Compare every byte of both, and say what differs and which side changed; changes nothing
+    Check(crate::check::CheckArgs),
 }
 
 #[derive(Debug, Args)]
@@ -40,6 +42,9 @@ pub(crate) struct MirrorArgs {
     /// Wait until the source has been quiet this long before copying
     #[arg(long, value_name = "TIME", default_value = "0ms", value_parser = duration, allow_hyphen_values = true)]
     pub(crate) settle: Duration,
+    /// Read everything once in this time, a little at a time, and report what rotted (30d, say)
+    #[arg(long, value_name = "TIME", value_parser = interval, allow_hyphen_values = true)]
+    pub(crate) scrub: Option<Duration>,
     #[command(flatten)]
     pub(crate) pass: PassArgs,
     #[command(flatten)]

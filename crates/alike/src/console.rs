@@ -26,6 +26,7 @@ pub(crate) struct Console {
     looked: AtomicU64,
     copied: AtomicU64,
     bytes: AtomicU64,
+    read: AtomicU64,
     /// Entries of the source, once they have been counted.
     total: Arc<AtomicU64>,
     state: Mutex<(Option<State>, Option<Instant>)>,
@@ -42,6 +43,8 @@ struct Lines {
 /// What a console is made from.
 pub(crate) struct Options {
     pub(crate) stdout_form: Option<Form>,
+    /// On a terminal, a line says how far it is.
+    pub(crate) status: bool,
     pub(crate) least: LogLevel,
     pub(crate) log: Option<LogFile>,
     pub(crate) log_form: Form,
@@ -53,7 +56,7 @@ const GATHER_BYTES: usize = 64 * 1024;
 
 impl Console {
     pub(crate) fn new(options: Options) -> Self {
-        let shows_status = io::stderr().is_terminal() && options.stdout_form.is_some();
+        let shows_status = io::stderr().is_terminal() && options.status;
         let target =
             if shows_status { ProgressDrawTarget::stderr_with_hz(8) } else { ProgressDrawTarget::hidden() };
         let status = ProgressBar::with_draw_target(None, target);
@@ -71,9 +74,10 @@ impl Console {
             looked: AtomicU64::new(0),
             copied: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
+            read: AtomicU64::new(0),
             total: Arc::new(AtomicU64::new(0)),
             state: Mutex::new((None, None)),
-            quiet: AtomicBool::new(options.stdout_form.is_none()),
+            quiet: AtomicBool::new(false),
         }
     }
 
@@ -146,7 +150,11 @@ impl Console {
             0 => String::new(),
             count => format!(" · {} copied, {}", HumanCount(count), size(self.bytes.load(Ordering::Relaxed))),
         };
-        format!("comparing · {}{of} entries{copied}", HumanCount(looked))
+        let read = match self.read.load(Ordering::Relaxed) {
+            0 => String::new(),
+            bytes => format!(" · {} read", size(bytes)),
+        };
+        format!("comparing · {}{of} entries{copied}{read}", HumanCount(looked))
     }
 
     fn lock(&self) -> MutexGuard<'_, Lines> {
@@ -158,6 +166,27 @@ impl Console {
         self.write_out(&mut lines);
         if let Some(log) = &mut lines.log {
             log.flush();
+        }
+    }
+
+    /// A line for standard output, and, where there is a log file, the event that it tells of.
+    pub(crate) fn result(&self, text: Option<&str>, event: &Event) {
+        let mut lines = self.lock();
+        if let Some(log) = lines.log.as_mut().filter(|_| level(&event) <= self.least) {
+            log.write(&line(event, Timestamp::now(), &self.zone, self.log_form));
+        }
+        if let Some(text) = text {
+            self.gather(&mut lines, text);
+        }
+    }
+
+    fn gather(&self, lines: &mut Lines, text: &str) {
+        if self.quiet.load(Ordering::Relaxed) {
+            return;
+        }
+        lines.pending.extend_from_slice(text.as_bytes());
+        if lines.pending.len() >= GATHER_BYTES || lines.written.elapsed() >= GATHER {
+            self.write_out(lines);
         }
     }
 
@@ -196,7 +225,7 @@ impl Monitor for Console {
         let now = Timestamp::now();
         let on_stdout = self.stdout_form.filter(|form| {
             let is_frame = matches!(event.action, Action::PassStart | Action::PassEnd);
-            !(self.quiet.load(Ordering::Relaxed) || *form == Form::Step && is_frame)
+            !(*form == Form::Step && is_frame)
         });
         let shown = on_stdout.map(|form| (form, line(&event, now, &self.zone, form)));
         let mut lines = self.lock();
@@ -207,11 +236,12 @@ impl Monitor for Console {
             }
         }
         if let Some((_, text)) = shown {
-            lines.pending.extend_from_slice(text.as_bytes());
-            if lines.pending.len() >= GATHER_BYTES || lines.written.elapsed() >= GATHER {
-                self.write_out(&mut lines);
-            }
+            self.gather(&mut lines, &text);
         }
+    }
+
+    fn read(&self, bytes: u64) {
+        self.read.fetch_add(bytes, Ordering::Relaxed);
     }
 
     fn note(&self, text: &str) {

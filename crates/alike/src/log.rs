@@ -80,7 +80,7 @@ fn text(event: &Event, timed: bool) -> String {
 }
 
 /// Reasons are alike's own words, but may carry a path or the system's words.
-fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     text.chars().map(|ch| if ch.is_control() || is_unsafe_to_show(ch) { '?' } else { ch }).collect()
 }
 
@@ -107,13 +107,17 @@ struct Line<'a> {
     error: Option<&'a str>,
 }
 
+/// A path as JSON has it.
+pub(crate) fn shown(path: &RelPath) -> String {
+    String::from_utf8_lossy(if path.is_root() { b"." } else { path.as_bytes() }).into_owned()
+}
+
+/// The bytes of a path that is no UTF-8.
+pub(crate) fn raw(path: &RelPath) -> Option<String> {
+    std::str::from_utf8(path.as_bytes()).is_err().then(|| BASE64_STANDARD.encode(path.as_bytes()))
+}
+
 fn json(event: &Event, at: Timestamp) -> String {
-    let shown = |path: &RelPath| {
-        String::from_utf8_lossy(if path.is_root() { b"." } else { path.as_bytes() }).into_owned()
-    };
-    let raw = |path: &RelPath| {
-        std::str::from_utf8(path.as_bytes()).is_err().then(|| BASE64_STANDARD.encode(path.as_bytes()))
-    };
     let result = match event.action {
         Action::Error | Action::Halt => "error",
         Action::Hold => "held",
@@ -136,7 +140,12 @@ fn json(event: &Event, at: Timestamp) -> String {
         result,
         error: event.error.as_deref(),
     };
-    let mut text = serde_json::to_string(&line).unwrap_or_default();
+    json_line(&line)
+}
+
+/// A value as a line of JSON, with its end.
+pub(crate) fn json_line(value: &impl Serialize) -> String {
+    let mut text = serde_json::to_string(value).unwrap_or_default();
     if !text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
         text = escape_beyond_ascii(&text);
     }

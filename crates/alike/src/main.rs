@@ -3,6 +3,7 @@
 //! Floor 3, the program: words in, words out. See `DESIGN.md` for the map.
 
 mod args;
+mod check;
 mod console;
 mod count;
 mod log;
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Once(args) => run::once(&args),
         Command::Plan(args) => run::plan(&args),
+        Command::Check(args) => check::check(&args),
         Command::Mirror(mut args) => {
             args.read_older_order().map_err(Failure::Usage).and_then(|()| run::mirror_until_stopped(&args))
         }

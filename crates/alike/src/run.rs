@@ -63,9 +63,9 @@ impl From<std::io::Error> for Failure {
     }
 }
 
-const IDENTICAL: u8 = 0;
-const DIFFERS: u8 = 1;
-const HALTED: u8 = 3;
+pub(crate) const IDENTICAL: u8 = 0;
+pub(crate) const DIFFERS: u8 = 1;
+pub(crate) const HALTED: u8 = 3;
 
 pub(crate) fn once(args: &OnceArgs) -> Result<ExitCode, Failure> {
     if args.pass.dry_run {
@@ -115,6 +115,7 @@ pub(crate) fn mirror_until_stopped(args: &MirrorArgs) -> Result<ExitCode, Failur
         sync: settings::syncs(&args.pass),
         settles: settings::settles(&args.pass),
         held_folders: settings::held_folders(),
+        scrub: args.scrub,
     };
     let ran = with_status(&console, &spec, || {
         mirror(&spec, settings::policy(&args.pass), &rhythm, (&*console, &now), &signals.controls)
@@ -145,7 +146,7 @@ fn plan_of(pair: &PairArgs, args: &PassArgs, output: &OutputArgs) -> Result<Exit
     Ok(ExitCode::from(exit_code(&outcome, || signals.exit_code())))
 }
 
-fn work<'a>(
+pub(crate) fn work<'a>(
     pair: &'a Pair,
     spec: &'a Spec,
     args: &PassArgs,
@@ -175,7 +176,7 @@ fn work<'a>(
 }
 
 /// Runs with the status line kept up to date beside, where there is one.
-fn with_status<T>(console: &Arc<Console>, spec: &Spec, run: impl FnOnce() -> T) -> T {
+pub(crate) fn with_status<T>(console: &Arc<Console>, spec: &Spec, run: impl FnOnce() -> T) -> T {
     if !console.shows_status() {
         return run();
     }
@@ -233,7 +234,7 @@ fn exit_code(outcome: &Outcome, signal: impl FnOnce() -> u8) -> u8 {
     }
 }
 
-fn now() -> Time {
+pub(crate) fn now() -> Time {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Time { secs: i64::try_from(now.as_secs()).unwrap_or(i64::MAX), nanos: now.subsec_nanos() }
 }

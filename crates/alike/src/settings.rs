@@ -141,10 +141,22 @@ pub(crate) fn console(output: &OutputArgs, plan: bool) -> Result<Console, Usage>
     };
     // A plan leaves no trace, not even in a log.
     let path = output.log_file.as_deref().filter(|_| !plan);
-
     let log = path.map(LogFile::open).transpose().map_err(Usage)?;
     Ok(Console::new(Options {
         stdout_form,
+        status: stdout_form.is_some(),
+        least: output.log_level,
+        log,
+        log_form: output.log_format.into(),
+    }))
+}
+
+/// The console of a check: what a pass does for it goes to the log file only.
+pub(crate) fn console_of_check(output: &OutputArgs) -> Result<Console, Usage> {
+    let log = output.log_file.as_deref().map(LogFile::open).transpose().map_err(Usage)?;
+    Ok(Console::new(Options {
+        stdout_form: None,
+        status: !output.quiet,
         least: output.log_level,
         log,
         log_form: output.log_format.into(),

@@ -7,6 +7,7 @@ mod fs;
 mod inotify;
 mod lease;
 mod order;
+mod scrutiny;
 mod system;
 mod xattr;
 
@@ -15,6 +16,7 @@ pub use fs::*;
 pub use inotify::{Change, Inotify, Mark, What};
 pub use lease::{end_lease, is_lease_whole, stamps_tell_of_mappings, take_lease};
 pub use order::{settle_contents, sync_file};
+pub use scrutiny::{Block, drop_cached, read_direct, stand_back, will_read_on};
 pub use system::{
     Waker, am_root, filesystem_id, may_make_devices, path_in_filesystem, path_of_open,
     raise_descriptor_limit, room, sync_filesystem, writeback_millis,

@@ -221,7 +221,8 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
                 tally.replica_entries += plan.replica_entries;
             });
         }
-        self.unlock_for(place, &plan);
+        let narrowed = self.narrow(place);
+        self.unlock_for(place, &plan, narrowed);
         for (name, source, replica) in plan.learn {
             place.learn(&name, Some(Known::equal(&source, is_racy(&source, now), &replica, None)));
         }
@@ -257,13 +258,28 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         more.push(tasks.into_iter());
     }
 
-    fn unlock_for(&self, place: &Here<S, R>, plan: &FolderPlan) {
+    /// A folder that others may enter, and shall not in the end, is closed to them before anything in it is changed.
+    /// Returns how it looks then; `None` for one that was just made, which is closed.
+    fn narrow(&self, place: &Here<S, R>) -> Option<Stamp> {
+        let (now, source) = (place.replica_stamp.as_ref()?, &place.source_stamp);
+        let diff = AttrsDiff::between(&now.attrs(), &source.attrs(), Kind::Folder, &self.work.policy);
+        let loses = diff.mode.is_some_and(|(old, new)| old & !new != 0);
+        if !(loses || diff.owner.is_some() || !place.xattrs.is_empty()) {
+            return Some(*now);
+        }
+        place.touch();
+        // What fails here fails again when the folder is finished, and is told then.
+        let done = self.hands.narrow(place, now);
+        Some(Stamp { mode: if done.is_ok() { now.mode & source.mode } else { now.mode }, ..*now })
+    }
+
+    fn unlock_for(&self, place: &Here<S, R>, plan: &FolderPlan, now: Option<Stamp>) {
         let idle = plan.now.is_empty()
             && plan.arrivals.is_empty()
             && plan.removals.is_empty()
             && plan.linked.is_empty();
-        if let (false, true, Some(stamp)) = (idle, place.has_replica, &place.replica_stamp) {
-            match place.replica(self.work.replica).and_then(|folder| self.hands.unlock(&folder, stamp)) {
+        if let (false, true, Some(stamp)) = (idle, place.has_replica, now) {
+            match place.replica(self.work.replica).and_then(|folder| self.hands.unlock(&folder, &stamp)) {
                 Ok(changed) => place.draft(|draft| draft.touched |= changed),
                 Err(error) => self.fail(place.path(), error.to_string()),
             }

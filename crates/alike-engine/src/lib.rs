@@ -3,7 +3,9 @@
 //! Floor 2. Start reading at [`mod@pass`], which is one page. See `DESIGN.md` for the map.
 
 mod agenda;
+mod confined;
 mod crew;
+pub mod damage;
 mod departures;
 mod doubt;
 pub mod error;
@@ -22,6 +24,7 @@ pub mod pass;
 mod place;
 pub mod refusal;
 mod removal;
+mod rows;
 mod scope;
 pub mod siblings;
 pub mod stop;

@@ -20,6 +20,7 @@ pub(crate) struct Console {
     /// How events are written to standard output; `None`: not at all.
     stdout_form: Option<Form>,
     least: LogLevel,
+    verbose: bool,
     log_form: Form,
     lines: Mutex<Lines>,
     status: ProgressBar,
@@ -43,6 +44,7 @@ struct Lines {
 pub(crate) struct Options {
     pub(crate) stdout_form: Option<Form>,
     pub(crate) least: LogLevel,
+    pub(crate) verbose: bool,
     pub(crate) log: Option<LogFile>,
     pub(crate) log_form: Form,
 }
@@ -65,6 +67,7 @@ impl Console {
             zone: TimeZone::system(),
             stdout_form: options.stdout_form,
             least: options.least,
+            verbose: options.verbose,
             log_form: options.log_form,
             lines: Mutex::new(lines),
             status,
@@ -204,6 +207,12 @@ impl Monitor for Console {
 
     fn note(&self, text: &str) {
         if self.stdout_form.is_some() {
+            self.say(text);
+        }
+    }
+
+    fn detail(&self, text: &str) {
+        if self.verbose {
             self.say(text);
         }
     }

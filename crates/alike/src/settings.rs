@@ -144,6 +144,7 @@ pub(crate) fn console(output: &OutputArgs, plan: bool) -> Result<Console, Usage>
     Ok(Console::new(Options {
         stdout_form,
         least: output.log_level,
+        verbose: output.verbose,
         log,
         log_form: output.log_format.into(),
     }))

@@ -122,6 +122,10 @@ pub(crate) trait Hands<S: Source, R: Replica>: Sync {
     /// Gives an open folder its own attributes.
     fn dress(&self, place: &Place<S, R>) -> Result<()>;
 
+    /// Takes from an open folder what it may not have in the end, before anything in it is changed; the rest is left to
+    /// `dress`.
+    fn narrow(&self, place: &Place<S, R>, now: &Stamp) -> Result<()>;
+
     /// Lets the owner write into a folder.
     fn unlock(&self, folder: &R::Folder, stamp: &Stamp) -> Result<bool>;
 
@@ -408,6 +412,13 @@ impl<S: Source, R: Replica> Hands<S, R> for Working<'_, S, R> {
             self.deeds.add(Deed { old: Some(old.into()), xattrs: before, now: Some((&now).into()), ..deed });
         }
         Ok(())
+    }
+
+    fn narrow(&self, place: &Place<S, R>, now: &Stamp) -> Result<()> {
+        let folder = &*place.replica(self.replica)?;
+        let xattrs = self.source.folder_xattrs(&*place.source(self.source)?, self.policy.xattrs)?;
+        let want = Want::of(&place.source_stamp, xattrs, &self.policy);
+        self.replica.set_folder_attrs(folder, &Want { mode: want.mode & now.mode, ..want }).map(drop)
     }
 
     fn unlock(&self, folder: &R::Folder, stamp: &Stamp) -> Result<bool> {

@@ -1,13 +1,13 @@
 //! Reads the ignore files of a folder.
 
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 
 use alike_model::entry::Kind;
 use alike_model::filter::{ALIKE_IGNORE, BadPattern, Filter, GIT_IGNORE};
 use alike_model::path::{Name, RelPath};
 use alike_storage::{Error, Result, Source};
 
-/// More than this is no list of patterns.
+/// More than this is no list of patterns, and the rest of it would be guessing.
 const LARGEST: u64 = 1024 * 1024;
 
 /// The filters inside a folder: those around it and those of its own ignore files, without the first line that cannot be
@@ -40,8 +40,11 @@ fn read<T: Source>(tree: &T, folder: &T::Folder, name: &[u8]) -> Result<Option<S
     }
     let mut bytes = Vec::new();
     tree.read_file(folder, &name)?
-        .take(LARGEST)
+        .take(LARGEST + 1)
         .read_to_end(&mut bytes)
         .map_err(|cause| Error::of("read the ignore file", cause))?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(Error::of("read the ignore file", ErrorKind::FileTooLarge.into()));
+    }
     Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
 }

@@ -17,8 +17,10 @@ use redb::{
     TableDefinition, backends::InMemoryBackend,
 };
 
+use crate::damage::guarded;
 use crate::disk::Disk;
 use crate::learnt::Learnt;
+use crate::rows;
 
 const ROWS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("rows");
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
@@ -103,10 +105,10 @@ impl Index {
     pub(crate) fn copy_of(folder: &Path) -> Self {
         let index = Self::closed(folder, false);
         if let Some(bytes) = bytes_at_rest(&index.path)
-            && let Ok(copy) = index.in_memory(&bytes)
+            && let Ok(copy) = guarded(|| in_memory(&bytes))
         {
             let mut store = Store { writing: Some(copy), ..Store::default() };
-            if store.refresh().is_ok() && index.read_meta(&store).is_ok() {
+            if guarded(|| store.refresh().and_then(|()| index.read_meta(&store))).is_ok() {
                 *index.store.write().unwrap_or_else(PoisonError::into_inner) = store;
             }
         }
@@ -128,46 +130,44 @@ impl Index {
 
     fn load(&self) -> Result<(), IndexError> {
         let mut store = Store::default();
-        match builder().open_read_only(&self.path) {
-            Ok(database) => store.reading = Some(database),
-            // Not closed in good order: opening for writing repairs it. A rehearsal does that to a copy in memory.
-            Err(_) if self.may_write => {
-                store.writing = Some(builder().open(&self.path).map_err(|why| self.error(why))?);
+        match guarded(|| self.load_into(&mut store)) {
+            Ok(()) => *self.store.write().unwrap_or_else(PoisonError::into_inner) = store,
+            Err(why) => {
+                std::mem::forget(store);
+                return Err(self.error(why));
             }
-            Err(_) => store.writing = Some(self.copy_to_memory()?),
         }
-        store.refresh().map_err(|why| self.error(why))?;
-        self.read_meta(&store)?;
-        *self.store.write().unwrap_or_else(PoisonError::into_inner) = store;
         Ok(())
     }
 
-    fn copy_to_memory(&self) -> Result<Database, IndexError> {
-        self.in_memory(&std::fs::read(&self.path).map_err(|why| self.error(why))?)
-    }
-
-    fn in_memory(&self, bytes: &[u8]) -> Result<Database, IndexError> {
-        let memory = InMemoryBackend::new();
-        memory
-            .set_len(bytes.len() as u64)
-            .and_then(|()| memory.write(0, bytes))
-            .map_err(|why| self.error(why))?;
-        builder().create_with_backend(memory).map_err(|why| self.error(why))
-    }
-
-    fn read_meta(&self, store: &Store) -> Result<(), IndexError> {
-        let Some(reader) = store.reader() else { return Ok(()) };
-        let transaction = reader.map_err(|why| self.error(why))?;
-        let meta = transaction.open_table(META).map_err(|why| self.error(why))?;
-        let value = |key: &str| -> Result<Option<u64>, IndexError> {
-            Ok(meta.get(key).map_err(|why| self.error(why))?.map(|found| found.value()))
-        };
-        if value("format")? != Some(FORMAT) {
-            return Err(self.error("has another form"));
+    fn load_into(&self, store: &mut Store) -> Result<(), redb::Error> {
+        match guarded(|| Ok(builder().open_read_only(&self.path)?)) {
+            Ok(database) => store.reading = Some(database),
+            // Not closed in good order: opening for writing repairs it. A rehearsal does that to a copy in memory.
+            Err(_) if self.may_write => store.writing = Some(builder().open(&self.path)?),
+            Err(_) => store.writing = Some(in_memory(&std::fs::read(&self.path)?)?),
         }
-        self.next.store(value("next")?.unwrap_or(1), Ordering::Relaxed);
-        self.passes.store(value("passes")?.unwrap_or(0), Ordering::Relaxed);
-        if let (Some(secs), Some(nanos)) = (value("indexed_secs")?, value("indexed_nanos")?) {
+        store.refresh()?;
+        self.read_meta(store)
+    }
+
+    fn read_meta(&self, store: &Store) -> Result<(), redb::Error> {
+        let Some(reader) = store.reader() else { return Ok(()) };
+        let transaction = reader?;
+        let meta = transaction.open_table(META)?;
+        let value =
+            |key: &str| -> Result<Option<u64>, redb::Error> { Ok(meta.get(key)?.map(|found| found.value())) };
+        if value("format")? != Some(FORMAT) {
+            return Err(redb::Error::Corrupted("has another form".to_owned()));
+        }
+        let [next, passes, secs, nanos] =
+            [value("next")?, value("passes")?, value("indexed_secs")?, value("indexed_nanos")?];
+        if value("checksum")? != Some(rows::checksum_of(&[next, passes, secs, nanos])) {
+            return Err(redb::Error::Corrupted("is damaged".to_owned()));
+        }
+        self.next.store(next.unwrap_or(1), Ordering::Relaxed);
+        self.passes.store(passes.unwrap_or(0), Ordering::Relaxed);
+        if let (Some(secs), Some(nanos)) = (secs, nanos) {
             let time = Time { secs: secs.cast_signed(), nanos: u32::try_from(nanos).unwrap_or(0) };
             *self.indexed.lock().unwrap_or_else(PoisonError::into_inner) = Some(time);
         }
@@ -179,7 +179,7 @@ impl Index {
     /// # Errors
     /// When the file cannot be removed.
     pub fn forget_all(&self) -> Result<(), IndexError> {
-        *self.store.write().unwrap_or_else(PoisonError::into_inner) = Store::default();
+        self.store.write().unwrap_or_else(PoisonError::into_inner).close();
         *self.fresh.lock().unwrap_or_else(PoisonError::into_inner) = Fresh::default();
         *self.indexed.lock().unwrap_or_else(PoisonError::into_inner) = None;
         if !self.may_write {
@@ -207,22 +207,25 @@ impl Index {
         std::mem::forget(std::mem::take(&mut store.writing));
     }
 
-    /// The row of a folder; `None` when it has none or it cannot be read.
+    /// The row of a folder; `None` when it has none or it is not as it was written.
     pub(crate) fn row(&self, id: FolderId) -> Option<Row> {
         {
             let fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(row) = fresh.rows.get(&id).or_else(|| fresh.sealed.get(&id)) {
-                return row.as_deref().and_then(|bytes| postcard::from_bytes(bytes).ok());
+                return row.as_deref().and_then(|bytes| rows::from_bytes(id, bytes));
             }
         }
         let store = self.store.read().unwrap_or_else(PoisonError::into_inner);
-        let bytes = store.rows.as_ref()?.get(id.0).ok()??;
-        postcard::from_bytes(bytes.value()).ok()
+        let read = || {
+            let found = store.rows.as_ref().map(|rows| rows.get(id.0)).transpose()?.flatten();
+            Ok(found.and_then(|bytes| rows::from_bytes(id, bytes.value())))
+        };
+        guarded(read).ok()?
     }
 
     /// Takes in the row of a folder.
     pub(crate) fn put(&self, id: FolderId, row: &Row) {
-        if let Ok(bytes) = postcard::to_allocvec(row) {
+        if let Some(bytes) = rows::to_bytes(id, row) {
             self.take_in(id, Some(bytes));
         }
     }
@@ -311,13 +314,29 @@ impl Index {
         durability: Durability,
     ) -> Result<(), IndexError> {
         let mut store = self.store.write().unwrap_or_else(PoisonError::into_inner);
+        let mut written = guarded(|| self.write_to(&mut store, rows, durability));
+        if let Err(redb::Error::Corrupted(_)) = written {
+            // Damaged where nobody had to read yet. A new one has these rows alone; the others are compared again.
+            std::mem::forget(std::mem::take(&mut *store));
+            std::fs::remove_file(&self.path).map_err(|why| self.error(why))?;
+            written = guarded(|| self.write_to(&mut store, rows, durability));
+        }
+        written.map_err(|why| self.error(why))
+    }
+
+    fn write_to(
+        &self,
+        store: &mut Store,
+        rows: &HashMap<FolderId, Option<Vec<u8>>>,
+        durability: Durability,
+    ) -> Result<(), redb::Error> {
         if store.writing.is_none() {
             *store = Store::default();
-            store.writing = Some(builder().create(&self.path).map_err(|why| self.error(why))?);
+            store.writing = Some(builder().create(&self.path)?);
         }
         let Some(database) = &store.writing else { return Ok(()) };
-        self.write_rows(database, rows, durability).map_err(|why| self.error(why))?;
-        store.refresh().map_err(|why| self.error(why))
+        self.write_rows(database, rows, durability)?;
+        store.refresh()
     }
 
     fn write_rows(
@@ -340,12 +359,24 @@ impl Index {
             }
             let mut meta = transaction.open_table(META)?;
             meta.insert("format", FORMAT)?;
-            meta.insert("next", self.next.load(Ordering::Relaxed))?;
-            meta.insert("passes", self.passes.load(Ordering::Relaxed))?;
-            if let Some(time) = self.indexed() {
-                meta.insert("indexed_secs", time.secs.cast_unsigned())?;
-                meta.insert("indexed_nanos", u64::from(time.nanos))?;
+            let (next, passes) = (self.next.load(Ordering::Relaxed), self.passes.load(Ordering::Relaxed));
+            let indexed = self.indexed();
+            let secs = indexed.map(|time| time.secs.cast_unsigned());
+            let nanos = indexed.map(|time| u64::from(time.nanos));
+            let numbers = [
+                ("next", Some(next)),
+                ("passes", Some(passes)),
+                ("indexed_secs", secs),
+                ("indexed_nanos", nanos),
+            ];
+            for (key, number) in numbers {
+                if let Some(number) = number {
+                    meta.insert(key, number)?;
+                } else {
+                    meta.remove(key)?;
+                }
             }
+            meta.insert("checksum", rows::checksum_of(&numbers.map(|(_, number)| number)))?;
         }
         transaction.commit()?;
         Ok(())
@@ -356,7 +387,22 @@ impl Index {
     }
 }
 
+impl Drop for Index {
+    fn drop(&mut self) {
+        self.store.get_mut().unwrap_or_else(PoisonError::into_inner).close();
+    }
+}
+
 impl Store {
+    /// Closing reads and writes, and so may meet damage; then the next start finds it.
+    fn close(&mut self) {
+        let store = std::mem::take(self);
+        let _ = guarded(|| {
+            drop(store);
+            Ok(())
+        });
+    }
+
     fn reader(&self) -> Option<Result<redb::ReadTransaction, redb::TransactionError>> {
         match (&self.writing, &self.reading) {
             (Some(database), _) => Some(database.begin_read()),
@@ -386,6 +432,13 @@ fn bytes_at_rest(path: &Path) -> Option<Vec<u8>> {
         std::fs::File::open(path).ok()?.take(HEAD as u64).read_to_end(&mut head).ok()?;
         bytes.starts_with(&head).then_some(bytes)
     })
+}
+
+fn in_memory(bytes: &[u8]) -> Result<Database, redb::Error> {
+    let memory = InMemoryBackend::new();
+    memory.set_len(bytes.len() as u64)?;
+    memory.write(0, bytes)?;
+    Ok(builder().create_with_backend(memory)?)
 }
 
 fn builder() -> Builder {

@@ -1,13 +1,16 @@
 //! The marker of a pair: what says whose replica a folder is, and on which filesystems both ends were.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read};
 use std::path::Path;
 
 use alike_storage::{Local, Source};
 use serde::{Deserialize, Serialize};
 
 use crate::refusal::Refusal;
+
+/// More than this is no marker, and cut off it cannot be read as one.
+const LARGEST: u64 = 1024 * 1024;
 
 /// The marker on the replica (`.alike/pair.json`), and its twin in the state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,7 +62,10 @@ pub(crate) fn read_state(state: &Path) -> Result<Option<Marker>, Refusal> {
 
 /// The marker in a file; `None` when there is none.
 pub(crate) fn read_marker(path: &Path) -> Result<Option<Marker>, Refusal> {
-    match fs::read(path) {
+    match File::open(path).and_then(|file| {
+        let mut bytes = Vec::new();
+        file.take(LARGEST).read_to_end(&mut bytes).map(|_| bytes)
+    }) {
         Ok(bytes) => match serde_json::from_slice(&bytes) {
             Ok(marker) => Ok(Some(marker)),
             Err(_) => Err(Refusal::MarkerDamaged(path.to_owned())),
@@ -86,4 +92,36 @@ pub(crate) fn write_marker(path: &Path, old: Option<&Marker>, new: &Marker) -> i
 /// One word in common is enough: an upgrade of the kernel may add one, a reboot may change another.
 pub(crate) fn same_filesystem(one: &str, other: &str) -> bool {
     one.split_whitespace().any(|word| other.split_whitespace().any(|theirs| theirs == word))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+    use alike_testkit::{Scramble, rounds};
+
+    use super::*;
+
+    #[test]
+    fn whatever_stands_in_a_marker_it_is_read_or_refused() {
+        let marker = Marker {
+            id: "0123456789abcdef".to_owned(),
+            source: "/source".to_owned(),
+            source_filesystem: "uuid:00ff fsid:0000000000000001".to_owned(),
+            source_inode: u64::MAX,
+            replica: "/replica \\x1b".to_owned(),
+            replica_filesystem: String::new(),
+        };
+        let seeds = [serde_json::to_vec_pretty(&marker).unwrap(), b"[".repeat(1000), b"{\"id\":".repeat(500)];
+        let mut scramble = Scramble::new("marker");
+        for _ in 0..rounds(20_000) {
+            let bytes = scramble.mutate(&seeds);
+            if let Ok(read) = serde_json::from_slice::<Marker>(&bytes) {
+                assert_eq!(
+                    serde_json::from_slice::<Marker>(&serde_json::to_vec(&read).unwrap()).unwrap(),
+                    read
+                );
+            }
+        }
+    }
 }

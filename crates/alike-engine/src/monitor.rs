@@ -92,6 +92,11 @@ pub trait Monitor: Send + Sync {
         let _ = text;
     }
 
+    /// Something for people who ask for more.
+    fn detail(&self, text: &str) {
+        let _ = text;
+    }
+
     /// What a mirror is doing changed.
     fn state(&self, state: State) {
         let _ = state;

@@ -88,6 +88,10 @@ impl<S: Source, R: Replica> Hands<S, R> for Rehearsing {
         Ok(())
     }
 
+    fn narrow(&self, _: &Place<S, R>, _: &Stamp) -> Result<()> {
+        Ok(())
+    }
+
     fn unlock(&self, _: &R::Folder, _: &Stamp) -> Result<bool> {
         Ok(false)
     }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use alike_model::compare::{Finding, compare_folder};
 use alike_model::dirty::Extent;
-use alike_model::entry::{Entry, Stamp, Time};
+use alike_model::entry::{Entry, Kind, Stamp, Time};
 use alike_model::event::Action;
 use alike_model::known::{FolderId, Known, Row};
 use alike_model::path::{Name, OWN_FOLDER, RelPath};
@@ -236,7 +236,8 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
                 tally.replica_entries += plan.replica_entries;
             });
         }
-        self.unlock_for(place, &plan);
+        let narrowed = self.narrow(place);
+        self.unlock_for(place, &plan, narrowed);
         for (name, source, replica) in plan.learn {
             place.learn(&name, Some(Known::equal(&source, self.is_racy(&source, now), &replica, None)));
         }
@@ -275,13 +276,28 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         more.push(tasks.into_iter());
     }
 
-    fn unlock_for(&self, place: &Here<S, R>, plan: &FolderPlan) {
+    /// A folder that others may enter, and shall not in the end, is closed to them before anything in it is changed.
+    /// Returns how it looks then; `None` for one that was just made, which is closed.
+    fn narrow(&self, place: &Here<S, R>) -> Option<Stamp> {
+        let (now, source) = (place.replica_stamp.as_ref()?, &place.source_stamp);
+        let diff = AttrsDiff::between(&now.attrs(), &source.attrs(), Kind::Folder, &self.work.policy);
+        let loses = diff.mode.is_some_and(|(old, new)| old & !new != 0);
+        if !(loses || diff.owner.is_some() || !place.xattrs.is_empty()) {
+            return Some(*now);
+        }
+        place.touch();
+        // What fails here fails again when the folder is finished, and is told then.
+        let done = self.hands.narrow(place, now);
+        Some(Stamp { mode: if done.is_ok() { now.mode & source.mode } else { now.mode }, ..*now })
+    }
+
+    fn unlock_for(&self, place: &Here<S, R>, plan: &FolderPlan, now: Option<Stamp>) {
         let idle = plan.now.is_empty()
             && plan.arrivals.is_empty()
             && plan.removals.is_empty()
             && plan.linked.is_empty();
-        if let (false, true, Some(stamp)) = (idle, place.has_replica, &place.replica_stamp) {
-            match place.replica(self.work.replica).and_then(|folder| self.hands.unlock(&folder, stamp)) {
+        if let (false, true, Some(stamp)) = (idle, place.has_replica, now) {
+            match place.replica(self.work.replica).and_then(|folder| self.hands.unlock(&folder, &stamp)) {
                 Ok(changed) => place.draft(|draft| draft.touched |= changed),
                 Err(error) => self.fail(place.path(), error.to_string()),
             }

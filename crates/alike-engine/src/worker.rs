@@ -16,6 +16,7 @@ use alike_storage::linux::Waker;
 use alike_storage::{Folder, Replica};
 
 use crate::agenda::{Agenda, FLUSH_AFTER};
+use crate::confined::confined;
 use crate::error::PassError;
 use crate::flushing::Flushing;
 use crate::hands::Settles;
@@ -102,7 +103,7 @@ pub fn mirror(
             siblings: Siblings::default(),
             turn: Turn::default(),
         };
-        mirror.run(&mut allowed);
+        confined(&pair, monitor, &mut || mirror.run(&mut allowed));
         drop(pair);
         if controls.stop.is_set() {
             break;

@@ -111,6 +111,14 @@ impl fmt::Display for Reason {
     }
 }
 
+/// The mode of a file whose owner is not copied: a program that runs as its owner shall not run as somebody else.
+#[must_use]
+pub fn set_id_for(mode: u32, owner: (u32, u32), in_source: (u32, u32)) -> u32 {
+    let user = if owner.0 == in_source.0 { 0 } else { 0o4000 };
+    let group = if owner.1 == in_source.1 { 0 } else { 0o2000 };
+    mode & !(user | group)
+}
+
 /// Which attributes differ, the replica's and the source's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AttrsDiff {
@@ -128,13 +136,16 @@ impl AttrsDiff {
     /// Compares what stamps tell and can be kept of `kind` (a symlink has no mode); owners only where they are copied.
     #[must_use]
     pub fn between(replica: &Attrs, source: &Attrs, kind: Kind, policy: &Policy) -> Self {
-        // Without root, the kernel drops the set-group-id bit of a file of another group.
-        let is_dropped = !policy.owner && replica.gid != source.gid && kind != Kind::Folder;
-        let mode = if is_dropped { source.mode & !0o2000 | replica.mode & 0o2000 } else { source.mode };
+        let whose = |attrs: &Attrs| (attrs.uid, attrs.gid);
+        let mode = match kind {
+            Kind::Folder => source.mode,
+            _ if policy.owner => source.mode,
+            _ => set_id_for(source.mode, whose(replica), whose(source)),
+        };
         let owners = ((replica.uid, replica.gid), (source.uid, source.gid));
         Self {
             mode: (policy.modes && kind != Kind::Symlink && replica.mode != mode)
-                .then_some((replica.mode, source.mode)),
+                .then_some((replica.mode, mode)),
             owner: (policy.owner && owners.0 != owners.1).then_some(owners),
             mtime: (replica.mtime != policy.times.fit(source.mtime)).then_some((replica.mtime, source.mtime)),
             xattrs: XattrsDiff::default(),

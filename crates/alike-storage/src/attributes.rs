@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use alike_model::entry::{Kind, Stamp, Time};
 use alike_model::holds::{Holds, Times};
 use alike_model::path::Escaped;
+use alike_model::reason::set_id_for;
 use alike_model::xattrs::{Namespace, Namespaces, Xattrs};
 
 use rustix::io::Errno;
@@ -16,6 +17,9 @@ use crate::{Want, linux};
 /// Owner first, for a change of owner takes set-id bits and capabilities away; then ACLs and other attributes; then the
 /// mode, which an inherited ACL would narrow; the time last.
 ///
+/// At no moment may somebody read it who may neither before nor after: what the new mode lacks goes first. Set-id bits
+/// come last, and only where the owner is the one in the source.
+///
 /// `now` is how the inode looks; what is so already is not set again. An attribute that cannot be set does not keep the
 /// others from being set.
 pub(crate) fn dress(
@@ -26,25 +30,86 @@ pub(crate) fn dress(
     want: &Want,
 ) -> Result<()> {
     let failed = |cause| Error::of("set its attributes", cause);
-    let owner = want.owner.filter(|owner| now.is_none_or(|now| (now.uid, now.gid) != *owner));
+    let now = match now {
+        Some(now) => *now,
+        None => linux::look_at_open(held).map_err(failed)?,
+    };
+    let owner = want.owner.filter(|owner| (now.uid, now.gid) != *owner);
+    let mut have = read_xattrs(inode, want.namespaces)?;
+    let mut mode = now.mode;
+    if kind != Kind::Symlink {
+        mode = least_mode(&now, &have, owner, want);
+        if mode != now.mode {
+            set_mode(inode, held, mode).map_err(failed)?;
+        }
+    }
     if let Some(owner) = owner {
         linux::set_owner(held, owner).map_err(failed)?;
+        if have.get(CAPABILITY).is_some() {
+            have = read_xattrs(inode, want.namespaces)?;
+        }
     }
-    let mut dressed = set_xattrs(inode, &want.xattrs, want.namespaces);
+    let mut dressed = set_xattrs(inode, &have, &want.xattrs);
     if kind != Kind::Symlink && dressed.as_ref().is_err_and(Error::is_denied) {
         // Without root, attributes of what is read-only can be set only while it is not.
-        set_mode(inode, held, want.mode | 0o700).map_err(failed)?;
-        dressed = set_xattrs(inode, &want.xattrs, want.namespaces).map(|_| true);
+        set_mode(inode, held, mode | 0o700).map_err(failed)?;
+        dressed = read_xattrs(inode, want.namespaces)
+            .and_then(|have| set_xattrs(inode, &have, &want.xattrs))
+            .map(|_| true);
     }
+    let last = last_mode(inode, kind, owner.unwrap_or((now.uid, now.gid)), (want, dressed.is_err()));
     // An owner or an ACL that was set may have changed the mode.
-    let is_so = |now: &Stamp| now.mode == want.mode && owner.is_none() && want.mode & 0o6000 == 0;
-    if kind != Kind::Symlink && !(now.is_some_and(is_so) && matches!(dressed, Ok(false))) {
-        set_mode(inode, held, want.mode).map_err(failed)?;
+    let is_so = mode == last && owner.is_none() && last & SET_ID == 0 && matches!(dressed, Ok(false));
+    if kind != Kind::Symlink && !is_so {
+        set_mode(inode, held, last).map_err(failed)?;
     }
-    if now.is_none_or(|now| now.mtime != want.mtime) {
+    if now.mtime != want.mtime {
         linux::set_mtime(held, want.mtime).map_err(failed)?;
     }
     dressed.map(drop)
+}
+
+const SET_ID: u32 = 0o6000;
+const ACL: &[u8] = b"system.posix_acl_access";
+const CAPABILITY: &[u8] = b"security.capability";
+
+/// True when owner and ACL of what looks like `now` are to stay. With others, contents that are written into it would be
+/// read under the old ones for a moment.
+pub(crate) fn is_for_the_same(inode: &Inode<'_>, now: &Stamp, want: &Want) -> bool {
+    let acl = want.namespaces.and(Namespaces::NONE.with(Namespace::Acl));
+    want.owner.is_none_or(|owner| owner == (now.uid, now.gid))
+        && inode.xattrs(acl).is_ok_and(|have| have.get(ACL) == want.xattrs.get(ACL))
+}
+
+/// Takes from an open file what it may not have in the end, before contents are written into it.
+pub(crate) fn close_to_others(open: BorrowedFd<'_>, want: &Want) -> std::io::Result<()> {
+    let now = linux::look_at_open(open)?;
+    if now.mode & !want.mode == 0 { Ok(()) } else { linux::set_mode(open, now.mode & want.mode) }
+}
+
+/// The mode that an inode has to have before its owner and its ACL change, one after the other.
+fn least_mode(now: &Stamp, have: &Xattrs, owner: Option<(u32, u32)>, want: &Want) -> u32 {
+    let (old, new) = (have.get(ACL), want.xattrs.get(ACL));
+    let least = now.mode & want.mode & 0o777;
+    match owner {
+        // The ACL says less than the mode for the owning group, and that is another one until the ACL is there.
+        Some(_) if new.is_some() && old != new => least & 0o700,
+        Some(_) => least,
+        // Where an ACL goes, what it granted at most becomes what the owning group may.
+        None if old.is_some() && new.is_none() => least,
+        None => now.mode,
+    }
+}
+
+/// The mode in the end: without set-id bits for another owner than in the source, and without the group's rights where an ACL
+/// narrows those and could not be set.
+fn last_mode(inode: &Inode<'_>, kind: Kind, owner: (u32, u32), (want, lacks): (&Want, bool)) -> u32 {
+    let mode = if kind == Kind::Folder { want.mode } else { set_id_for(want.mode, owner, want.whose) };
+    let acl = want.xattrs.get(ACL);
+    let is_open = lacks
+        && acl.is_some()
+        && inode.xattrs(Namespaces::NONE.with(Namespace::Acl)).map_or(true, |have| have.get(ACL) != acl);
+    if is_open { mode & !0o070 } else { mode }
 }
 
 fn set_mode(inode: &Inode<'_>, held: BorrowedFd<'_>, mode: u32) -> std::io::Result<()> {
@@ -54,9 +119,12 @@ fn set_mode(inode: &Inode<'_>, held: BorrowedFd<'_>, mode: u32) -> std::io::Resu
     }
 }
 
-/// Makes the attributes in these namespaces just `want`; true when any was changed.
-fn set_xattrs(inode: &Inode<'_>, want: &Xattrs, which: Namespaces) -> Result<bool> {
-    let have = inode.xattrs(which).map_err(|cause| Error::of("read its extended attributes", cause))?;
+fn read_xattrs(inode: &Inode<'_>, which: Namespaces) -> Result<Xattrs> {
+    inode.xattrs(which).map_err(|cause| Error::of("read its extended attributes", cause))
+}
+
+/// Makes attributes that are like `have` just like `want`; true when any was changed.
+fn set_xattrs(inode: &Inode<'_>, have: &Xattrs, want: &Xattrs) -> Result<bool> {
     let mut changed = false;
     let mut refused = None;
     for (name, _) in have.iter().filter(|(name, _)| want.get(name).is_none()) {

@@ -266,6 +266,8 @@ pub struct Want {
     pub mode: u32,
     /// Owner and group, where they are copied.
     pub owner: Option<(u32, u32)>,
+    /// Owner and group in the source: set-id bits are for these alone.
+    pub whose: (u32, u32),
     /// Modification time.
     pub mtime: Time,
     /// Extended attributes and ACLs: just these ...
@@ -281,6 +283,7 @@ impl Want {
         Self {
             mode: stamp.mode,
             owner: policy.owner.then_some((stamp.uid, stamp.gid)),
+            whose: (stamp.uid, stamp.gid),
             mtime: policy.times.fit(stamp.mtime),
             xattrs,
             namespaces: policy.xattrs,

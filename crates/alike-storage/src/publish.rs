@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use alike_model::entry::{Kind, Stamp};
 use alike_model::path::{Name, OWN_FOLDER};
 
-use crate::attributes::dress;
+use crate::attributes::{close_to_others, dress, is_for_the_same};
 use crate::error::{Error, Result};
 use crate::flags::{explain, refused};
 use crate::linux::Inode;
@@ -69,7 +69,7 @@ impl Local {
         match new {
             New::File { content, like, over, want, interrupted } => {
                 let original = Original { content, like, over, interrupted };
-                if let Some(patch) = self.patch(folder, &original)? {
+                if let Some(patch) = self.patch(folder, &original, &want)? {
                     return Ok((Staged(Place::Patch(Box::new(patch), Box::new(want))), None));
                 }
                 let (file, place) = self
@@ -138,6 +138,7 @@ impl Local {
                 if let Some(keep) = over.and_then(|over| over.keep) {
                     patch.keep_old(keep).map_err(failed)?;
                 }
+                close_to_others(patch.target(), &want).map_err(failed)?;
                 patch.apply().map_err(failed)?;
                 dress(&Inode::Open(patch.target()), patch.target(), None, Kind::File, &want)?;
             }
@@ -211,12 +212,13 @@ impl Local {
     }
 
     /// Changes to be made in place; `None` where there is a better way.
-    fn patch(&self, folder: &Folder, original: &Original<'_>) -> Result<Option<Patch>> {
+    fn patch(&self, folder: &Folder, original: &Original<'_>, want: &Want) -> Result<Option<Patch>> {
         let Original { content, like, over, interrupted } = original;
         let Some((name, old)) = over.filter(|(_, old)| self.saving.delta && patch::pays(like, old)) else {
             return Ok(None);
         };
-        if self.can_clone(folder, name) {
+        let is_for_others = !is_for_the_same(&Inode::named(folder.descriptor(), name), old, want);
+        if is_for_others || self.can_clone(folder, name) {
             return Ok(None);
         }
         let temporary = self.temporary(folder.descriptor()).map_err(copy_failed)?;

@@ -88,6 +88,11 @@ impl Live {
         self.signal(Signal::TERM);
     }
 
+    /// SIGHUP.
+    pub fn hang_up(&mut self) {
+        self.signal(Signal::HUP);
+    }
+
     /// SIGUSR1: a pass now.
     pub fn ask_for_a_pass(&mut self) {
         self.signal(Signal::USR1);

@@ -206,6 +206,15 @@ pub(crate) enum LogLevel {
 
 /// A time such as `30s`, `10m`, `1h 30m` or `2d`; a bare number is seconds.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    // Longer ones would overflow a clock.
+    const MOST: Duration = Duration::from_secs(100 * 366 * 86_400);
+    match any_duration(text)? {
+        time if time > MOST => Err("is too long; 100 years is the most".to_owned()),
+        time => Ok(time),
+    }
+}
+
+fn any_duration(text: &str) -> Result<Duration, String> {
     if let Ok(seconds) = text.trim().parse::<f64>() {
         return Duration::try_from_secs_f64(seconds).map_err(|_| "must not be negative".to_owned());
     }

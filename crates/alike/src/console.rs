@@ -20,6 +20,7 @@ pub(crate) struct Console {
     /// How events are written to standard output; `None`: not at all.
     stdout_form: Option<Form>,
     least: LogLevel,
+    verbose: bool,
     log_form: Form,
     lines: Mutex<Lines>,
     status: ProgressBar,
@@ -46,6 +47,7 @@ pub(crate) struct Options {
     /// On a terminal, a line says how far it is.
     pub(crate) status: bool,
     pub(crate) least: LogLevel,
+    pub(crate) verbose: bool,
     pub(crate) log: Option<LogFile>,
     pub(crate) log_form: Form,
 }
@@ -68,6 +70,7 @@ impl Console {
             zone: TimeZone::system(),
             stdout_form: options.stdout_form,
             least: options.least,
+            verbose: options.verbose,
             log_form: options.log_form,
             lines: Mutex::new(lines),
             status,
@@ -246,6 +249,12 @@ impl Monitor for Console {
 
     fn note(&self, text: &str) {
         if self.stdout_form.is_some() {
+            self.say(text);
+        }
+    }
+
+    fn detail(&self, text: &str) {
+        if self.verbose {
             self.say(text);
         }
     }

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use alike_engine::monitor::Event;
@@ -202,7 +203,8 @@ impl LogFile {
             if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
                 fs::create_dir_all(folder)?;
             }
-            File::options().append(true).create(true).open(path)
+            // It has the names of files in folders that are closed to others.
+            File::options().append(true).create(true).mode(0o640).open(path)
         };
         match open() {
             Ok(file) => Ok(Self {

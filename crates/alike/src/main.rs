@@ -10,6 +10,8 @@ mod log;
 mod run;
 mod settings;
 mod signals;
+#[cfg(test)]
+mod whatever_is_typed;
 
 use std::process::ExitCode;
 
@@ -20,6 +22,7 @@ use crate::args::{Cli, Command};
 use crate::run::Failure;
 
 fn main() -> ExitCode {
+    alike_engine::damage::hush();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return complain(&error),

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use alike_engine::error::PassError;
 use alike_engine::monitor::Monitor;
 use alike_engine::pair::{Pair, Spec};
-use alike_engine::pass::{Work, pass, rehearse};
+use alike_engine::pass::{Top, Work, pass, rehearse};
 use alike_engine::refusal::Refusal;
 use alike_engine::stop::Stop;
 use alike_engine::watch::NoWatch;
@@ -76,6 +76,11 @@ pub(crate) fn once(args: &OnceArgs) -> Result<ExitCode, Failure> {
     let signals = signals::listen(&console)?;
     let pair = Pair::open(&spec)?;
     say_start(&console, &pair, &spec, &args.pass, &args.output);
+    // A replica that was just made is closed to others until the end, and confining costs a first copy some of its speed.
+    if pair.replica_top == Top::There {
+        // Signals are listened to by a thread from before, which may open the log anew.
+        console.detail(&pair.confine().to_string());
+    }
     let mut work = work(&pair, &spec, &args.pass, &console, &signals.controls.stop);
     let run =
         |work: &Work<'_, Local, Local>| with_status(&console, &spec, || pass(work, Dirty::everything()));
@@ -130,6 +135,7 @@ fn plan_of(pair: &PairArgs, args: &PassArgs, output: &OutputArgs) -> Result<Exit
     let console = Arc::new(settings::console(output, true)?);
     let signals = signals::listen(&console)?;
     let pair = Pair::open_to_rehearse(&spec)?;
+    console.detail(&pair.confine().to_string());
     // One thread: the steps come in the same order each time.
     let work = Work { threads: 1, ..work(&pair, &spec, args, &console, &signals.controls.stop) };
     let outcome = rehearse(&work, Dirty::everything());

@@ -146,6 +146,7 @@ pub(crate) fn console(output: &OutputArgs, plan: bool) -> Result<Console, Usage>
         stdout_form,
         status: stdout_form.is_some(),
         least: output.log_level,
+        verbose: output.verbose,
         log,
         log_form: output.log_format.into(),
     }))
@@ -158,6 +159,7 @@ pub(crate) fn console_of_check(output: &OutputArgs) -> Result<Console, Usage> {
         stdout_form: None,
         status: !output.quiet,
         least: output.log_level,
+        verbose: output.verbose,
         log,
         log_form: output.log_format.into(),
     }))

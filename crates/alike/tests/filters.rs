@@ -243,3 +243,12 @@ fn filters_hold_while_mirroring() {
     assert_eq!(there(&pair, &["a.tmp", "cache", "new/deep/b.tmp", "new/deep/c.tmp"]), [""; 0]);
     live.stop();
 }
+
+#[test]
+fn an_ignore_file_too_large_to_be_read_whole_is_not_guessed_at() {
+    let pair = pair_with_files(20);
+    pair.mirrored();
+    pair.source.file("even/.alikeignore", "# a\n".repeat(300_000) + "file-*\n").remove("even/file-002");
+    pair.once().expect(1);
+    assert!(pair.replica.has("even/file-002"), "nothing is done where the rules are not known");
+}

@@ -2,6 +2,7 @@
 //!
 //! Functions take open folders and single names, follow no symlink, and answer with `io::Error`.
 
+mod confine;
 mod copy;
 mod fs;
 mod inotify;
@@ -11,6 +12,7 @@ mod scrutiny;
 mod system;
 mod xattr;
 
+pub use confine::{Confinement, confine};
 pub use copy::{can_punch_holes, clone, copy, next_data, punch_hole, read_at, set_size, write_at};
 pub use fs::*;
 pub use inotify::{Change, Inotify, Mark, What};

@@ -1,0 +1,127 @@
+//! Bits that flip in what alike knows of a pair: rebuilt or refused with a message, never believed.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use alike_testkit::{Pair, Scramble, rounds};
+use common::pair;
+
+/// The files of the pair's folder in the state, and those of alike's own folder on the replica, by name.
+fn known(pair: &Pair, name: &str) -> Vec<PathBuf> {
+    let state = fs::read_dir(pair.alike.state_dir()).unwrap().next().unwrap().unwrap().path();
+    let both = [state.join(name), pair.replica.path(".alike").join(name)];
+    both.into_iter().filter(|path| path.exists()).collect()
+}
+
+fn busy_pair() -> Pair {
+    let pair = pair();
+    for i in 0..60 {
+        pair.source.file(format!("folder-{}/deep/file-{i:03}", i % 6), format!("content {i}"));
+    }
+    pair.source.hard_link("folder-0/deep/file-000", "link").symlink("symlink", "link").folder("hollow");
+    pair
+}
+
+/// What a day brings: an edit behind the stamps, a move of a file and of a folder, something new, something gone.
+fn a_day_passes(pair: &Pair, day: usize) {
+    let (one, other) = (day % 6, (day + 1) % 6);
+    pair.source.edit_keeping_stamp("folder-1/deep/file-001", format!("content {}", day % 10));
+    pair.source.file(format!("folder-{one}/new"), format!("day {day}"));
+    if pair.source.has(format!("folder-{other}/new")) {
+        pair.source.remove(format!("folder-{other}/new"));
+    }
+    let (from, to) = if day.is_multiple_of(2) { ("hollow", "hollow too") } else { ("hollow too", "hollow") };
+    pair.source.rename(from, to);
+    let (from, to) = if day.is_multiple_of(2) { ("", "folder-2/") } else { ("folder-2/", "") };
+    pair.source.rename(format!("{from}symlink"), format!("{to}symlink"));
+}
+
+/// Runs a pass over the damage: identical, or refused in a line or two with nothing gone.
+#[track_caller]
+fn survives(pair: &Pair, damage: &str) -> bool {
+    let before = pair.replica_now();
+    let run = pair.once_with(&["--sync", "none"]);
+    assert!(!run.err().contains("panicked"), "{damage}: {}", run.report());
+    match run.code {
+        Some(0) => {
+            pair.assert_identical(&format!("{damage}: {}", run.report()));
+            true
+        }
+        _ => {
+            run.expect_one_of(&[1, 3]).expect_short_message();
+            assert_eq!(before.changes(&pair.replica_now()), [""; 0], "{damage}: {}", run.report());
+            false
+        }
+    }
+}
+
+fn damaged(names: &[&str], scramble: &mut Scramble, times: u64) {
+    let pair = busy_pair();
+    pair.mirrored_with(&["--sync", "none"]);
+    let mut refused = 0;
+    for day in 0..usize::try_from(times).unwrap() {
+        let files: Vec<PathBuf> = names.iter().flat_map(|name| known(&pair, name)).collect();
+        let path = scramble.pick(&files).clone();
+        let whole = fs::read(&path).unwrap();
+        let mut bytes = whole.clone();
+        let how = damage(&mut bytes, scramble);
+        fs::write(&path, &bytes).unwrap();
+        a_day_passes(&pair, day);
+        let shown = format!("day {day}, {}: {how}", path.file_name().unwrap().display());
+        if !survives(&pair, &shown) {
+            refused += 1;
+            fs::write(&path, &whole).unwrap();
+            assert!(survives(&pair, &format!("{shown}, put right again")));
+        }
+    }
+    eprintln!("{times} times damaged, {refused} times refused");
+}
+
+fn damage(bytes: &mut Vec<u8>, scramble: &mut Scramble) -> String {
+    match scramble.below(12) {
+        0 => {
+            bytes.truncate(scramble.below(bytes.len()));
+            format!("cut off at {}", bytes.len())
+        }
+        1 => {
+            let (at, length) = (scramble.below(bytes.len()), 4096.min(bytes.len()));
+            let end = (at + length).min(bytes.len());
+            bytes[at..end].fill(0);
+            format!("zeroes from {at} to {end}")
+        }
+        _ => format!("flipped {}", scramble.flip(bytes)),
+    }
+}
+
+#[test]
+fn a_damaged_index_is_never_believed() {
+    damaged(&["index.redb"], &mut Scramble::new("index"), rounds(350));
+}
+
+#[test]
+fn a_damaged_marker_is_refused_or_written_anew() {
+    damaged(&["pair.json"], &mut Scramble::new("marker file"), rounds(150));
+}
+
+#[test]
+fn a_marker_without_end_is_refused() {
+    let pair = busy_pair();
+    pair.mirrored();
+    for path in known(&pair, "pair.json") {
+        let whole = fs::read(&path).unwrap();
+        grow(&path);
+        if !survives(&pair, "without end") {
+            fs::write(&path, &whole).unwrap();
+        }
+        assert!(survives(&pair, "put right again"));
+    }
+}
+
+/// A hole of a tebibyte: read to its end, it would not fit in memory.
+fn grow(path: &Path) {
+    fs::File::options().write(true).open(path).unwrap().set_len(1 << 40).unwrap();
+}

@@ -147,7 +147,8 @@ pub fn recovers(ground: &Ground, room: &Room) -> Vec<Fault> {
     let end = ground.pass(room);
     let mut faults = Vec::new();
     let wrong = unusual(ground, room);
-    if end.hung || end.panicked() || end.code != ground.usual.code {
+    let ends_well = end.code == Some(0) || end.code == ground.usual.code;
+    if end.hung || end.panicked() || !ends_well {
         faults.push(fault("stuck", format!("the next pass: {}: {}", end.ending(), last_words(&end.said))));
     }
     for what in wrong.into_iter().take(3) {

@@ -265,6 +265,11 @@ impl Index {
         self.passes.fetch_add(1, Ordering::Relaxed) + 1
     }
 
+    /// Numbers of passes begin after this one: those up to it are taken.
+    pub(crate) fn begin_after(&self, pass: u64) {
+        self.passes.fetch_max(pass, Ordering::Relaxed);
+    }
+
     /// The last moment at which the index took anything in; `None` when it is empty.
     pub(crate) fn indexed(&self) -> Option<Time> {
         *self.indexed.lock().unwrap_or_else(PoisonError::into_inner)

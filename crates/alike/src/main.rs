@@ -5,10 +5,13 @@
 mod args;
 mod console;
 mod count;
+mod history;
 mod log;
+mod recover;
 mod run;
 mod settings;
 mod signals;
+mod trash;
 
 use std::process::ExitCode;
 
@@ -26,6 +29,10 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Once(args) => run::once(&args),
         Command::Plan(args) => run::plan(&args),
+        Command::Log(args) => history::log(&args),
+        Command::Undo(args) => recover::undo(&args),
+        Command::Restore(args) => recover::restore(&args),
+        Command::Trash(args) => trash::trash(&args),
         Command::Mirror(mut args) => {
             args.read_older_order().map_err(Failure::Usage).and_then(|()| run::mirror_until_stopped(&args))
         }

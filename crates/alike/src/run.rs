@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use alike_engine::error::PassError;
+use alike_engine::hold::Hold;
 use alike_engine::monitor::Monitor;
 use alike_engine::pair::{Pair, Spec};
 use alike_engine::pass::{Work, pass, rehearse};
@@ -63,8 +64,8 @@ impl From<std::io::Error> for Failure {
     }
 }
 
-const IDENTICAL: u8 = 0;
-const DIFFERS: u8 = 1;
+pub(crate) const IDENTICAL: u8 = 0;
+pub(crate) const DIFFERS: u8 = 1;
 const HALTED: u8 = 3;
 
 pub(crate) fn once(args: &OnceArgs) -> Result<ExitCode, Failure> {
@@ -128,6 +129,9 @@ fn plan_of(pair: &PairArgs, args: &PassArgs, output: &OutputArgs) -> Result<Exit
     let console = Arc::new(settings::console(output, true)?);
     let signals = signals::listen(&console)?;
     let pair = Pair::open_to_rehearse(&spec)?;
+    if let Ok(Some(hold)) = Hold::read(&spec.replica.join(".alike")) {
+        console.note(&format!("the replica is held ({}): no pass is made before alike undo --resume", hold.why));
+    }
     // One thread: the steps come in the same order each time.
     let work = Work { threads: 1, ..work(&pair, &spec, args, &console, &signals.controls.stop) };
     let outcome = rehearse(&work, Dirty::everything());
@@ -231,7 +235,7 @@ fn exit_code(outcome: &Outcome, signal: impl FnOnce() -> u8) -> u8 {
     }
 }
 
-fn now() -> Time {
+pub(crate) fn now() -> Time {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Time { secs: i64::try_from(now.as_secs()).unwrap_or(i64::MAX), nanos: now.subsec_nanos() }
 }

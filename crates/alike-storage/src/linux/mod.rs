@@ -5,12 +5,14 @@
 mod copy;
 mod fs;
 mod inotify;
+mod locks;
 mod system;
 mod xattr;
 
 pub use copy::{can_punch_holes, clone, copy, next_data, punch_hole, read_at, set_size, write_at};
 pub use fs::*;
 pub use inotify::{Change, Inotify, Mark, What};
+pub use locks::{holder_of_lock, wake_process};
 pub use system::{
     Waker, am_root, filesystem_id, may_make_devices, path_in_filesystem, path_of_open,
     raise_descriptor_limit, room, sync_filesystem,

@@ -69,7 +69,7 @@ impl<'a> Mend<'a> {
     /// What is at a path goes to the trash. Returns where.
     pub(crate) fn take_away(&mut self, path: &RelPath, there: &Stamp, reason: &str) -> Result<String> {
         let action = if there.kind == Kind::Folder { Action::Rmdir } else { Action::Delete };
-        let deed = Deed { old: Some(there.into()), ..self.deed(action, path, reason) };
+        let deed = Deed { old: Some(self.looked(path, there)), ..self.deed(action, path, reason) };
         self.unlock(path, there)?;
         let (folder, name) = self.enter(path)?;
         let tree = self.tree;
@@ -103,7 +103,8 @@ impl<'a> Mend<'a> {
         old: &Look,
         reason: &str,
     ) -> Result<String> {
-        let deed = Deed { from: Some(from.clone()), old: Some(there.into()), ..self.deed(Action::Update, path, reason) };
+        let deed = self.deed(Action::Update, path, reason);
+        let deed = Deed { from: Some(from.clone()), old: Some(self.looked(path, there)), ..deed };
         self.unlock(path, there)?;
         self.unlock(from, kept)?;
         let (folder, name) = self.enter(path)?;
@@ -284,6 +285,11 @@ impl<'a> Mend<'a> {
             xattrs: xattrs.cloned().unwrap_or_default(),
             namespaces: if xattrs.is_some() { self.holds.xattrs } else { Namespaces::NONE },
         }
+    }
+
+    /// How an entry looked before anything was done in it.
+    fn looked(&self, path: &RelPath, there: &Stamp) -> Look {
+        self.touched.get(path).map_or_else(|| there.into(), |touched| touched.before.unwrap_or(touched.then))
     }
 
     fn look_at(&self, at: (&Folder, &Name)) -> Result<Stamp> {

@@ -6,7 +6,7 @@ use alike_model::entry::{Entry, Kind, Stamp};
 use alike_model::path::{Name, RelPath};
 use alike_storage::{Error, Folder, Local, Result, Source};
 
-/// How many folders from the top on are held.
+/// Of the folders on the way to the last path, these are held: the first, and further down one of so many.
 const HELD: usize = 64;
 
 /// The way to paths of a tree.
@@ -14,7 +14,7 @@ pub(crate) struct Reach<'a> {
     tree: &'a Local,
     top: Arc<Folder>,
     /// From the top on, each in the one before.
-    chain: Vec<(Name, Arc<Folder>)>,
+    chain: Vec<(Name, Option<Arc<Folder>>)>,
     last: Option<(RelPath, Arc<Folder>)>,
 }
 
@@ -43,14 +43,18 @@ impl<'a> Reach<'a> {
             shared += 1;
             next = names.next();
         }
+        let held = self.chain[..shared].iter().rposition(|(_, open)| open.is_some());
+        let open = held.and_then(|at| self.chain[at].1.clone());
+        let mut here = open.unwrap_or_else(|| Arc::clone(&self.top));
+        for (name, _) in &self.chain[held.map_or(0, |at| at + 1)..shared] {
+            here = Arc::new(self.tree.open_folder(&here, name)?);
+        }
         self.chain.truncate(shared);
-        let mut here = self.chain.last().map_or_else(|| Arc::clone(&self.top), |(_, open)| Arc::clone(open));
         while let Some(name) = next {
             here = Arc::new(self.tree.open_folder(&here, &name)?);
-            shared += 1;
-            if shared <= HELD && self.chain.len() + 1 == shared {
-                self.chain.push((name, Arc::clone(&here)));
-            }
+            let depth = self.chain.len();
+            let is_held = depth < HELD || depth % HELD == 0;
+            self.chain.push((name, is_held.then(|| Arc::clone(&here))));
             next = names.next();
         }
         self.last = Some((path.clone(), Arc::clone(&here)));

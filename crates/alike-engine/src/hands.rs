@@ -282,9 +282,9 @@ impl<S: Source, R: Replica> Hands<S, R> for Working<'_, S, R> {
         let contents = || prepared.iter().filter(|one| one.bytes.is_some_and(|bytes| bytes > 0));
         match contents().count() {
             _ if self.settles == Settles::No => Ok(()),
-            0..=FEW => contents()
-                .filter_map(|one| one.staged.as_ref())
-                .try_for_each(|one| self.replica.settle(one)),
+            0..=FEW => {
+                contents().filter_map(|one| one.staged.as_ref()).try_for_each(|one| self.replica.settle(one))
+            }
             _ => self.replica.sync(),
         }
     }

@@ -193,7 +193,9 @@ impl Index {
         let since = disk.unsure.or(disk.took_all).unwrap_or_default();
         disk.unsure = Some(since);
         drop(disk);
-        if self.may_write && let Ok(text) = serde_json::to_vec(&since) {
+        if self.may_write
+            && let Ok(text) = serde_json::to_vec(&since)
+        {
             // The state may be on the same disk: then the memory has to do.
             let _ = std::fs::write(self.unsure_path(), text);
         }

@@ -57,7 +57,12 @@ pub struct Emptied {
 ///
 /// # Errors
 /// When something cannot be removed.
-pub fn empty(site: &Site, all: &[Written], (before, now): (Time, Time), is_alone: bool) -> io::Result<Emptied> {
+pub fn empty(
+    site: &Site,
+    all: &[Written],
+    (before, now): (Time, Time),
+    is_alone: bool,
+) -> io::Result<Emptied> {
     let mut emptied = Emptied::default();
     for bucket in site.trash.buckets()? {
         let deeds = || all.iter().filter(|written| *written.bucket == *bucket).map(|written| written.deed.at);

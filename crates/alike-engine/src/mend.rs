@@ -82,13 +82,24 @@ impl<'a> Mend<'a> {
     }
 
     /// What stands in the trash, or elsewhere in alike's own folder, gets a name that is free.
-    pub(crate) fn put_back(&mut self, from: &RelPath, kept: &Stamp, path: &RelPath, old: &Look, reason: &str) -> Result<()> {
+    pub(crate) fn put_back(
+        &mut self,
+        from: &RelPath,
+        kept: &Stamp,
+        path: &RelPath,
+        old: &Look,
+        reason: &str,
+    ) -> Result<()> {
         self.unlock(from, kept)?;
         let (folder, name) = self.enter(path)?;
         let (bucket, number) = self.reach.place(from)?;
         let kept = self.reach.look(from)?.ok_or(Error::Changed)?;
         let now = self.tree.rename((&bucket, &number), (&folder, &name), &kept, None)?;
-        let deed = Deed { from: Some(from.clone()), now: Some((&now).into()), ..self.deed(Action::Create, path, reason) };
+        let deed = Deed {
+            from: Some(from.clone()),
+            now: Some((&now).into()),
+            ..self.deed(Action::Create, path, reason)
+        };
         self.note(deed)?;
         self.moved(from, Some(path), &now);
         self.came(path, old, &now);
@@ -138,7 +149,14 @@ impl<'a> Mend<'a> {
 
     /// What was changed in place becomes what it was: a copy of it, for the way back is all that was kept. Returns where what
     /// is there now goes.
-    pub(crate) fn unpatch(&mut self, path: &RelPath, there: &Stamp, patch: &RelPath, old: &Look, reason: &str) -> Result<String> {
+    pub(crate) fn unpatch(
+        &mut self,
+        path: &RelPath,
+        there: &Stamp,
+        patch: &RelPath,
+        old: &Look,
+        reason: &str,
+    ) -> Result<String> {
         let own = self.tree.own_folder().map_err(|cause| Error::of("copy it", cause))?;
         let name = Name::new(b"restoring").ok_or(Error::Changed)?;
         remove_tree(&own, &name).map_err(|cause| Error::of("copy it", cause))?;
@@ -195,14 +213,23 @@ impl<'a> Mend<'a> {
         let (target, new) = self.enter(to)?;
         let there = self.look_at((&folder, &name))?;
         let now = self.tree.rename((&folder, &name), (&target, &new), &there, None)?;
-        let deed = Deed { from: Some(from.clone()), now: Some((&now).into()), ..self.deed(Action::Rename, to, reason) };
+        let deed = Deed {
+            from: Some(from.clone()),
+            now: Some((&now).into()),
+            ..self.deed(Action::Rename, to, reason)
+        };
         self.note(deed)?;
         self.moved(from, Some(to), &now);
         Ok(())
     }
 
     /// Two entries change names.
-    pub(crate) fn swap(&mut self, one: (&RelPath, &Stamp), other: (&RelPath, &Stamp), reason: &str) -> Result<()> {
+    pub(crate) fn swap(
+        &mut self,
+        one: (&RelPath, &Stamp),
+        other: (&RelPath, &Stamp),
+        reason: &str,
+    ) -> Result<()> {
         self.unlock(one.0, one.1)?;
         self.unlock(other.0, other.1)?;
         let (folder, name) = self.enter(one.0)?;
@@ -221,7 +248,14 @@ impl<'a> Mend<'a> {
     }
 
     /// An entry that is no folder gets its attributes.
-    pub(crate) fn dress(&mut self, path: &RelPath, there: &Stamp, then: &Look, xattrs: Option<&Xattrs>, reason: &str) -> Result<()> {
+    pub(crate) fn dress(
+        &mut self,
+        path: &RelPath,
+        there: &Stamp,
+        then: &Look,
+        xattrs: Option<&Xattrs>,
+        reason: &str,
+    ) -> Result<()> {
         let (folder, name) = self.reach.place(path)?;
         let which = if xattrs.is_some() { self.holds.xattrs } else { Namespaces::NONE };
         let before = xattrs.map(|_| self.tree.xattrs(&folder, &name, which)).transpose()?;
@@ -231,7 +265,12 @@ impl<'a> Mend<'a> {
     }
 
     /// A folder gets these attributes when all else is done.
-    pub(crate) fn dress_at_the_end(&mut self, path: &RelPath, then: &Look, xattrs: Option<&Xattrs>) -> Result<()> {
+    pub(crate) fn dress_at_the_end(
+        &mut self,
+        path: &RelPath,
+        then: &Look,
+        xattrs: Option<&Xattrs>,
+    ) -> Result<()> {
         self.touch(path)?;
         if let Some(touched) = self.touched.get_mut(path) {
             touched.then = *then;
@@ -326,7 +365,12 @@ impl<'a> Mend<'a> {
     }
 
     /// Writes down and does what takes something away. Returns where it is kept.
-    fn keep(&self, deed: Deed, old: &Stamp, take: impl FnOnce(&Slot) -> Result<Option<Stamp>>) -> Result<String> {
+    fn keep(
+        &self,
+        deed: Deed,
+        old: &Stamp,
+        take: impl FnOnce(&Slot) -> Result<Option<Stamp>>,
+    ) -> Result<String> {
         let failed = |cause| Error::of("write down what it takes away", cause);
         if old.dev != self.trash.device() {
             let cause = std::io::Error::other("it is on another filesystem than the trash");

@@ -194,7 +194,17 @@ impl Pair {
         let source_has_own_folder = has_own_folder(&source);
         let roots = [source_root, replica_root];
         let trash = None;
-        Ok(Self { source, replica, replica_top, index, roots, trash, holds, source_has_own_folder, _lock: lock })
+        Ok(Self {
+            source,
+            replica,
+            replica_top,
+            index,
+            roots,
+            trash,
+            holds,
+            source_has_own_folder,
+            _lock: lock,
+        })
     }
 
     /// What people should know before the first pass, a line each.

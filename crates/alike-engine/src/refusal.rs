@@ -59,7 +59,10 @@ impl Refusal {
     /// True when the command itself is wrong, whatever the state of the world.
     #[must_use]
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::Same(_) | Self::ReplicaInside { .. } | Self::SourceInside { .. } | Self::NoReplica(_))
+        matches!(
+            self,
+            Self::Same(_) | Self::ReplicaInside { .. } | Self::SourceInside { .. } | Self::NoReplica(_)
+        )
     }
 
     /// True when something just could not be used: no danger was seen, so it is a failure rather than a halt.

@@ -84,7 +84,7 @@ impl<'a, 'b> Back<'a, 'b> {
         let left = deed.from.as_ref().filter(|_| deed.action == Action::Rename);
         let above = self.path.is_within(&deed.path) && self.path != deed.path;
         match () {
-            () if left.is_some_and(|from| from.is_within(&self.path)) => true,
+            () if left.is_some_and(|from| from.is_within(&self.path) || self.path.is_within(from)) => true,
             () if self.path == deed.path => !is_plain_rename,
             () if deed.path.is_within(&self.path) => true,
             () => above && deed.action != Action::Meta && !is_plain_rename,
@@ -219,7 +219,8 @@ impl Copier<'_, '_> {
             }
         }
         for (path, want) in folders.into_iter().rev() {
-            let dressed = self.to.folder(&path).and_then(|folder| self.target.set_folder_attrs(&folder, &want));
+            let dressed =
+                self.to.folder(&path).and_then(|folder| self.target.set_folder_attrs(&folder, &want));
             if let Err(error) = dressed {
                 self.copied.failed.push((path, error.to_string()));
             }
@@ -251,19 +252,19 @@ impl Copier<'_, '_> {
             Some(Spot::Lost) | None => return Err(not_kept()),
         };
         let stamp = self.reach.look(&today)?.ok_or_else(not_kept)?;
-        let (source, name) = self.reach.place(&today)?;
         let (folder, new) = self.to.place(to)?;
         let was = self.past.look(from);
-        let xattrs = match was.and_then(|(_, xattrs)| xattrs.clone()) {
-            Some(xattrs) => xattrs,
-            None => self.site.tree.xattrs(&source, &name, self.holds.xattrs)?,
-        };
+        let then = was.and_then(|(_, xattrs)| xattrs.clone());
         let look = was.map_or_else(|| Look::from(&stamp), |(look, _)| *look);
-        let want = want(&look, xattrs, &self.holds);
         if stamp.kind == Kind::Folder {
+            let open = self.reach.folder(&today)?;
+            let xattrs = then.map_or_else(|| self.site.tree.folder_xattrs(&open, self.holds.xattrs), Ok)?;
             self.target.make_folder(&folder, &new, None)?;
-            return Ok(Some(want));
+            return Ok(Some(want(&look, xattrs, &self.holds)));
         }
+        let (source, name) = self.reach.place(&today)?;
+        let xattrs = then.map_or_else(|| self.site.tree.xattrs(&source, &name, self.holds.xattrs), Ok)?;
+        let want = want(&look, xattrs, &self.holds);
         let key = (stamp.dev, stamp.identity());
         if let Some(first) = self.first.get(&key).filter(|_| stamp.nlink > 1) {
             let (folder, other) = self.to.place(first)?;
@@ -307,7 +308,10 @@ pub fn copy_out(site: &Site, version: &Version, (to, name): (&Path, &Name), stop
     let target = Local::open(to).map_err(|cause| Error::of("open the folder", cause))?;
     let top = target.root()?;
     if target.look(&top, name)?.is_some() {
-        return Err(Error::of("copy it there", std::io::Error::other("there is something of that name already")));
+        return Err(Error::of(
+            "copy it there",
+            std::io::Error::other("there is something of that name already"),
+        ));
     }
     let holds = target.holds(false);
     let aside = aside()?;
@@ -360,7 +364,9 @@ pub fn put_back(
     let mut mend = Mend::new((&site.tree, &site.trash), number, clock)?;
     let (from, copied) = match version.past.whereabouts(&version.path) {
         // What the trash keeps whole goes back as it is, at no cost.
-        Some(Spot::At(slot)) if is_slot(&slot) && version.past.is_whole(&version.path) => (slot, Copied::default()),
+        Some(Spot::At(slot)) if is_slot(&slot) && version.past.is_whole(&version.path) => {
+            (slot, Copied::default())
+        }
         _ => copy_beside(site, version, (mend.holds, stop))?,
     };
     let reason = format!("brought back {}", version.path);

@@ -105,7 +105,9 @@ impl Trash {
     /// The bucket of this moment.
     fn bucket(&self, now: Time) -> io::Result<Arc<Bucket>> {
         let mut current = self.lock();
-        if let Some(bucket) = current.as_ref().filter(|bucket| (0..HOUR).contains(&(now.secs - bucket.opened.secs))) {
+        if let Some(bucket) =
+            current.as_ref().filter(|bucket| (0..HOUR).contains(&(now.secs - bucket.opened.secs)))
+        {
             return Ok(Arc::clone(bucket));
         }
         if let Some(old) = current.take() {

@@ -94,7 +94,8 @@ pub(crate) fn parts(written: &Written) -> &'static [Part] {
 pub(crate) fn judge(world: &mut impl World, written: &Written, part: Part) -> Result<Way> {
     let (path, deed) = (&written.deed.path, &written.deed);
     let there = world.look(path)?;
-    let is_old = |there: &Stamp| deed.old.is_some_and(|old| there.identity() == old.id && there.kind == old.kind);
+    let is_old =
+        |there: &Stamp| deed.old.is_some_and(|old| there.identity() == old.id && there.kind == old.kind);
     match part {
         Part::TakeAway => match there {
             None => Ok(Way::Already),
@@ -127,8 +128,12 @@ pub(crate) fn judge(world: &mut impl World, written: &Written, part: Part) -> Re
         }),
         Part::Dress => Ok(match (there, &deed.old) {
             (Some(there), Some(old)) if old.kind == Kind::Folder && is_old(&there) => Way::DressFolder,
-            (Some(there), Some(_)) if is_old(&there) && is_dressed(&there, deed.now.as_ref()) => Way::Dress(there),
-            (Some(there), Some(old)) if deed.xattrs.is_none() && is_dressed(&there, Some(old)) => Way::Already,
+            (Some(there), Some(_)) if is_old(&there) && is_dressed(&there, deed.now.as_ref()) => {
+                Way::Dress(there)
+            }
+            (Some(there), Some(old)) if deed.xattrs.is_none() && is_dressed(&there, Some(old)) => {
+                Way::Already
+            }
             _ => Way::Left(CHANGED),
         }),
     }
@@ -143,7 +148,8 @@ fn may_go(world: &mut impl World, written: &Written, there: &Stamp) -> Result<Op
         return Ok(Some(CHANGED));
     }
     // What came whole goes whole; what was made went to be filled by deeds that are undone by now.
-    let is_filled = there.kind == Kind::Folder && written.came_from().is_none() && world.holds_any(&written.deed.path)?;
+    let is_filled =
+        there.kind == Kind::Folder && written.came_from().is_none() && world.holds_any(&written.deed.path)?;
     Ok(is_filled.then_some("there is something in it that the pass did not put there"))
 }
 
@@ -181,9 +187,13 @@ fn rename_back(world: &mut impl World, written: &Written, there: Option<Stamp>) 
 }
 
 fn swap_back(world: &mut impl World, written: &Written, there: Option<Stamp>) -> Result<Way> {
-    let (Some(from), Some(old)) = (&written.deed.from, &written.deed.old) else { return Ok(Way::Left(CHANGED)) };
+    let (Some(from), Some(old)) = (&written.deed.from, &written.deed.old) else {
+        return Ok(Way::Left(CHANGED));
+    };
     Ok(match (there, world.look(from)?) {
-        (Some(there), Some(other)) if is_as_left(&there, written) && is_same(&other, old) => Way::Swap(there, other),
+        (Some(there), Some(other)) if is_as_left(&there, written) && is_same(&other, old) => {
+            Way::Swap(there, other)
+        }
         (Some(there), _) if is_same(&there, old) => Way::Already,
         _ => Way::Left(CHANGED),
     })
@@ -212,7 +222,9 @@ fn is_same(there: &Stamp, then: &Look) -> bool {
 }
 
 fn is_dressed(there: &Stamp, then: Option<&Look>) -> bool {
-    then.is_some_and(|then| is_same(there, then) && (there.mode, there.uid, there.gid) == (then.mode, then.uid, then.gid))
+    then.is_some_and(|then| {
+        is_same(there, then) && (there.mode, there.uid, there.gid) == (then.mode, then.uid, then.gid)
+    })
 }
 
 /// The replica as it is.
@@ -239,7 +251,13 @@ impl Twins {
             // A name on the replica before one in the trash.
             if stamp.kind != Kind::Folder && (stamp.nlink > 1 || stamp.identity() == of) {
                 let entry = self.0.entry(stamp.identity());
-                entry.and_modify(|known| if is_in_trash(known) { *known = path.clone() }).or_insert_with(|| path.clone());
+                entry
+                    .and_modify(|known| {
+                        if is_in_trash(known) {
+                            *known = path.clone()
+                        }
+                    })
+                    .or_insert_with(|| path.clone());
             }
         });
         self.0.get(&of).cloned()
@@ -276,7 +294,14 @@ impl World for Thought<'_, '_> {
             Some(Spot::Lost) | None => None,
         };
         Ok(found.map(|stamp| match self.past.look(path) {
-            Some((was, _)) => Stamp { size: was.size, mode: was.mode, uid: was.uid, gid: was.gid, mtime: was.mtime, ..stamp },
+            Some((was, _)) => Stamp {
+                size: was.size,
+                mode: was.mode,
+                uid: was.uid,
+                gid: was.gid,
+                mtime: was.mtime,
+                ..stamp
+            },
             None => stamp,
         }))
     }

@@ -129,9 +129,7 @@ fn take(mend: &mut Mend<'_>, written: &Written, way: &Way, reason: &str) -> Resu
         Way::Already | Way::Left(_) => Ok(None),
         Way::TakeAway(there) => mend.take_away(path, there, reason).map(Some),
         Way::PutBack(slot, kept) => mend.put_back(slot, kept, path, old?, reason).map(|()| None),
-        Way::Replace(there, slot, kept) => {
-            mend.replace((path, there), (slot, kept), old?, reason).map(Some)
-        }
+        Way::Replace(there, slot, kept) => mend.replace((path, there), (slot, kept), old?, reason).map(Some),
         Way::Unpatch(there, patch) => mend.unpatch(path, there, patch, old?, reason).map(Some),
         Way::Link(twin, stamp, over) => mend.link((twin, stamp), (path, over.as_ref()), reason),
         Way::Rename(there) => mend.rename(path, there, from?, reason).map(|()| None),
@@ -185,4 +183,3 @@ fn told(pass: u64, written: &Written, way: &Way) -> Option<Event> {
     };
     Some(Event { from, ..Event::about(pass, action, path.clone(), reason) })
 }
-

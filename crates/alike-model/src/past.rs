@@ -77,7 +77,8 @@ impl<A: Clone> Past<A> {
     /// True when all at and below `path` stood together as it stands together today.
     #[must_use]
     pub fn is_whole(&self, path: &RelPath) -> bool {
-        within(&self.names, path).all(|(one, _)| one == path) && within(&self.looks, path).all(|(one, _)| one == path)
+        within(&self.names, path).all(|(one, _)| one == path)
+            && within(&self.looks, path).all(|(one, _)| one == path)
     }
 
     /// Nothing stood there yet.
@@ -147,7 +148,10 @@ pub fn rebased(path: &RelPath, from: &RelPath, to: &RelPath) -> RelPath {
     RelPath::parse(&joined).unwrap_or_default()
 }
 
-fn within<'a, T>(map: &'a BTreeMap<RelPath, T>, path: &'a RelPath) -> impl Iterator<Item = (&'a RelPath, &'a T)> {
+fn within<'a, T>(
+    map: &'a BTreeMap<RelPath, T>,
+    path: &'a RelPath,
+) -> impl Iterator<Item = (&'a RelPath, &'a T)> {
     map.range(path.clone()..).take_while(move |(one, _)| one.is_within(path))
 }
 

@@ -156,12 +156,8 @@ pub trait Replica: Source {
     ///
     /// # Errors
     /// [`Error::Changed`] when the name is not as expected.
-    fn make_folder(
-        &self,
-        parent: &Self::Folder,
-        name: &Name,
-        over: Option<Over<'_>>,
-    ) -> Result<Self::Folder>;
+    fn make_folder(&self, parent: &Self::Folder, name: &Name, over: Option<Over<'_>>)
+    -> Result<Self::Folder>;
 
     /// Sets the attributes of an open folder. Returns how it looks then.
     ///

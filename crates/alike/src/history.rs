@@ -60,7 +60,9 @@ pub(crate) fn path_on(site: &Site, path: &Path) -> Result<RelPath, Failure> {
     let inside = if below.is_absolute() { None } else { RelPath::parse(below.as_os_str().as_bytes()) };
     inside.ok_or_else(|| {
         let shown = path.display();
-        Failure::Usage(format!("{shown} is no path on the replica; name it as the log does, such as docs/a.txt"))
+        Failure::Usage(format!(
+            "{shown} is no path on the replica; name it as the log does, such as docs/a.txt"
+        ))
     })
 }
 

@@ -112,7 +112,9 @@ fn chosen(all: &[Written], pass: Option<u64>) -> Result<u64, Failure> {
     let Some(pass) = pass else { return Ok(last) };
     let is_there = all.iter().any(|written| written.deed.pass == pass);
     is_there.then_some(pass).ok_or_else(|| {
-        Failure::Failed(format!("pass {pass} did nothing, or is not in the history any more; alike log shows it"))
+        Failure::Failed(format!(
+            "pass {pass} did nothing, or is not in the history any more; alike log shows it"
+        ))
     })
 }
 
@@ -141,7 +143,9 @@ pub(crate) fn restore(args: &RestoreArgs) -> Result<ExitCode, Failure> {
         return restore_to(&site, args, &path, to);
     }
     if path.is_root() || chronicle::is_in_trash(&path) {
-        return Err(Failure::Usage("name a path on the replica, or a folder to copy it to with --to".to_owned()));
+        return Err(Failure::Usage(
+            "name a path on the replica, or a folder to copy it to with --to".to_owned(),
+        ));
     }
     let console = Arc::new(Console::new(options(&args.output, Form::Json)?));
     let signals = signals::listen(&console)?;
@@ -177,7 +181,9 @@ fn restore_to(site: &Site, args: &RestoreArgs, path: &RelPath, to: &Path) -> Res
     let version = wanted(site, &all, args, path)?;
     let name = path.split().map(|(_, name)| name);
     let name = name.or_else(|| Name::new(site.path.file_name()?.as_bytes()));
-    let Some(name) = name else { return Err(Failure::Usage("it has no name to give to the copy".to_owned())) };
+    let Some(name) = name else {
+        return Err(Failure::Usage("it has no name to give to the copy".to_owned()));
+    };
     std::fs::create_dir_all(to)?;
     let console = Arc::new(Console::new(options(&args.output, Form::Json)?));
     let signals = signals::listen(&console)?;

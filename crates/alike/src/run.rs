@@ -78,7 +78,8 @@ pub(crate) fn once(args: &OnceArgs) -> Result<ExitCode, Failure> {
     let pair = Pair::open(&spec)?;
     say_start(&console, &pair, &spec, &args.pass, &args.output);
     let mut work = work(&pair, &spec, &args.pass, &console, &signals.controls.stop);
-    let run = |work: &Work<'_, Local, Local>| with_status(&console, &spec, || pass(work, Dirty::everything()));
+    let run =
+        |work: &Work<'_, Local, Local>| with_status(&console, &spec, || pass(work, Dirty::everything()));
     let mut outcome = run(&work);
     console.finish();
     if let Ok(Outcome { ending: Ending::Halted(over), .. }) = &outcome
@@ -130,7 +131,8 @@ fn plan_of(pair: &PairArgs, args: &PassArgs, output: &OutputArgs) -> Result<Exit
     let signals = signals::listen(&console)?;
     let pair = Pair::open_to_rehearse(&spec)?;
     if let Ok(Some(hold)) = Hold::read(&spec.replica.join(".alike")) {
-        console.note(&format!("the replica is held ({}): no pass is made before alike undo --resume", hold.why));
+        console
+            .note(&format!("the replica is held ({}): no pass is made before alike undo --resume", hold.why));
     }
     // One thread: the steps come in the same order each time.
     let work = Work { threads: 1, ..work(&pair, &spec, args, &console, &signals.controls.stop) };

@@ -58,7 +58,9 @@ fn each_version_of_a_file_comes_back_by_its_time() {
     assert_eq!(versions, [&b"one"[..], b"second", b"the third"]);
     assert_eq!(brought(&pair, &["docs/a"]), b"the third");
     assert_eq!(brought(&pair, &["docs/other"]), b"second");
-    run(&pair, "restore", &["docs/a", "--at", "10d", "--to", text(&pair.beside("x"))]).expect(1).expect_short_message();
+    run(&pair, "restore", &["docs/a", "--at", "10d", "--to", text(&pair.beside("x"))])
+        .expect(1)
+        .expect_short_message();
 }
 
 #[test]
@@ -81,7 +83,8 @@ fn a_folder_comes_back_as_it_was_though_pieces_of_it_went_different_ways() {
     pair.source.everything();
     pass(&pair);
     let then = pair.beside("then");
-    let copied = std::process::Command::new("cp").arg("-a").arg(pair.source.path("deep")).arg(&then).status().unwrap();
+    let copied =
+        std::process::Command::new("cp").arg("-a").arg(pair.source.path("deep")).arg(&then).status().unwrap();
     assert!(copied.success());
     std::thread::sleep(Duration::from_millis(20));
     let now = jiff_now();
@@ -103,7 +106,12 @@ fn a_folder_comes_back_as_it_was_though_pieces_of_it_went_different_ways() {
 fn jiff_now() -> String {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     let shown = std::process::Command::new("date")
-        .args(["-u", "-d", &format!("@{}.{:09}", now.as_secs(), now.subsec_nanos()), "+%Y-%m-%dT%H:%M:%S.%NZ"])
+        .args([
+            "-u",
+            "-d",
+            &format!("@{}.{:09}", now.as_secs(), now.subsec_nanos()),
+            "+%Y-%m-%dT%H:%M:%S.%NZ",
+        ])
         .output()
         .unwrap();
     String::from_utf8(shown.stdout).unwrap().trim().to_owned()
@@ -116,7 +124,15 @@ fn everything_can_be_copied_out_as_it_was_with_all_that_can_be_said_of_it() {
     pass(&pair);
     let then = jiff_now();
     let before = pair.beside("before");
-    assert!(std::process::Command::new("cp").arg("-a").arg(pair.source.top()).arg(&before).status().unwrap().success());
+    assert!(
+        std::process::Command::new("cp")
+            .arg("-a")
+            .arg(pair.source.top())
+            .arg(&before)
+            .status()
+            .unwrap()
+            .success()
+    );
     std::thread::sleep(Duration::from_millis(20));
     for entry in std::fs::read_dir(pair.source.top()).unwrap().flatten() {
         alike_testkit::remove_tree(&entry.path()).unwrap();
@@ -228,7 +244,8 @@ fn names_that_are_no_text_come_back() {
     pass(&pair);
     pair.source.remove(&odd);
     pass(&pair);
-    let mut words: Vec<std::ffi::OsString> = vec!["restore".into(), pair.replica.top().into(), odd.clone().into()];
+    let mut words: Vec<std::ffi::OsString> =
+        vec!["restore".into(), pair.replica.top().into(), odd.clone().into()];
     words.extend(["--to".into(), pair.beside("out").into()]);
     pair.alike.run(words).expect(0);
     assert_eq!(std::fs::read(pair.beside("out").join(odd)).unwrap(), b"content");

@@ -28,7 +28,9 @@ fn listed(pair: &Pair) -> Vec<String> {
     run.expect(0);
     let mut all: Vec<String> = events(&run)
         .iter()
-        .map(|event| format!("{} {} {} {}", event.action, event.path, event.text("kind"), event.line["bytes"]))
+        .map(|event| {
+            format!("{} {} {} {}", event.action, event.path, event.text("kind"), event.line["bytes"])
+        })
         .collect();
     all.sort();
     all
@@ -44,8 +46,13 @@ fn each_deletion_and_each_replacement_is_kept_and_listed() {
     pair.source.file("edited", "newer").remove("gone").remove("link").remove("folder").remove("flips");
     pair.source.file("flips", "a file now");
     let run = pair.mirrored();
-    let expected =
-        ["delete gone file 4", "delete link symlink 1", "rmdir flips folder 0", "rmdir folder folder 12", "update edited file 7"];
+    let expected = [
+        "delete gone file 4",
+        "delete link symlink 1",
+        "rmdir flips folder 0",
+        "rmdir folder folder 12",
+        "update edited file 7",
+    ];
     assert_eq!(listed(&pair), expected, "{}", run.report());
     let shown = trash(&pair, &[]);
     shown.expect(0);
@@ -139,7 +146,10 @@ fn on_a_full_disk_what_was_kept_longest_goes_before_a_copy_fails() {
             assert_eq!(pair.replica.read("large"), vec![round; 5 << 20]);
         }
         let kept = listed(&pair);
-        assert!(kept.iter().any(|line| line.starts_with("update large")) || kind == "ext4", "{kind}: {kept:?}");
+        assert!(
+            kept.iter().any(|line| line.starts_with("update large")) || kind == "ext4",
+            "{kind}: {kept:?}"
+        );
         assert!(kept.len() < 22, "{kind}: {kept:?}");
         drop(mount);
     }

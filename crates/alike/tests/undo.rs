@@ -40,8 +40,20 @@ fn photo(pair: &Pair, called: &str) -> PathBuf {
 
 #[track_caller]
 fn is_as(photo: &Path, pair: &Pair, context: &str) {
-    let mut differences = compare(photo, pair.replica.top());
+    let differences = but_for_names_in_the_trash(compare(photo, pair.replica.top()));
+    assert!(differences.is_empty(), "{}\n{context}", differences.join("\n"));
+}
+
+/// What is kept in the trash may be one more name of a file that stays: the judge counts it as a name elsewhere.
+fn but_for_names_in_the_trash(mut differences: Vec<String>) -> Vec<String> {
+    differences.retain(|line| !line.contains(" of them inside it"));
     differences.truncate(20);
+    differences
+}
+
+#[track_caller]
+fn is_identical(pair: &Pair, context: &str) {
+    let differences = but_for_names_in_the_trash(pair.differences());
     assert!(differences.is_empty(), "{}\n{context}", differences.join("\n"));
 }
 
@@ -142,7 +154,8 @@ fn after_any_history_undoing_a_pass_brings_everything_back_and_undoing_that_does
                 change(&pair, &mut dice, 100 * round + at);
             }
             pair.source.file("always", format!("round {round}"));
-            let run = pair.mirrored_with(&["--max-delete", "100%"]);
+            let run = pair.once_with(&["--max-delete", "100%"]);
+            is_identical(&pair, &run.report());
             let context = format!("seed {seed}, round {round}\n{}", run.report());
             let undone = undo(&pair, &[]);
             let context = format!("{context}\n{}", undone.report());
@@ -151,10 +164,11 @@ fn after_any_history_undoing_a_pass_brings_everything_back_and_undoing_that_does
             let again = undo(&pair, &["--json"]);
             let context = format!("{context}\n{}", again.report());
             assert_eq!(again.code, Some(0), "{context}");
-            pair.assert_identical(&context);
+            is_identical(&pair, &context);
             resume(&pair);
-            let run = pair.mirrored_with(&["--max-delete", "100%"]);
-            pair.assert_identical(&run.report());
+            let run = pair.once_with(&["--max-delete", "100%"]);
+            run.expect(0);
+            is_identical(&pair, &run.report());
         }
     }
 }
@@ -204,7 +218,11 @@ fn what_was_changed_since_is_left_alone_and_named() {
     pair.replica.file("one", "mine").file("three", "mine").file("made/mine", "mine");
     let run = undo(&pair, &[]);
     run.expect(1);
-    for line in ["skip    one  it was changed since", "skip    three  something else", "skip    made  there is something"] {
+    for line in [
+        "skip    one  it was changed since",
+        "skip    three  something else",
+        "skip    made  there is something",
+    ] {
         assert!(run.out().contains(line), "{line}\n{}", run.report());
     }
     assert_eq!(pair.replica.read("one"), b"mine");

@@ -26,9 +26,8 @@ pub fn holder_of_lock(file: &Path) -> Option<i32> {
 
 fn has_open(pid: i32, file: &fs::Metadata) -> bool {
     let Ok(open) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
-    open.flatten().any(|one| {
-        fs::metadata(one.path()).is_ok_and(|it| (it.dev(), it.ino()) == (file.dev(), file.ino()))
-    })
+    open.flatten()
+        .any(|one| fs::metadata(one.path()).is_ok_and(|it| (it.dev(), it.ino()) == (file.dev(), file.ino())))
 }
 
 /// Sends SIGUSR1 to a process that listens for it: any other it would end. False when it does not.
@@ -41,7 +40,9 @@ pub fn wake_process(pid: i32) -> Result<bool> {
     let caught = caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
     let bit = 1_u64 << (Signal::USR1.as_raw() - 1);
     match Pid::from_raw(pid) {
-        Some(pid) if caught & bit != 0 => Ok(rustix::process::kill_process(pid, Signal::USR1).map(|()| true)?),
+        Some(pid) if caught & bit != 0 => {
+            Ok(rustix::process::kill_process(pid, Signal::USR1).map(|()| true)?)
+        }
         _ => Ok(false),
     }
 }

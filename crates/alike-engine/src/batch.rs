@@ -4,8 +4,8 @@
 //! would cost more than all copying.
 
 use std::collections::HashMap;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use alike_model::entry::{Kind, Time};

@@ -26,8 +26,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         let Some(since) = self.work.index.unsure() else { return findings };
         for finding in &mut findings {
             let is_late = finding.replica.is_some_and(|old| old.kind == Kind::File && old.ctime >= since);
-            if is_late && matches!(finding.verdict, Verdict::Same { .. } | Verdict::Doubt | Verdict::Meta(_))
-            {
+            if is_late && matches!(finding.verdict, Verdict::Same { .. } | Verdict::Doubt | Verdict::Meta(_)) {
                 finding.verdict = Verdict::Differs(Reason::Unsure);
             }
         }

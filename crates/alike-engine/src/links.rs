@@ -227,8 +227,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         };
         let is_meta = matches!(verb, Verb::Meta { .. });
         let step = Step { name: linked.finding.name.clone(), verb, reason };
-        let done =
-            self.timed(place, &step, Instant::now(), |step| self.hands.take(place, step), Done::came_to);
+        let done = self.timed(place, &step, Instant::now(), |step| self.hands.take(place, step), Done::came_to);
         match done {
             Ok(mut done) => {
                 place.draft(|draft| draft.touched |= !is_meta);
@@ -320,13 +319,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         // A rehearsal has nothing to expect, and expects nothing.
         let expected = anchor.replica.as_ref().unwrap_or(&anchor.source);
         let from = (&*anchor.place, &anchor.name);
-        self.timed(
-            place,
-            &step,
-            Instant::now(),
-            |step| self.hands.link(from, expected, place, step),
-            Done::came_to,
-        )?;
+        self.timed(place, &step, Instant::now(), |step| self.hands.link(from, expected, place, step), Done::came_to)?;
         place.touch();
         Ok(())
     }

@@ -33,17 +33,7 @@ impl Event {
     #[must_use]
     pub fn general(pass: u64, action: Action, reason: impl Into<String>) -> Self {
         let reason = reason.into();
-        Self {
-            pass,
-            action,
-            path: None,
-            from: None,
-            reason,
-            bytes: None,
-            took: None,
-            kept: None,
-            error: None,
-        }
+        Self { pass, action, path: None, from: None, reason, bytes: None, took: None, kept: None, error: None }
     }
 
     /// An event about a path.

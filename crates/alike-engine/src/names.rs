@@ -14,8 +14,8 @@ use crate::hands::Hands;
 use crate::links::Anchor;
 use crate::pass::Run;
 use crate::place::{Here, Place};
-use crate::waiting::Task;
 use crate::walk::Walking;
+use crate::waiting::Task;
 
 /// How many of its names were seen of an inode of the replica when folders were listed, and how many it had. What the pass
 /// does later changes neither, so the two can be compared at any time.

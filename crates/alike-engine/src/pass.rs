@@ -20,8 +20,8 @@ use alike_storage::{Replica, Source};
 
 use crate::batch::Ready;
 use crate::crew;
-use crate::deeds::Deeds;
 use crate::error::PassError;
+use crate::deeds::Deeds;
 use crate::hands::{Hands, Settles, Working};
 use crate::index::Index;
 use crate::monitor::{Event, Monitor};

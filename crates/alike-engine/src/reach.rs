@@ -53,7 +53,7 @@ impl<'a> Reach<'a> {
         while let Some(name) = next {
             here = Arc::new(self.tree.open_folder(&here, &name)?);
             let depth = self.chain.len();
-            let is_held = depth < HELD || depth % HELD == 0;
+            let is_held = depth < HELD || depth.is_multiple_of(HELD);
             self.chain.push((name, is_held.then(|| Arc::clone(&here))));
             next = names.next();
         }

@@ -147,8 +147,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         let mut is_plain = true;
         let stays = !self.walk(place, removal, Walking::Counting, &mut |_, _, step| {
             let is_linked = |old: &Stamp| old.kind != Kind::Folder && old.nlink > 1;
-            is_plain &=
-                step.verb.replaces().is_some_and(|old| !is_linked(old) && old.dev == removal.replica.dev);
+            is_plain &= step.verb.replaces().is_some_and(|old| !is_linked(old) && old.dev == removal.replica.dev);
             Ok(true)
         })?;
         if stays || !is_plain {
@@ -161,9 +160,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         let (name, reason) = (removal.name.clone(), removal.reason.clone());
         let step = Step { name, verb: Verb::Rmdir { replica: removal.replica }, reason };
         let path = place.path().join(&removal.name);
-        let Some((kept, bucket, name)) = self.hands.remove_whole(&folder, &path, &step)? else {
-            return Ok(None);
-        };
+        let Some((kept, bucket, name)) = self.hands.remove_whole(&folder, &path, &step)? else { return Ok(None) };
         let took = started.elapsed();
         let mut tell = |_: &R::Folder, path: &RelPath, step: Step| {
             let event = Event::about(self.number, step.verb.action(), path.clone(), step.reason.to_string());

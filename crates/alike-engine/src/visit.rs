@@ -62,8 +62,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             How::Moved(folder, stamp) => (Some(folder), Some(*stamp)),
             How::Make(step) => {
                 let make = |step: &Step| self.hands.make_folder(parent, step);
-                let (made, _) =
-                    self.timed(parent, &step, Instant::now(), make, |(_, kept)| (None, kept.clone()))?;
+                let (made, _) = self.timed(parent, &step, Instant::now(), make, |(_, kept)| (None, kept.clone()))?;
                 parent.touch();
                 (made, None)
             }

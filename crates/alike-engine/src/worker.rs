@@ -17,8 +17,8 @@ use alike_storage::{Folder, Replica};
 
 use crate::agenda::{Agenda, FLUSH_AFTER};
 use crate::error::PassError;
-use crate::flushing::Flushing;
 use crate::hands::Settles;
+use crate::flushing::Flushing;
 use crate::monitor::{Event, Monitor, State};
 use crate::pair::{Pair, Spec};
 use crate::pass::{Top, Work, pass};

@@ -187,7 +187,13 @@ impl Replica for Local {
         self.stage_new(folder, new)
     }
 
-    fn publish(&self, folder: &Folder, name: &Name, staged: Staged, over: Option<Over<'_>>) -> Result<Stamp> {
+    fn publish(
+        &self,
+        folder: &Folder,
+        name: &Name,
+        staged: Staged,
+        over: Option<Over<'_>>,
+    ) -> Result<Stamp> {
         self.publish_staged(folder, name, staged, over)
     }
 
@@ -213,7 +219,12 @@ impl Replica for Local {
         self.link_to(from, to, expected, over)
     }
 
-    fn make_folder(&self, parent: &Folder, name: &Name, over: Option<Over<'_>>) -> Result<Folder> {
+    fn make_folder(
+        &self,
+        parent: &Folder,
+        name: &Name,
+        over: Option<Over<'_>>,
+    ) -> Result<Folder> {
         let failed = |cause| refused("make the folder", (parent, Some(name)), cause);
         match over {
             None => linux::make_folder(parent.descriptor(), name).map_err(failed)?,

@@ -10,8 +10,12 @@ use crate::watch::Heard;
 const CREATED_WAITS: Duration = Duration::from_millis(5);
 /// A file that is written to without being closed is looked at this long after.
 const WRITTEN_WAITS: Duration = Duration::from_millis(500);
-/// The longest pause before something that failed is tried again; the first is a second, and it doubles.
+/// The first pause before something is tried again.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The longest pause before something that failed is tried again; it doubles up to here.
 const LONGEST_RETRY: Duration = Duration::from_secs(64);
+/// The longest pause before a file that never rests is copied again; it doubles up to here.
+const LONGEST_REST: Duration = Duration::from_secs(16);
 /// How long live changes may be on the replica without being brought to its disk.
 pub(crate) const FLUSH_AFTER: Duration = Duration::from_secs(1);
 
@@ -25,6 +29,10 @@ pub(crate) struct Agenda {
     /// What failed, when to try it again, and how long to wait after that.
     pub(crate) failed: (Dirty, Option<Instant>),
     pub(crate) pause: Duration,
+    /// What kept changing, when to look at it again, and how long to wait after that. What is heard of it meanwhile waits
+    /// as well: else a file that is written to without rest would be all that is ever copied.
+    pub(crate) restless: (Dirty, Option<Instant>),
+    pub(crate) rest: Duration,
     /// When the next full pass is due.
     pub(crate) full: Instant,
     /// Since when something is not on the disk.
@@ -53,7 +61,9 @@ impl Agenda {
             created: (Dirty::new(), None),
             written: (Dirty::new(), None),
             failed: (Dirty::new(), None),
-            pause: Duration::from_secs(1),
+            pause: FIRST_PAUSE,
+            restless: (Dirty::new(), None),
+            rest: FIRST_PAUSE,
             full: Instant::now(),
             unflushed: None,
             halted: false,
@@ -72,6 +82,7 @@ impl Agenda {
         self.dirty = Dirty::new();
         self.created = (Dirty::new(), None);
         self.failed = (Dirty::new(), None);
+        self.restless = (Dirty::new(), None);
         self.judge = false;
         self.left_to_full = false;
     }
@@ -89,8 +100,9 @@ impl Agenda {
         self.full = self.full.min(soon);
     }
 
-    pub(crate) fn take_in(&mut self, heard: Heard) {
+    pub(crate) fn take_in(&mut self, mut heard: Heard) {
         let now = Instant::now();
+        self.withhold_restless(&mut heard, now);
         self.created.0.absorb(heard.created);
         self.written.0.absorb(heard.written);
         self.created.0.leave_to(&heard.dirty);
@@ -103,8 +115,8 @@ impl Agenda {
     }
 
     pub(crate) fn bring_due(&mut self, now: Instant) {
-        self.retrying |= self.failed.1.is_some_and(|due| now >= due);
-        for (dirty, due) in [&mut self.created, &mut self.written, &mut self.failed] {
+        self.retrying |= [self.failed.1, self.restless.1].into_iter().flatten().any(|due| now >= due);
+        for (dirty, due) in [&mut self.created, &mut self.written, &mut self.failed, &mut self.restless] {
             if due.is_some_and(|due| now >= due) {
                 self.dirty.absorb(std::mem::take(dirty));
                 *due = None;
@@ -114,7 +126,7 @@ impl Agenda {
 
     pub(crate) fn next_due(&self) -> Instant {
         let flush = self.unflushed.map(|since| since + FLUSH_AFTER);
-        let dues = [self.created.1, self.written.1, self.failed.1, flush];
+        let dues = [self.created.1, self.written.1, self.failed.1, self.restless.1, flush];
         dues.into_iter().flatten().fold(self.full, Instant::min)
     }
 
@@ -132,7 +144,95 @@ impl Agenda {
 
     pub(crate) fn settled(&mut self) {
         if self.failed.0.is_empty() {
-            self.pause = Duration::from_secs(1);
+            self.pause = FIRST_PAUSE;
         }
+    }
+
+    /// What kept changing is looked at again after a pause that grows, and is long beside the pass (which `took` that
+    /// long), so that others get their turn.
+    pub(crate) fn let_rest(&mut self, dirty: Dirty, took: Duration) {
+        if dirty.is_empty() {
+            if self.restless.0.is_empty() {
+                self.rest = FIRST_PAUSE;
+            }
+            return;
+        }
+        self.restless.0.absorb(dirty);
+        self.restless.1 = Some(Instant::now() + self.rest.max(took * 4));
+        self.rest = (self.rest * 2).min(LONGEST_REST);
+    }
+
+    /// What is heard of a restless file waits until that is looked at. If it was more than one more write (it was closed,
+    /// renamed, deleted), that comes soon.
+    fn withhold_restless(&mut self, heard: &mut Heard, now: Instant) {
+        let Some(due) = &mut self.restless.1 else { return };
+        heard.created.leave_to(&self.restless.0);
+        heard.written.leave_to(&self.restless.0);
+        let before = heard.dirty.names();
+        heard.dirty.leave_to(&self.restless.0);
+        if heard.dirty.names() != before {
+            *due = (*due).min(now + FIRST_PAUSE);
+        }
+    }
+
+    /// True when nothing failed, kept changing or was left for later.
+    pub(crate) fn has_nothing_left(&self) -> bool {
+        self.failed.0.is_empty() && self.restless.0.is_empty() && !self.left_to_full
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use alike_model::path::{Name, RelPath};
+
+    use super::*;
+
+    fn dirt(names: &[&str]) -> Dirty {
+        let mut dirty = Dirty::new();
+        for name in names {
+            dirty.mark_name(RelPath::root(), Name::new(name.as_bytes()).unwrap());
+        }
+        dirty
+    }
+
+    #[test]
+    fn what_is_heard_of_a_restless_file_waits_and_what_is_heard_of_others_does_not() {
+        let mut agenda = Agenda::new();
+        agenda.let_rest(dirt(&["busy"]), Duration::ZERO);
+        let heard =
+            || Heard { written: dirt(&["busy", "calm"]), dirty: dirt(&["other"]), ..Heard::default() };
+        agenda.take_in(heard());
+        assert_eq!((&agenda.written.0, &agenda.dirty), (&dirt(&["calm"]), &dirt(&["other"])));
+        let due = agenda.restless.1.unwrap();
+        agenda.bring_due(due);
+        assert!(agenda.dirty.names() >= 2 && agenda.restless.0.is_empty());
+        agenda.take_in(heard());
+        assert_eq!(agenda.written.0.names(), 2, "it is not restless until it is met so again");
+    }
+
+    #[test]
+    fn the_pause_of_a_restless_file_grows_is_long_beside_the_pass_and_ends_when_it_rests() {
+        let mut agenda = Agenda::new();
+        let pause = |agenda: &mut Agenda, took| {
+            agenda.let_rest(dirt(&["busy"]), took);
+            let due = agenda.restless.1.take().unwrap();
+            agenda.restless.0 = Dirty::new();
+            due.saturating_duration_since(Instant::now()).as_millis().div_ceil(1000)
+        };
+        let pauses: Vec<u128> = (0..6).map(|_| pause(&mut agenda, Duration::ZERO)).collect();
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 16]);
+        assert_eq!(pause(&mut agenda, Duration::from_secs(30)), 120);
+        agenda.let_rest(Dirty::new(), Duration::ZERO);
+        assert_eq!(pause(&mut agenda, Duration::ZERO), 1);
+    }
+
+    #[test]
+    fn a_close_of_a_restless_file_brings_the_next_look_forward() {
+        let mut agenda = Agenda::new();
+        agenda.let_rest(dirt(&["busy"]), Duration::from_secs(30));
+        agenda.take_in(Heard { dirty: dirt(&["busy"]), ..Heard::default() });
+        assert!(agenda.dirty.is_empty());
+        assert!(agenda.restless.1.unwrap() <= Instant::now() + FIRST_PAUSE);
     }
 }

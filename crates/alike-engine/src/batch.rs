@@ -4,8 +4,8 @@
 //! would cost more than all copying.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError};
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use alike_model::entry::{Kind, Time};
@@ -37,8 +37,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             && matches!(step.verb, Verb::Create { .. } | Verb::Update { .. })
             && step.verb.source().is_some_and(|source| source.kind == Kind::File && source.size > 0);
         if !waits {
-            let taken = self.timed(place, step, begun.1, |step| self.hands.take(place, step), Done::came_to);
-            return self.took(place, step, taken, now);
+            return self.took(place, step, self.copied(place, step), now);
         }
         match self.hands.prepare(place, step) {
             Ok(prepared) => {
@@ -46,6 +45,9 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
                 if self.is_enough(ready) {
                     self.publish_ready();
                 }
+            }
+            Err(error) if error.is_changed() && self.has_waited_enough(step.verb.source(), begun.1) => {
+                self.took(place, step, self.copied_in_motion(place, step), now);
             }
             Err(error) => self.again(place, &step.name, error),
         }
@@ -57,7 +59,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
         ready.push(one);
         let bytes = || ready.iter().filter_map(|one| one.prepared.bytes).sum::<u64>();
-        ready.len() >= most || ready.len() % 16 == 0 && bytes() >= MOST_BYTES
+        ready.len() >= most || ready.len().is_multiple_of(16) && bytes() >= MOST_BYTES
     }
 
     /// Gives all that is prepared its name, once it is on the disk.
@@ -74,18 +76,21 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             // What the disk did not take may look clean by now: nothing of it is believed.
             self.unsure.fetch_or(!error.is_interrupted(), Ordering::Relaxed);
         }
-        let mut in_place: HashMap<*const Place<S, R>, bool> = HashMap::new();
+        let mut inside: HashMap<*const Place<S, R>, bool> = HashMap::new();
         for Ready { place, step, prepared, begun: (now, since) } in ready {
-            let is_in_place =
-                *in_place.entry(Arc::as_ptr(&place)).or_insert_with(|| self.check_in_place(&place).is_ok());
+            let is_inside =
+                *inside.entry(Arc::as_ptr(&place)).or_insert_with(|| self.check_inside(&place).is_ok());
             let taken: Result<Done> = match &settled {
-                Ok(()) if !is_in_place => Err(Error::Changed),
+                Ok(()) if !is_inside => Err(Error::Changed),
                 Ok(()) => {
                     let publish = |step: &Step| self.hands.publish(&place, step, prepared);
                     self.timed(&place, &step, since, publish, Done::came_to)
                 }
                 Err(error) => Err(error.twin()),
             };
+            if let (Ok(Done { has_writers: true, .. }), Some(source)) = (&taken, step.verb.source()) {
+                self.note_open(source);
+            }
             self.took(&place, &step, taken, now);
             self.release(place);
         }

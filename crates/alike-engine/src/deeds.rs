@@ -3,16 +3,16 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use alike_model::entry::{Stamp, Time};
+use alike_model::entry::{Kind, Stamp, Time};
 use alike_model::event::Action;
 use alike_model::links::ReplicaInode;
 use alike_model::path::RelPath;
 use alike_model::plan::{Step, Verb};
-use alike_storage::{Error, Over, Result};
+use alike_storage::{Error, Over, Result, remove_tree};
 
 use crate::history::{Deed, Line, Look};
 use crate::names::inode;
-use crate::trash::Trash;
+use crate::trash::{Slot, Trash};
 
 /// Writes down the deeds of one pass.
 pub(crate) struct Deeds<'a> {
@@ -22,6 +22,8 @@ pub(crate) struct Deeds<'a> {
     pub(crate) clock: &'a (dyn Fn() -> Time + Sync),
     /// Of inodes with several names one that stays where it is: other names of these need not be kept.
     pub(crate) staying: Mutex<HashMap<ReplicaInode, RelPath>>,
+    /// What was kept of inodes that may have another name that stays.
+    pub(crate) linked: Mutex<Vec<(RelPath, Look, Slot)>>,
 }
 
 impl Deeds<'_> {
@@ -50,7 +52,12 @@ impl Deeds<'_> {
                 let now = now(&done).as_ref().map(Look::from);
                 // Without this line the deed still counts as done.
                 let _ = slot.bucket.write(&Line::Done { done: slot.n, now }, false);
-                Ok((done, Some(slot.shown())))
+                let shown = slot.shown();
+                if old.nlink > 1 && old.kind != Kind::Folder {
+                    let kept = (path.clone(), Look::from(old), slot);
+                    self.linked.lock().unwrap_or_else(PoisonError::into_inner).push(kept);
+                }
+                Ok((done, Some(shown)))
             }
             Err(error) => {
                 // Without this line there is a deed with nothing kept, which counts as void as well.
@@ -111,6 +118,18 @@ impl Deeds<'_> {
     pub(crate) fn note_staying(&self, replica: &Stamp, path: RelPath) {
         if self.trash.is_some() {
             self.staying.lock().unwrap_or_else(PoisonError::into_inner).insert(inode(replica), path);
+        }
+    }
+
+    /// Lets go of what was kept though its inode stays under another name: `stays` looks for that.
+    pub(crate) fn let_go(&self, stays: &mut dyn FnMut(&RelPath, &Look) -> bool) {
+        let linked = std::mem::take(&mut *self.linked.lock().unwrap_or_else(PoisonError::into_inner));
+        for (path, old, slot) in linked {
+            // First the line: without it the trash would be thought to have what it has not.
+            if stays(&path, &old) && slot.bucket.write(&Line::Unkept { unkept: slot.n }, true).is_ok() {
+                // One that stays is a name outside, which costs a copy.
+                let _ = remove_tree(&slot.bucket.folder, &slot.name);
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! Settles doubts: looks at contents and extended attributes where stamps cannot tell.
 
 use std::io::Read;
+use std::time::Instant;
 
 use alike_model::compare::{Contents, Finding, Look, Verdict};
 use alike_model::entry::{Kind, Stamp};
@@ -26,7 +27,8 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         let Some(since) = self.work.index.unsure() else { return findings };
         for finding in &mut findings {
             let is_late = finding.replica.is_some_and(|old| old.kind == Kind::File && old.ctime >= since);
-            if is_late && matches!(finding.verdict, Verdict::Same { .. } | Verdict::Doubt | Verdict::Meta(_)) {
+            if is_late && matches!(finding.verdict, Verdict::Same { .. } | Verdict::Doubt | Verdict::Meta(_))
+            {
                 finding.verdict = Verdict::Differs(Reason::Unsure);
             }
         }
@@ -38,8 +40,14 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         if finding.verdict != Verdict::Doubt {
             return finding;
         }
+        let started = Instant::now();
         match self.look_closer(place, &finding) {
             Ok(look) => finding.settle(look, &self.work.policy),
+            // It does not hold still to be compared, so it is copied as well as can be.
+            Err(error) if error.is_changed() && self.has_waited_enough(finding.source.as_ref(), started) => {
+                let look = Look { contents: Contents::Different, xattrs: XattrsDiff::default() };
+                finding.settle(look, &self.work.policy)
+            }
             Err(error) => {
                 self.again(place, &finding.name, error);
                 finding
@@ -65,17 +73,45 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
     ) -> Result<Look> {
         let contents = match finding.doubts_contents(&self.work.policy) {
             false => Contents::Equal,
-            true => compare_contents(
-                (self.work.source, original, source),
-                (self.work.replica, copy, replica),
-                self.work.policy.compare,
-                &|| self.work.stop.is_set(),
-            )?,
+            true => self.compare_contents((original, source), (copy, replica))?,
         };
         let which = self.work.policy.xattrs;
         let xattrs = self.work.source.xattrs(original.0, original.1, which)?;
         let there = self.work.replica.xattrs(copy.0, copy.1, which)?;
         Ok(Look { contents, xattrs: there.differ_from(&xattrs) })
+    }
+
+    /// Compares the contents of one file or symlink of both sides. Both must look the same before and after, else the
+    /// answer is [`Error::Changed`].
+    fn compare_contents(
+        &self,
+        (at, stamp): ((&S::Folder, &Name), &Stamp),
+        (replica_at, replica_stamp): ((&R::Folder, &Name), &Stamp),
+    ) -> Result<Contents> {
+        let (source, replica) = (self.work.source, self.work.replica);
+        if stamp.kind == Kind::Symlink {
+            let same = source.read_link(at.0, at.1)? == replica.read_link(replica_at.0, replica_at.1)?;
+            return Ok(if same { Contents::Equal } else { Contents::Different });
+        }
+        let mut original = source.read_file(at.0, at.1)?;
+        let mut copy = match replica.read_file(replica_at.0, replica_at.1) {
+            Ok(copy) => copy,
+            // A replica that cannot be read is replaced by one that can.
+            Err(error) if error.is_denied() => return Ok(Contents::Different),
+            Err(error) => return Err(error),
+        };
+        self.note_writers(&original, stamp);
+        let interrupted = || self.work.stop.is_set();
+        let same = match self.work.policy.compare {
+            Compare::Content(hash) => {
+                digest(&mut original, hash, &interrupted)? == digest(&mut copy, hash, &interrupted)?
+            }
+            Compare::Auto | Compare::Newer => same_bytes(&mut original, &mut copy, stamp.size, &interrupted)?,
+        };
+        if !original.stamp()?.is_untouched_since(stamp) || !copy.stamp()?.is_untouched_since(replica_stamp) {
+            return Err(Error::Changed);
+        }
+        Ok(if same { Contents::Equal } else { Contents::Different })
     }
 
     /// What differs of the extended attributes of a folder. They are read each time: two short calls a folder are cheaper
@@ -89,37 +125,6 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         let xattrs = self.work.source.folder_xattrs(source, which)?;
         Ok(self.work.replica.folder_xattrs(replica, which)?.differ_from(&xattrs))
     }
-}
-
-/// Compares the contents of one file or symlink of both sides. Both must look the same before and after, else the answer
-/// is [`Error::Changed`].
-fn compare_contents<S: Source, R: Replica>(
-    (source, at, stamp): (&S, (&S::Folder, &Name), &Stamp),
-    (replica, replica_at, replica_stamp): (&R, (&R::Folder, &Name), &Stamp),
-    compare: Compare,
-    interrupted: &dyn Fn() -> bool,
-) -> Result<Contents> {
-    if stamp.kind == Kind::Symlink {
-        let same = source.read_link(at.0, at.1)? == replica.read_link(replica_at.0, replica_at.1)?;
-        return Ok(if same { Contents::Equal } else { Contents::Different });
-    }
-    let mut original = source.read_file(at.0, at.1)?;
-    let mut copy = match replica.read_file(replica_at.0, replica_at.1) {
-        Ok(copy) => copy,
-        // A replica that cannot be read is replaced by one that can.
-        Err(error) if error.is_denied() => return Ok(Contents::Different),
-        Err(error) => return Err(error),
-    };
-    let same = match compare {
-        Compare::Content(hash) => {
-            digest(&mut original, hash, interrupted)? == digest(&mut copy, hash, interrupted)?
-        }
-        Compare::Auto | Compare::Newer => same_bytes(&mut original, &mut copy, stamp.size, interrupted)?,
-    };
-    if !original.stamp()?.is_untouched_since(stamp) || !copy.stamp()?.is_untouched_since(replica_stamp) {
-        return Err(Error::Changed);
-    }
-    Ok(if same { Contents::Equal } else { Contents::Different })
 }
 
 fn same_bytes(a: &mut Content, b: &mut Content, size: u64, interrupted: &dyn Fn() -> bool) -> Result<bool> {

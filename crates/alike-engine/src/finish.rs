@@ -26,27 +26,29 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         if matches!(error, Error::Interrupted) || self.work.stop.is_set() {
             return;
         }
-        if self.round.load(Ordering::Relaxed) + 1 < ROUNDS {
+        if !self.is_last_round() {
             self.wait_for(|waiting| waiting.again.push((place.retain(), name.clone())));
         } else if error.is_changed() {
             let reason = "keeps changing while it is copied; looked at again in the next pass";
-            self.put_off(place.path().join(name), reason);
+            self.is_restless(place, name);
+            self.tell(Event::about(self.number, Action::Skip, place.path().join(name), reason));
         } else {
             self.fail(place.path().join(name), error.to_string());
         }
     }
 
-    /// Checks that a folder that is held open on the replica is still where it was found: what is moved out of the tree
-    /// meanwhile is not alike's any more. Changes come right after it, so the gap is small.
-    pub(crate) fn check_in_place(&self, place: &Here<S, R>) -> Result<()> {
-        let mut here = place;
-        while let (Some(parent), Some(name), true) = (&here.parent, &here.name, here.has_replica) {
-            if !self.hands.is_at(parent, name, here)? {
-                return Err(Error::Changed);
-            }
-            here = parent;
+    /// Checks that a folder that is held open on the replica still lies in the tree: what is moved out of it meanwhile is not
+    /// alike's any more. Changes come right after it, so the gap is small.
+    pub(crate) fn check_inside(&self, place: &Here<S, R>) -> Result<()> {
+        if place.has_replica && !self.hands.is_inside(place)? {
+            return Err(Error::Changed);
         }
         Ok(())
+    }
+
+    /// True when nothing is looked at once more in this pass.
+    pub(crate) fn is_last_round(&self) -> bool {
+        self.round.load(Ordering::Relaxed) + 1 >= ROUNDS
     }
 
     /// The folders with something to look at again.

@@ -9,10 +9,11 @@ use alike_model::path::{Name, RelPath};
 use alike_model::plan::{Step, Verb};
 use alike_model::policy::{Compare, Policy};
 use alike_model::reason::Reason;
-use alike_storage::{Error, New, Over, Replica, Result, Source, Want};
+use alike_storage::{Content, Error, New, Over, Replica, Result, Source, Want};
 
 use crate::deeds::Deeds;
-use crate::history::Deed;
+use crate::history::{Deed, Look};
+use crate::motion::Guard;
 use crate::place::Place;
 
 /// What became of a step.
@@ -26,6 +27,10 @@ pub(crate) struct Done {
     pub(crate) kept: Option<String>,
     /// An extended attribute that could not be set: it was done, but both sides are not equal.
     pub(crate) lacks: Option<Error>,
+    /// Somebody has the source's file open for writing: what is done to it next may leave no stamp.
+    pub(crate) has_writers: bool,
+    /// It was copied while it was being written; nothing proves that what is there now is one version of it.
+    pub(crate) is_best_effort: bool,
 }
 
 impl Done {
@@ -52,6 +57,7 @@ pub(crate) struct Prepared<T> {
     pub(crate) staged: Option<T>,
     pub(crate) bytes: Option<u64>,
     pub(crate) lacks: Option<Error>,
+    pub(crate) has_writers: bool,
 }
 
 /// Where something stands on the replica: folder, name and path.
@@ -61,6 +67,9 @@ pub(crate) type Standing<'a, F> = (&'a F, &'a Name, &'a RelPath);
 pub(crate) trait Hands<S: Source, R: Replica>: Sync {
     /// Takes a step that makes, replaces or dresses an entry that is no folder.
     fn take(&self, place: &Place<S, R>, step: &Step) -> Result<Done>;
+
+    /// Copies a file that never rests, as well as can be.
+    fn take_in_motion(&self, place: &Place<S, R>, step: &Step) -> Result<Done>;
 
     /// Does all of such a step but giving the entry its name.
     fn prepare(&self, place: &Place<S, R>, step: &Step) -> Result<Prepared<R::Staged>>;
@@ -73,6 +82,9 @@ pub(crate) trait Hands<S: Source, R: Replica>: Sync {
 
     /// Makes a folder; `None` in a rehearsal. Also tells where is kept what was in the way.
     fn make_folder(&self, place: &Place<S, R>, step: &Step) -> Result<(Option<R::Folder>, Option<String>)>;
+
+    /// True when a folder that is held open lies below the top folder of the replica, as deep as it was found.
+    fn is_inside(&self, place: &Place<S, R>) -> Result<bool>;
 
     /// True when a folder that is held open stands at a name in `parent`; a rehearsal has moved none.
     fn is_at(&self, parent: &Place<S, R>, name: &Name, place: &Place<S, R>) -> Result<bool>;
@@ -104,14 +116,11 @@ pub(crate) trait Hands<S: Source, R: Replica>: Sync {
     /// True when what looks like this can be kept when it is taken away.
     fn keeps(&self, replica: &Stamp) -> bool;
 
-    /// Moves a folder to the trash with all that is in it; `None` when it cannot be kept. Tells where it is kept, and opens
-    /// it there for a look: the folder that holds it, and its name there.
-    fn remove_whole(
-        &self,
-        folder: &R::Folder,
-        path: &RelPath,
-        step: &Step,
-    ) -> Result<Option<(String, R::Folder, Name)>>;
+    /// Opens the folder that keeps what was taken away, for a look; also its name there.
+    fn open_kept(&self, kept: &str) -> Result<(R::Folder, Name)>;
+
+    /// Lets go of what was kept though its inode stays under another name: `stays` looks for that.
+    fn let_go(&self, stays: &mut dyn FnMut(&RelPath, &Look) -> bool);
 
     /// Notes that an inode with several names stays under this one.
     fn note_staying(&self, replica: &Stamp, path: RelPath);
@@ -156,35 +165,19 @@ const FEW: usize = 4;
 
 impl<S: Source, R: Replica> Working<'_, S, R> {
     /// Makes an entry like the source's, without a name: the only way in which contents reach a replica.
-    fn stage(
-        &self,
-        place: &Place<S, R>,
-        step: &Step,
-        (source, replaces): (&Stamp, Option<&Stamp>),
-    ) -> Result<Prepared<R::Staged>> {
+    fn stage(&self, place: &Place<S, R>, step: &Step, source: &Stamp) -> Result<Prepared<R::Staged>> {
         let folder = &*place.replica(self.replica)?;
         let original = &*place.source(self.source)?;
         match source.kind {
             Kind::Folder => Err(Error::Changed),
             Kind::File => {
                 let content = self.source.read_file(original, &step.name)?;
-                let new = New::File {
-                    content: &content,
-                    like: source,
-                    // Changed in place, a file is newer for a moment: a pass that leaves newer files alone would leave a
-                    // change that broke off.
-                    over: replaces
-                        .filter(|_| self.policy.compare != Compare::Newer)
-                        .map(|old| (&step.name, old)),
-                    want: Want::of(source, content.xattrs(self.policy.xattrs)?, &self.policy),
-                    interrupted: &self.interrupted,
-                };
-                let (staged, lacks) = self.replica.stage(folder, new)?;
+                let guard = self.guard(&content, source)?;
+                let (staged, lacks) = self.stage_file(folder, step, &content, source)?;
                 // Nothing touched it while it was read, or what was read is not published.
-                if !content.stamp()?.is_untouched_since(source) {
-                    return Err(Error::Changed);
-                }
-                Ok(Prepared { staged: Some(staged), bytes: Some(source.size), lacks })
+                self.must_be_one_version(&content, source, guard, &staged)?;
+                let has_writers = guard == Guard::Open;
+                Ok(Prepared { staged: Some(staged), bytes: Some(source.size), lacks, has_writers })
             }
             Kind::Symlink => {
                 let target = self.source.read_link(original, &step.name)?;
@@ -194,14 +187,35 @@ impl<S: Source, R: Replica> Working<'_, S, R> {
                 {
                     return Err(Error::Changed);
                 }
-                Ok(Prepared { staged: Some(staged), bytes: None, lacks })
+                Ok(Prepared { staged: Some(staged), bytes: None, lacks, has_writers: false })
             }
             Kind::Fifo | Kind::Socket | Kind::BlockDevice | Kind::CharDevice => {
                 let want = self.want(place, step, source)?;
                 let (staged, lacks) = self.replica.stage(folder, New::Special { like: source, want })?;
-                Ok(Prepared { staged: Some(staged), bytes: None, lacks })
+                Ok(Prepared { staged: Some(staged), bytes: None, lacks, has_writers: false })
             }
         }
+    }
+
+    /// Copies a file to where nobody sees it.
+    pub(crate) fn stage_file(
+        &self,
+        folder: &R::Folder,
+        step: &Step,
+        content: &Content,
+        source: &Stamp,
+    ) -> Result<(R::Staged, Option<Error>)> {
+        // Changed in place, a file is newer for a moment: a pass that leaves newer files alone would leave a change that
+        // broke off.
+        let over = step.verb.replaces().filter(|_| self.policy.compare != Compare::Newer);
+        let new = New::File {
+            content,
+            like: source,
+            over: over.map(|old| (&step.name, old)),
+            want: Want::of(source, content.xattrs(self.policy.xattrs)?, &self.policy),
+            interrupted: &self.interrupted,
+        };
+        self.replica.stage(folder, new)
     }
 
     /// The attributes of an entry that is not opened.
@@ -271,8 +285,8 @@ impl<S: Source, R: Replica> Hands<S, R> for Working<'_, S, R> {
 
     fn prepare(&self, place: &Place<S, R>, step: &Step) -> Result<Prepared<R::Staged>> {
         self.deeds.with_room(|| match &step.verb {
-            Verb::Create { source } => self.stage(place, step, (source, None)),
-            Verb::Update { source, replica } => self.stage(place, step, (source, Some(replica))),
+            Verb::Create { source } => self.stage(place, step, source),
+            Verb::Update { source, .. } => self.stage(place, step, source),
             // These have their own ways: they need more than a name in one folder.
             _ => Err(Error::Changed),
         })
@@ -289,8 +303,12 @@ impl<S: Source, R: Replica> Hands<S, R> for Working<'_, S, R> {
         }
     }
 
+    fn take_in_motion(&self, place: &Place<S, R>, step: &Step) -> Result<Done> {
+        self.deeds.with_room(|| self.publish_in_motion(place, step))
+    }
+
     fn publish(&self, place: &Place<S, R>, step: &Step, prepared: Prepared<R::Staged>) -> Result<Done> {
-        let Prepared { staged, bytes, lacks } = prepared;
+        let Prepared { staged, bytes, lacks, has_writers } = prepared;
         let staged = staged.ok_or(Error::Changed)?;
         let patch = self.replica.changes_in_place(&staged);
         let put = |folder: &R::Folder, over: Option<Over<'_>>| {
@@ -300,7 +318,7 @@ impl<S: Source, R: Replica> Hands<S, R> for Working<'_, S, R> {
         if self.settles == Settles::Each {
             self.replica.settle_folder(&*place.replica(self.replica)?)?;
         }
-        Ok(Done { bytes, lacks, ..done })
+        Ok(Done { bytes, lacks, has_writers, ..done })
     }
 
     fn make_folder(&self, place: &Place<S, R>, step: &Step) -> Result<(Option<R::Folder>, Option<String>)> {
@@ -310,6 +328,10 @@ impl<S: Source, R: Replica> Hands<S, R> for Working<'_, S, R> {
             self.replica.stamp(folder)
         })?;
         Ok((made, done.kept))
+    }
+
+    fn is_inside(&self, place: &Place<S, R>) -> Result<bool> {
+        self.replica.is_below(&*place.replica(self.replica)?, place.depth())
     }
 
     fn is_at(&self, parent: &Place<S, R>, name: &Name, place: &Place<S, R>) -> Result<bool> {
@@ -372,22 +394,13 @@ impl<S: Source, R: Replica> Hands<S, R> for Working<'_, S, R> {
         self.deeds.trash.is_some_and(|trash| trash.device() == replica.dev)
     }
 
-    fn remove_whole(
-        &self,
-        folder: &R::Folder,
-        path: &RelPath,
-        step: &Step,
-    ) -> Result<Option<(String, R::Folder, Name)>> {
-        let Verb::Rmdir { replica } = &step.verb else { return Err(Error::Changed) };
-        let mut at = None;
-        let take = |over: Over<'_>| {
-            let (bucket, name) = over.keep.ok_or(Error::Changed)?;
-            self.replica.remove(folder, &step.name, over)?;
-            at = Some((self.replica.open_kept(bucket)?, name.clone()));
-            Ok(())
-        };
-        let ((), kept) = self.deeds.take_away((path, step), (replica, false), take, |()| None)?;
-        Ok(kept.zip(at).map(|(kept, (bucket, name))| (kept, bucket, name)))
+    fn open_kept(&self, kept: &str) -> Result<(R::Folder, Name)> {
+        let (bucket, name) = self.deeds.trash.and_then(|trash| trash.find(kept)).ok_or(Error::Changed)?;
+        Ok((self.replica.open_kept(&bucket.folder)?, name))
+    }
+
+    fn let_go(&self, stays: &mut dyn FnMut(&RelPath, &Look) -> bool) {
+        self.deeds.let_go(stays);
     }
 
     fn note_staying(&self, replica: &Stamp, path: RelPath) {

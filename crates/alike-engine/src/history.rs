@@ -27,6 +27,11 @@ pub(crate) enum Line {
         /// How the entry looked then; `None` when it was gone.
         now: Option<Look>,
     },
+    /// What a deed took away is not kept after all: its inode stays under another name of the replica.
+    Unkept {
+        /// Its number.
+        unkept: u64,
+    },
     /// A deed that was not done after all.
     Void {
         /// Its number.
@@ -132,6 +137,12 @@ pub fn read(journal: impl BufRead) -> std::io::Result<Vec<Deed>> {
                 if let Some(deed) = at.get(&done).and_then(|at| deeds[*at].as_mut()) {
                     deed.now = now;
                 }
+            }
+            Ok(Line::Unkept { unkept }) => {
+                at.get(&unkept)
+                    .and_then(|at| deeds[*at].as_mut())
+                    .into_iter()
+                    .for_each(|deed| deed.kept = false);
             }
             Ok(Line::Void { void }) => at.get(&void).into_iter().for_each(|at| deeds[*at] = None),
             Err(_) => {}

@@ -22,7 +22,6 @@ use crate::hands::{Done, Hands};
 use crate::names::{inode, source_inode};
 use crate::pass::Run;
 use crate::place::Here;
-use crate::visit::is_racy;
 use crate::waiting::At;
 
 /// A name whose inode on the replica is that of its group.
@@ -227,13 +226,12 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         };
         let is_meta = matches!(verb, Verb::Meta { .. });
         let step = Step { name: linked.finding.name.clone(), verb, reason };
-        let done = self.timed(place, &step, Instant::now(), |step| self.hands.take(place, step), Done::came_to);
-        match done {
+        match self.copied(place, &step) {
             Ok(mut done) => {
                 place.draft(|draft| draft.touched |= !is_meta);
                 let lack = done.lacks.take().map(|lack| lack.to_string());
                 let lack = lack.or_else(|| self.unkept(&step, &done));
-                let (is_equal, replica) = (lack.is_none(), done.replica);
+                let (is_equal, replica) = (lack.is_none() && !done.is_best_effort, done.replica);
                 lack.into_iter().for_each(|lack| self.fail(place.path().join(&step.name), lack));
                 let replica = replica.or(finding.replica.filter(|_| is_meta));
                 Led::By(Box::new(self.anchor(place, linked, replica, is_equal)))
@@ -260,7 +258,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         if let Led::By(anchor) = self.lead(place, linked, keeps)
             && let (Some(replica), true) = (&anchor.replica, anchor.is_equal)
         {
-            let racy = is_racy(&linked.source, now);
+            let racy = self.is_racy(&linked.source, now);
             place.learn(&linked.finding.name, Some(Known::equal(&linked.source, racy, replica, None)));
         }
     }
@@ -319,7 +317,13 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         // A rehearsal has nothing to expect, and expects nothing.
         let expected = anchor.replica.as_ref().unwrap_or(&anchor.source);
         let from = (&*anchor.place, &anchor.name);
-        self.timed(place, &step, Instant::now(), |step| self.hands.link(from, expected, place, step), Done::came_to)?;
+        self.timed(
+            place,
+            &step,
+            Instant::now(),
+            |step| self.hands.link(from, expected, place, step),
+            Done::came_to,
+        )?;
         place.touch();
         Ok(())
     }
@@ -344,7 +348,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         }
         if let (Some(replica), true) = (&replica, is_whole && anchor.is_equal) {
             for (place, name) in joined {
-                let racy = is_racy(&anchor.source, now);
+                let racy = self.is_racy(&anchor.source, now);
                 place.learn(name, Some(Known::equal(&anchor.source, racy, replica, None)));
             }
         }

@@ -26,6 +26,8 @@ pub struct Event {
     pub kept: Option<String>,
     /// What failed, for `error`.
     pub error: Option<String>,
+    /// It was done while somebody was writing: what is there now is not a proven version.
+    pub best_effort: bool,
 }
 
 impl Event {
@@ -33,7 +35,18 @@ impl Event {
     #[must_use]
     pub fn general(pass: u64, action: Action, reason: impl Into<String>) -> Self {
         let reason = reason.into();
-        Self { pass, action, path: None, from: None, reason, bytes: None, took: None, kept: None, error: None }
+        Self {
+            pass,
+            action,
+            path: None,
+            from: None,
+            reason,
+            bytes: None,
+            took: None,
+            kept: None,
+            error: None,
+            best_effort: false,
+        }
     }
 
     /// An event about a path.
@@ -62,6 +75,8 @@ pub enum State {
         failed: u64,
         /// Paths held back or skipped.
         held: u64,
+        /// Files that are still being written: what the replica has of them is not a proven version.
+        in_motion: u64,
     },
     /// Nothing is deleted, or nothing done at all, until this is over.
     Halted(String),

@@ -3,19 +3,23 @@
 //! No call tells the names of an inode. When as many have been seen as it has links, none is outside, and to write to it changes
 //! nothing of others.
 
+use std::collections::HashMap;
+
 use alike_model::compare::{Finding, Verdict};
 use alike_model::dirty::Dirty;
 use alike_model::entry::{Kind, Stamp};
 use alike_model::links::{ReplicaInode, SourceInode};
+use alike_model::path::RelPath;
 use alike_model::plan::Step;
 use alike_storage::{Replica, Source};
 
 use crate::hands::Hands;
+use crate::history::Look;
 use crate::links::Anchor;
 use crate::pass::Run;
 use crate::place::{Here, Place};
-use crate::walk::Walking;
 use crate::waiting::Task;
+use crate::walk::Walking;
 
 /// How many of its names were seen of an inode of the replica when folders were listed, and how many it had. What the pass
 /// does later changes neither, so the two can be compared at any time.
@@ -169,6 +173,38 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         for (replica, path) in staying.into_iter().filter(|(replica, _)| replica.nlink > 1) {
             self.hands.note_staying(&replica, path);
         }
+    }
+
+    /// Takes out of the trash what stays under another name of the replica: there it would count as a name outside.
+    pub(crate) fn let_go_of_links(&self) {
+        let mut staying: Option<HashMap<ReplicaInode, RelPath>> = None;
+        self.hands.let_go(&mut |path, old| {
+            let anchors = staying.get_or_insert_with(|| {
+                self.wait_for(|waiting| {
+                    let anchors = waiting.anchors.values();
+                    anchors
+                        .filter_map(|anchor| Some((inode(anchor.replica.as_ref()?), anchor.path())))
+                        .collect()
+                })
+            });
+            let anchored =
+                anchors.iter().filter(|(inode, _)| inode.1 == old.id.ino).map(|(_, path)| path.clone());
+            let siblings = self.work.siblings.map(|siblings| siblings.beside(path)).unwrap_or_default();
+            anchored.chain(siblings).any(|other| other != *path && self.has_inode(&other, old))
+        });
+    }
+
+    /// True when that inode stands at a path of the replica.
+    fn has_inode(&self, path: &RelPath, old: &Look) -> bool {
+        let look = || -> alike_storage::Result<Option<Stamp>> {
+            let Some((above, name)) = path.split() else { return Ok(None) };
+            let mut folder = self.work.replica.root()?;
+            for part in above.names() {
+                folder = self.work.replica.open_folder(&folder, &part)?;
+            }
+            self.work.replica.look(&folder, &name)
+        };
+        look().is_ok_and(|now| now.is_some_and(|now| now.identity() == old.id && now.kind == old.kind))
     }
 
     /// Counts the names in folders that are to be deleted, when names are missing in the count.

@@ -20,11 +20,12 @@ use alike_storage::{Replica, Source};
 
 use crate::batch::Ready;
 use crate::crew;
-use crate::error::PassError;
 use crate::deeds::Deeds;
+use crate::error::PassError;
 use crate::hands::{Hands, Settles, Working};
 use crate::index::Index;
 use crate::monitor::{Event, Monitor};
+use crate::motion::Motion;
 use crate::place::Shelf;
 use crate::rehearsing::Rehearsing;
 use crate::siblings::Siblings;
@@ -107,6 +108,7 @@ pub(crate) struct Run<'a, S: Source, R: Replica, H> {
     pub(crate) ready: Mutex<Vec<Ready<S, R>>>,
     /// Some of that may not have got there.
     pub(crate) unsure: AtomicBool,
+    pub(crate) motion: Motion,
 }
 
 /// Makes the dirty part of the replica identical.
@@ -126,6 +128,7 @@ pub fn pass<S: Source, R: Replica>(work: &Work<'_, S, R>, dirty: Dirty) -> Resul
             pass: work.index.next_pass(),
             clock: work.clock,
             staying: Mutex::default(),
+            linked: Mutex::default(),
         },
         interrupted: &|| work.stop.is_set(),
     };
@@ -194,11 +197,13 @@ impl<'a, S: Source, R: Replica, H: Hands<S, R>> Run<'a, S, R, H> {
             linked: AtomicBool::new(false),
             ready: Mutex::default(),
             unsure: AtomicBool::new(false),
+            motion: Motion::default(),
         }
     }
 
     /// Replica first, index after: the index must never claim what a power cut could take back.
     fn record(&self) -> Result<(), PassError> {
+        self.let_go_of_links();
         if let Some(trash) = self.work.trash {
             // Neither stops a mirror: what is not written down cannot be taken back, what does not go goes later.
             let _ = trash.flush();
@@ -228,6 +233,7 @@ impl<'a, S: Source, R: Replica, H: Hands<S, R>> Run<'a, S, R, H> {
         let unsettled = self.unsettled.into_inner().unwrap_or_default();
         let awaited = self.awaited.into_inner().unwrap_or_default();
         let linked = self.linked.into_inner();
+        let restless = self.motion.into_restless();
         let ending = match judgement {
             _ if self.work.stop.is_set() => Ending::Stopped,
             Judgement::Halt(over) => Ending::Halted(over),
@@ -241,7 +247,7 @@ impl<'a, S: Source, R: Replica, H: Hands<S, R>> Run<'a, S, R, H> {
             let event = Event::general(self.number, Action::PassEnd, summary(&tally, &ending));
             self.work.monitor.event(Event { took: Some(self.started.elapsed()), ..event });
         }
-        Outcome { pass: self.number, tally, ending, unsettled, linked, awaited }
+        Outcome { pass: self.number, tally, ending, unsettled, restless, linked, awaited }
     }
 
     /// The row of a folder, as evidence for what this pass compares.
@@ -256,7 +262,10 @@ impl<'a, S: Source, R: Replica, H: Hands<S, R>> Run<'a, S, R, H> {
 
     /// Counts an event and tells the monitor of it.
     pub(crate) fn tell(&self, event: Event) {
-        self.tally(|tally| tally.count(event.action, event.bytes.unwrap_or(0)));
+        self.tally(|tally| {
+            tally.count(event.action, event.bytes.unwrap_or(0));
+            tally.in_motion += u64::from(event.best_effort);
+        });
         self.work.monitor.event(event);
     }
 
@@ -269,7 +278,7 @@ impl<'a, S: Source, R: Replica, H: Hands<S, R>> Run<'a, S, R, H> {
         }
     }
 
-    /// Leaves a path alone because it keeps changing.
+    /// Leaves a path alone because it changed.
     pub(crate) fn put_off(&self, path: RelPath, reason: &str) {
         self.is_unsettled(&path);
         self.tell(Event::about(self.number, Action::Skip, path, reason));
@@ -317,6 +326,7 @@ fn summary(tally: &Tally, ending: &Ending) -> String {
         (tally.failed, "failed"),
         (tally.held, "held"),
         (tally.skipped, "skipped"),
+        (tally.in_motion, "still being written"),
     ];
     let noun = if tally.files == 1 { "file" } else { "files" };
     let mut text = format!("{ending}, {} {noun}", tally.files);

@@ -162,6 +162,11 @@ impl<S: Source, R: Replica> Place<S, R> {
         path
     }
 
+    /// How many folders are above it.
+    pub(crate) fn depth(&self) -> usize {
+        std::iter::successors(self.parent.as_deref(), |place| place.parent.as_deref()).count()
+    }
+
     /// Keeps the folder unfinished until a [`Place::release`] more.
     pub(crate) fn retain(self: &Arc<Self>) -> Arc<Self> {
         self.pending.fetch_add(1, Ordering::Relaxed);

@@ -3,9 +3,10 @@
 use alike_model::entry::{Kind, Stamp};
 use alike_model::path::{Name, RelPath};
 use alike_model::plan::{Step, Verb};
-use alike_storage::{Replica, Result, Source};
+use alike_storage::{Error, Replica, Result, Source};
 
 use crate::hands::{Done, Hands, Prepared, Standing};
+use crate::history::Look;
 use crate::place::Place;
 
 /// Hands that touch nothing.
@@ -22,9 +23,13 @@ impl<S: Source, R: Replica> Hands<S, R> for Rehearsing {
         Ok(Done { bytes, ..Done::default() })
     }
 
+    fn take_in_motion(&self, place: &Place<S, R>, step: &Step) -> Result<Done> {
+        self.take(place, step)
+    }
+
     fn prepare(&self, place: &Place<S, R>, step: &Step) -> Result<Prepared<R::Staged>> {
         let done = self.take(place, step)?;
-        Ok(Prepared { staged: None, bytes: done.bytes, lacks: None })
+        Ok(Prepared { staged: None, bytes: done.bytes, lacks: None, has_writers: false })
     }
 
     fn settle(&self, _: &[&Prepared<R::Staged>]) -> Result<()> {
@@ -37,6 +42,10 @@ impl<S: Source, R: Replica> Hands<S, R> for Rehearsing {
 
     fn make_folder(&self, _: &Place<S, R>, _: &Step) -> Result<(Option<R::Folder>, Option<String>)> {
         Ok((None, None))
+    }
+
+    fn is_inside(&self, _: &Place<S, R>) -> Result<bool> {
+        Ok(true)
     }
 
     fn is_at(&self, _: &Place<S, R>, _: &Name, _: &Place<S, R>) -> Result<bool> {
@@ -69,14 +78,11 @@ impl<S: Source, R: Replica> Hands<S, R> for Rehearsing {
         false
     }
 
-    fn remove_whole(
-        &self,
-        _: &R::Folder,
-        _: &RelPath,
-        _: &Step,
-    ) -> Result<Option<(String, R::Folder, Name)>> {
-        Ok(None)
+    fn open_kept(&self, _: &str) -> Result<(R::Folder, Name)> {
+        Err(Error::Changed)
     }
+
+    fn let_go(&self, _: &mut dyn FnMut(&RelPath, &Look) -> bool) {}
 
     fn note_staying(&self, _: &Stamp, _: RelPath) {}
 

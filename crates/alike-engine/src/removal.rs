@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use alike_model::entry::{Kind, Stamp};
+use alike_model::entry::Kind;
 use alike_model::event::Action;
 use alike_model::guard::Proposal;
 use alike_model::path::RelPath;
-use alike_model::plan::{Removal, Step, Verb};
+use alike_model::plan::{Removal, Step};
 use alike_model::reason::Reason;
 use alike_storage::{Error, Replica, Result, Source};
 
@@ -89,7 +89,12 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
     }
 
     fn delete_one(&self, place: &Arc<Place<S, R>>, removal: &Removal) {
-        let gone = self.check_gone(place, removal).and_then(|()| {
+        match self.check_gone(place, removal).and_then(|()| self.replace_whole(place, removal)) {
+            Ok(false) => {}
+            Ok(true) => return self.work.watch.gone(&place.path().join(&removal.name)),
+            Err(error) => return self.not_deleted(place, removal, &error),
+        }
+        let gone = || {
             if self.work.replica.look(&*place.replica(self.work.replica)?, &removal.name)?.is_none() {
                 return Ok(true);
             }
@@ -99,8 +104,8 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             let mut remove =
                 |folder: &R::Folder, path: &RelPath, step: Step| self.remove(folder, path, &step);
             self.walk(place, removal, Walking::Removing, &mut remove)
-        });
-        match gone {
+        };
+        match gone() {
             Ok(true) => {
                 self.work.watch.gone(&place.path().join(&removal.name));
                 place.learn(&removal.name, None);
@@ -119,17 +124,25 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
                     None => self.work.monitor.event(hold),
                 }
             }
-            Err(Error::Interrupted) => {}
-            Err(error) if error.is_changed() => {
-                self.put_off(place.path().join(&removal.name), "changed meanwhile; left alone");
-            }
-            Err(error) => self.fail(place.path().join(&removal.name), error.to_string()),
+            Err(error) => self.not_deleted(place, removal, &error),
+        }
+    }
+
+    fn not_deleted(&self, place: &Here<S, R>, removal: &Removal, error: &Error) {
+        let path = place.path().join(&removal.name);
+        match error {
+            Error::Interrupted => {}
+            error if error.is_changed() => self.put_off(path, "changed meanwhile; left alone"),
+            error => self.fail(path, error.to_string()),
         }
     }
 
     /// The last look: what is back in the source is not deleted, nor anything in a folder that was moved meanwhile.
     fn check_gone(&self, place: &Arc<Place<S, R>>, removal: &Removal) -> Result<()> {
-        self.check_in_place(place)?;
+        self.check_inside(place)?;
+        if !self.wait_for(|waiting| waiting.moved_away.is_empty()) {
+            self.check_in_place(place)?;
+        }
         let now = self.work.source.look(&*place.source(self.work.source)?, &removal.name)?;
         match (now, &removal.reason) {
             (None, _) | (Some(_), Reason::Excluded) => Ok(()),
@@ -138,38 +151,16 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         }
     }
 
-    /// Moves a folder to the trash in one step, when nothing in it stays and none of its files has other names; `None` when it
-    /// has to go entry by entry. What it held is told from there.
-    fn remove_whole(&self, place: &Here<S, R>, removal: &Removal) -> Result<Option<bool>> {
-        if removal.replica.kind != Kind::Folder || !self.hands.keeps(&removal.replica) {
-            return Ok(None);
+    /// Checks that a folder that is held open on the replica is still where it was found.
+    fn check_in_place(&self, place: &Arc<Place<S, R>>) -> Result<()> {
+        let mut here = place;
+        while let (Some(parent), Some(name)) = (&here.parent, &here.name) {
+            if !self.hands.is_at(parent, name, here)? {
+                return Err(Error::Changed);
+            }
+            here = parent;
         }
-        let mut is_plain = true;
-        let stays = !self.walk(place, removal, Walking::Counting, &mut |_, _, step| {
-            let is_linked = |old: &Stamp| old.kind != Kind::Folder && old.nlink > 1;
-            is_plain &= step.verb.replaces().is_some_and(|old| !is_linked(old) && old.dev == removal.replica.dev);
-            Ok(true)
-        })?;
-        if stays || !is_plain {
-            return Ok(None);
-        }
-        let started = Instant::now();
-        let folder = place.replica(self.work.replica)?;
-        let opened = self.work.replica.open_folder(&folder, &removal.name)?;
-        self.hands.unlock(&opened, &removal.replica)?;
-        let (name, reason) = (removal.name.clone(), removal.reason.clone());
-        let step = Step { name, verb: Verb::Rmdir { replica: removal.replica }, reason };
-        let path = place.path().join(&removal.name);
-        let Some((kept, bucket, name)) = self.hands.remove_whole(&folder, &path, &step)? else { return Ok(None) };
-        let took = started.elapsed();
-        let mut tell = |_: &R::Folder, path: &RelPath, step: Step| {
-            let event = Event::about(self.number, step.verb.action(), path.clone(), step.reason.to_string());
-            self.tell(Event { took: Some(took), kept: Some(kept.clone()), ..event });
-            Ok(true)
-        };
-        // It is gone from the replica already; what cannot be told of it is not told.
-        let _ = self.walk_in((Arc::new(bucket), &name), (place, removal), Walking::Telling, &mut tell);
-        Ok(Some(true))
+        Ok(())
     }
 
     fn remove(&self, folder: &R::Folder, path: &RelPath, step: &Step) -> Result<bool> {

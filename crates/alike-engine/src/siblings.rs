@@ -42,6 +42,13 @@ impl Siblings {
         self.lock().names.get(&(source.dev, source.ino)).into_iter().flatten().cloned().collect()
     }
 
+    /// The names of the inode that had this one.
+    pub(crate) fn beside(&self, path: &RelPath) -> Vec<RelPath> {
+        let known = self.lock();
+        let groups = known.names.values().filter(|names| names.contains(path));
+        groups.flatten().cloned().collect()
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

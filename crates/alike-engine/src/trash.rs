@@ -96,6 +96,13 @@ impl Trash {
         bucket.write(&Line::Deed(Box::new(Deed { n, ..deed })), false)
     }
 
+    /// Where something of the bucket of this moment is kept; `shown` is as [`Slot::shown`] has it.
+    pub(crate) fn find(&self, shown: &str) -> Option<(Arc<Bucket>, Name)> {
+        let (bucket, name) = shown.split_once('/')?;
+        let current = self.lock().clone().filter(|current| current.name == bucket)?;
+        Some((current, Name::new(name.as_bytes())?))
+    }
+
     /// Hands all that is written to the system.
     pub(crate) fn flush(&self) -> io::Result<()> {
         let current = self.lock().clone();

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use alike_model::compare::{Finding, compare_folder};
 use alike_model::dirty::Extent;
-use alike_model::entry::{Entry, Kind, Stamp, Time};
+use alike_model::entry::{Entry, Stamp, Time};
 use alike_model::event::Action;
 use alike_model::known::{FolderId, Known, Row};
 use alike_model::path::{Name, OWN_FOLDER, RelPath};
@@ -23,11 +23,6 @@ use crate::pass::Run;
 use crate::place::{Here, Opened, Place};
 use crate::waiting::{How, Task, Waiting};
 
-/// A stamp taken this close to a change may hide another: twice the coarsest tick of a Linux kernel's clock.
-const RACY_MILLIS: u32 = 20;
-/// The same for filesystems that keep whole seconds, or every other one.
-const RACY_COARSE_MILLIS: u32 = 2_100;
-
 impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
     /// Visits one folder, and adds its subfolders to the tasks.
     pub(crate) fn visit(&self, task: Task<S, R>, more: &Tasks<Task<S, R>>) {
@@ -35,18 +30,34 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             Task::Enter { parent, .. } if self.work.stop.is_set() => self.release(parent),
             Task::Look { place, .. } if self.work.stop.is_set() => self.release(place),
             Task::Look { place, extent } => self.look(place, extent, more),
-            Task::Enter { parent, name, id, how, extent } => match self.enter(&parent, &name, id, how) {
-                Ok((place, seen_before)) => {
-                    // Held on to, it would keep the whole chain above open while that is being finished.
-                    drop(parent);
-                    self.look(place, if seen_before { extent } else { Extent::Subtree }, more);
+            Task::Enter { parent, name, id, how, extent } => {
+                let extent = self.owed(id).unwrap_or(extent);
+                match self.enter(&parent, &name, id, how) {
+                    Ok((place, seen_before)) => {
+                        // Held on to, it would keep the whole chain above open while that is being finished.
+                        drop(parent);
+                        self.look(place, if seen_before { extent } else { Extent::Subtree }, more);
+                    }
+                    Err(error) => {
+                        self.owe(id, extent);
+                        self.again(&parent, &name, error);
+                        self.release(parent);
+                    }
                 }
-                Err(error) => {
-                    self.again(&parent, &name, error);
-                    self.release(parent);
-                }
-            },
+            }
         }
+    }
+
+    /// A folder that is looked at again by its name would be entered for its own attributes only: what it was to be
+    /// entered for is kept for then, or nobody would ever list it and the pass would call it equal.
+    fn owe(&self, id: Option<FolderId>, extent: Extent) {
+        if let (Some(id), Extent::Folder | Extent::Subtree) = (id, &extent) {
+            self.wait_for(|waiting| waiting.owed.insert(id, extent));
+        }
+    }
+
+    fn owed(&self, id: Option<FolderId>) -> Option<Extent> {
+        id.and_then(|id| self.wait_for(|waiting| waiting.owed.remove(&id)))
     }
 
     /// Opens a folder on both sides; also tells whether the index knows it.
@@ -62,7 +73,8 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             How::Moved(folder, stamp) => (Some(folder), Some(*stamp)),
             How::Make(step) => {
                 let make = |step: &Step| self.hands.make_folder(parent, step);
-                let (made, _) = self.timed(parent, &step, Instant::now(), make, |(_, kept)| (None, kept.clone()))?;
+                let (made, _) =
+                    self.timed(parent, &step, Instant::now(), make, |(_, kept)| (None, kept.clone()))?;
                 parent.touch();
                 (made, None)
             }
@@ -110,7 +122,10 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
                 let plan = self.plan(&place, (&source, &replica), row, (&extent, listed));
                 self.carry_out(&place, plan, &extent, now, more);
             }
-            Err(error) => self.fail_folder(&place, error),
+            Err(error) => {
+                self.owe(Some(place.id), extent);
+                self.fail_folder(&place, error);
+            }
         }
         self.release(place);
     }
@@ -223,7 +238,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         }
         self.unlock_for(place, &plan);
         for (name, source, replica) in plan.learn {
-            place.learn(&name, Some(Known::equal(&source, is_racy(&source, now), &replica, None)));
+            place.learn(&name, Some(Known::equal(&source, self.is_racy(&source, now), &replica, None)));
         }
         for name in plan.forget {
             place.learn(&name, None);
@@ -238,7 +253,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             self.tell(Event::about(self.number, Action::Hold, place.path().join(&name), reason.to_string()));
         }
         let mut tasks = Vec::new();
-        if let (false, Err(error)) = (plan.now.is_empty(), self.check_in_place(place)) {
+        if let (false, Err(error)) = (plan.now.is_empty(), self.check_inside(place)) {
             return self.fail_folder(place, error);
         }
         for step in plan.now {
@@ -276,6 +291,11 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
     /// Writes down what came of a step.
     pub(crate) fn took(&self, place: &Here<S, R>, step: &Step, taken: Result<Done>, now: Time) {
         match taken {
+            // What stands there now is no version to learn, nor is what stood there before.
+            Ok(Done { is_best_effort: true, .. }) => {
+                place.touch();
+                place.learn(&step.name, None);
+            }
             Ok(Done { lacks: Some(lack), .. }) => {
                 place.touch();
                 self.again(place, &step.name, lack);
@@ -290,7 +310,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
 
     /// What the target did not keep of the attributes that it was given, though it said that it would.
     pub(crate) fn unkept(&self, step: &Step, done: &Done) -> Option<String> {
-        let (source, replica) = (step.verb.source()?, done.replica.as_ref()?);
+        let (source, replica) = (step.verb.source()?, done.replica.filter(|_| !done.is_best_effort)?);
         let diff = AttrsDiff::between(&replica.attrs(), &source.attrs(), source.kind, &self.work.policy);
         (!diff.is_empty()).then(|| format!("the target did not keep what it was given: {diff}"))
     }
@@ -298,7 +318,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
     /// Writes down that a step made both sides equal.
     pub(crate) fn learn_step(&self, place: &Here<S, R>, step: &Step, done: Done, now: Time) {
         if let (Some(source), Some(replica)) = (step.verb.source(), done.replica) {
-            place.learn(&step.name, Some(Known::equal(source, is_racy(source, now), &replica, None)));
+            place.learn(&step.name, Some(Known::equal(source, self.is_racy(source, now), &replica, None)));
             // Setting attributes leaves the folder's own times alone.
             place.draft(|draft| draft.touched |= !matches!(step.verb, Verb::Meta { .. }));
         }
@@ -325,6 +345,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             bytes,
             kept,
             took: Some(started.elapsed()),
+            best_effort: step.reason.is_best_effort(),
             ..Event::about(
                 self.number,
                 step.verb.action(),
@@ -363,10 +384,4 @@ fn look_at<T: Source>(tree: &T, folder: &T::Folder, names: &BTreeSet<Name>) -> R
         }
     }
     Ok(entries)
-}
-
-pub(crate) fn is_racy(source: &Stamp, now: Time) -> bool {
-    // Times in whole seconds come from filesystems that count in one or two of them.
-    let window = if source.ctime.nanos == 0 { RACY_COARSE_MILLIS } else { RACY_MILLIS };
-    source.kind != Kind::Folder && source.ctime.plus_millis(window) > now
 }

@@ -61,6 +61,8 @@ pub(crate) struct Waiting<S: Source, R: Replica> {
     pub(crate) removals_counted: usize,
     pub(crate) removals: Vec<Option<At<S, R, Removal>>>,
     pub(crate) again: Vec<At<S, R, Name>>,
+    /// Known folders that could not be opened or listed: who looks at their names again owes them this look.
+    pub(crate) owed: HashMap<FolderId, Extent>,
     /// Names from which something moved: what is there now, or is to be made there, is compared.
     pub(crate) relook: Vec<At<S, R, Name>>,
     /// What is gone from its old name; `None` until all folders in scope have been seen.
@@ -87,6 +89,7 @@ impl<S: Source, R: Replica> Waiting<S, R> {
             removals_counted: 0,
             removals: Vec::new(),
             again: Vec::new(),
+            owed: HashMap::new(),
             relook: Vec::new(),
             departures: None,
             moved_away: HashMap::new(),

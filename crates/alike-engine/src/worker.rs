@@ -17,8 +17,8 @@ use alike_storage::{Folder, Replica};
 
 use crate::agenda::{Agenda, FLUSH_AFTER};
 use crate::error::PassError;
-use crate::hands::Settles;
 use crate::flushing::Flushing;
+use crate::hands::Settles;
 use crate::monitor::{Event, Monitor, State};
 use crate::pair::{Pair, Spec};
 use crate::pass::{Top, Work, pass};
@@ -214,7 +214,7 @@ impl Mirror<'_> {
                 agenda.unflushed.get_or_insert_with(Instant::now);
             }
             self.say_watching(first);
-            self.end(agenda, &outcome);
+            self.end(agenda, &outcome, agenda.full_takes);
         }
     }
 
@@ -229,6 +229,7 @@ impl Mirror<'_> {
         agenda.retrying = false;
         let dirty = std::mem::take(&mut agenda.dirty);
         self.monitor.state(State::Working { full: false });
+        let started = Instant::now();
         if let Some(outcome) = self.pass(agenda, dirty, Policy { deletes, ..self.policy }) {
             let tally = &outcome.tally;
             agenda.files = (agenda.files + tally.created + tally.linked).saturating_sub(tally.deleted);
@@ -246,7 +247,7 @@ impl Mirror<'_> {
                 self.hear(agenda);
                 agenda.dirty.absorb(outcome.awaited.clone());
             }
-            self.end(agenda, &outcome);
+            self.end(agenda, &outcome, started.elapsed());
         }
     }
 
@@ -297,7 +298,8 @@ impl Mirror<'_> {
         }
     }
 
-    fn end(&self, agenda: &mut Agenda, outcome: &Outcome) {
+    fn end(&self, agenda: &mut Agenda, outcome: &Outcome, took: Duration) {
+        agenda.let_rest(outcome.restless.clone(), took);
         if outcome.unsettled.is_empty() {
             agenda.settled();
         } else {
@@ -306,12 +308,11 @@ impl Mirror<'_> {
         self.monitor.state(match &outcome.ending {
             Ending::Halted(over) => State::Halted(over.to_string()),
             _ if agenda.halted => State::Halted("deletions are held back; see the log".to_owned()),
-            Ending::Identical if agenda.failed.0.is_empty() && !agenda.left_to_full => {
-                State::Identical { files: agenda.files }
-            }
+            Ending::Identical if agenda.has_nothing_left() => State::Identical { files: agenda.files },
             Ending::Identical | Ending::Differs | Ending::Stopped => State::Differs {
                 failed: outcome.tally.failed,
                 held: outcome.tally.held + outcome.tally.skipped,
+                in_motion: agenda.restless.0.names(),
             },
         });
     }

@@ -68,6 +68,16 @@ impl Dirty {
         self.folders.get(&RelPath::root()) == Some(&Extent::Subtree)
     }
 
+    /// How many names it has; what is coarser counts as one.
+    #[must_use]
+    pub fn names(&self) -> u64 {
+        let count = |extent: &Extent| match extent {
+            Extent::Names(names) => names.len() as u64,
+            Extent::Folder | Extent::Subtree => 1,
+        };
+        self.folders.values().map(count).sum()
+    }
+
     /// Adds one name of a folder.
     pub fn mark_name(&mut self, folder: RelPath, name: Name) {
         self.mark(folder, Extent::Names(BTreeSet::from([name])));

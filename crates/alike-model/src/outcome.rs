@@ -37,6 +37,8 @@ pub struct Tally {
     pub held: u64,
     /// Paths skipped.
     pub skipped: u64,
+    /// Files copied while they were being written: best effort, not a proven version. Each counts as created or updated too.
+    pub in_motion: u64,
 }
 
 impl Tally {
@@ -72,10 +74,10 @@ impl Tally {
             + self.folders_deleted
     }
 
-    /// True when no path failed, was held back or skipped.
+    /// True when no path failed, was held back, skipped or copied as best effort.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.failed == 0 && self.held == 0 && self.skipped == 0
+        self.failed == 0 && self.held == 0 && self.skipped == 0 && self.in_motion == 0
     }
 }
 
@@ -101,8 +103,10 @@ pub struct Outcome {
     pub tally: Tally,
     /// How it ended.
     pub ending: Ending,
-    /// What failed or kept changing: to be looked at again.
+    /// What failed: to be looked at again.
     pub unsettled: Dirty,
+    /// What kept changing: to be looked at again, but not as often as it changes.
+    pub restless: Dirty,
     /// Something was done with a file that has more than one name: what happened under one is true of the others too, and
     /// nobody announces that.
     pub linked: bool,

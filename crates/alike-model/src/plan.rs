@@ -4,8 +4,8 @@
 //! (its old name may be found gone only later).
 
 use crate::compare::{Finding, Verdict};
-use crate::event::Action;
 use crate::entry::{Kind, Stamp, Time, Unreadable};
+use crate::event::Action;
 use crate::known::{FolderId, Known};
 use crate::path::{Name, RelPath};
 use crate::policy::{Deletes, Policy};

@@ -54,6 +54,16 @@ pub enum Reason {
     SpecialsOff,
     /// The target cannot hold device nodes.
     NoDevices,
+    /// It never rests: what could be read of it is copied, for that reason, but nothing proves that it is one version.
+    StillWritten(Box<Self>),
+}
+
+impl Reason {
+    /// True when what is done for this reason proves nothing about contents.
+    #[must_use]
+    pub fn is_best_effort(&self) -> bool {
+        matches!(self, Self::StillWritten(_))
+    }
 }
 
 impl fmt::Display for Reason {
@@ -83,6 +93,9 @@ impl fmt::Display for Reason {
             Self::OverLimit => f.write_str("more deletions than --max-delete allows"),
             Self::SpecialsOff => f.write_str("special file; left out by --no-special"),
             Self::NoDevices => f.write_str("device node; making one needs root, --no-special leaves it out"),
+            Self::StillWritten(why) => {
+                write!(f, "{why}; still being written: best effort, not a proven version")
+            }
         }
     }
 }

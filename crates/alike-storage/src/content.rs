@@ -1,5 +1,6 @@
 //! The bytes of a file being read.
 
+use std::cell::Cell;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -16,11 +17,24 @@ pub struct Content {
     file: OwnedFd,
     /// Where reading goes on.
     at: u64,
+    lease: Cell<Lease>,
+    is_snapshot: Cell<bool>,
+}
+
+/// Whether writers are held off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lease {
+    /// They never were.
+    Never,
+    /// They are.
+    Held,
+    /// They were, and none came meanwhile (`true`), or one did.
+    Over(bool),
 }
 
 impl Content {
     pub(crate) fn new(file: OwnedFd) -> Self {
-        Self { file, at: 0 }
+        Self { file, at: 0, lease: Cell::new(Lease::Never), is_snapshot: Cell::new(false) }
     }
 
     /// Looks at the open file.
@@ -29,6 +43,59 @@ impl Content {
     /// When the system refuses.
     pub fn stamp(&self) -> Result<Stamp> {
         linux::look_at_open(self.file.as_fd()).map_err(|cause| Error::of("look at it again", cause))
+    }
+
+    /// Asks whether anybody may have it open for writing. If surely nobody has (`true`), whoever wants to has to wait from
+    /// now on: call [`Content::let_writers_in`] soon.
+    pub fn hold_off_writers(&self) -> bool {
+        let are_held = linux::take_lease(self.descriptor());
+        if are_held {
+            self.lease.set(Lease::Held);
+        }
+        are_held
+    }
+
+    /// Lets writers go on.
+    pub fn let_writers_in(&self) {
+        if self.lease.get() == Lease::Held {
+            self.lease.set(Lease::Over(linux::is_lease_whole(self.descriptor())));
+            linux::end_lease(self.descriptor());
+        }
+    }
+
+    /// True when writers were held off, and none came before they were let in.
+    #[must_use]
+    pub fn was_left_alone(&self) -> bool {
+        self.lease.get() == Lease::Over(true)
+    }
+
+    /// True when the first store to a page through a mapping shows in its stamp, each time after that page was brought to the
+    /// disk.
+    #[must_use]
+    pub fn leaves_stamps(&self, stamp: &Stamp) -> bool {
+        thread_local! {
+            // Asking costs more than a short look, and the answer is one for a filesystem.
+            static LAST: Cell<Option<(u64, bool)>> = const { Cell::new(None) };
+        }
+        match LAST.get() {
+            Some((dev, answer)) if dev == stamp.dev => answer,
+            _ => {
+                let answer = linux::stamps_tell_of_mappings(self.descriptor());
+                LAST.set(Some((stamp.dev, answer)));
+                answer
+            }
+        }
+    }
+
+    /// Notes that it was cloned: what was copied is what it was at one moment.
+    pub(crate) fn note_snapshot(&self) {
+        self.is_snapshot.set(true);
+    }
+
+    /// True when it was copied by a clone.
+    #[must_use]
+    pub fn is_snapshot(&self) -> bool {
+        self.is_snapshot.get()
     }
 
     /// Its extended attributes in these namespaces.

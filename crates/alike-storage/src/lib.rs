@@ -106,7 +106,7 @@ pub trait Replica: Source {
     /// When it could not be made whole.
     fn stage(&self, folder: &Self::Folder, new: New<'_>) -> Result<(Self::Staged, Option<Error>)>;
 
-    /// Brings a staged file to the disk.
+    /// Sees to it that a staged file never has a name without its contents, also after a power cut; the name may be lost.
     ///
     /// # Errors
     /// When any of it may not be there.
@@ -121,6 +121,18 @@ pub trait Replica: Source {
     /// # Errors
     /// When any of them may not be there.
     fn settle_folder(&self, folder: &Self::Folder) -> Result<()>;
+    /// True when a second look at a file of the source finds what was staged of it. It then was that, every byte, at the
+    /// moment between the two looks, also if somebody is writing to it.
+    ///
+    /// # Errors
+    /// When it cannot be looked at; [`Error::Interrupted`] when `interrupted` said so.
+    fn is_like(
+        &self,
+        staged: &Self::Staged,
+        content: &Content,
+        size: u64,
+        interrupted: &dyn Fn() -> bool,
+    ) -> Result<bool>;
 
     /// Gives a staged entry its name, in one step for whoever looks. Returns how it looks then.
     ///
@@ -164,6 +176,12 @@ pub trait Replica: Source {
     /// # Errors
     /// When the system refuses.
     fn set_folder_attrs(&self, folder: &Self::Folder, want: &Want) -> Result<Stamp>;
+
+    /// True when an open folder lies `depth` levels below the top folder: what was moved out of the tree does not.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    fn is_below(&self, folder: &Self::Folder, depth: usize) -> Result<bool>;
 
     /// Lets the owner write into an open folder that forbids it; `true` when that changed its mode.
     ///

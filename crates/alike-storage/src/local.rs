@@ -187,13 +187,17 @@ impl Replica for Local {
         self.stage_new(folder, new)
     }
 
-    fn publish(
+    fn is_like(
         &self,
-        folder: &Folder,
-        name: &Name,
-        staged: Staged,
-        over: Option<Over<'_>>,
-    ) -> Result<Stamp> {
+        staged: &Staged,
+        content: &Content,
+        size: u64,
+        interrupted: &dyn Fn() -> bool,
+    ) -> Result<bool> {
+        staged.is_like(content.descriptor(), size, interrupted)
+    }
+
+    fn publish(&self, folder: &Folder, name: &Name, staged: Staged, over: Option<Over<'_>>) -> Result<Stamp> {
         self.publish_staged(folder, name, staged, over)
     }
 
@@ -219,12 +223,7 @@ impl Replica for Local {
         self.link_to(from, to, expected, over)
     }
 
-    fn make_folder(
-        &self,
-        parent: &Folder,
-        name: &Name,
-        over: Option<Over<'_>>,
-    ) -> Result<Folder> {
+    fn make_folder(&self, parent: &Folder, name: &Name, over: Option<Over<'_>>) -> Result<Folder> {
         let failed = |cause| refused("make the folder", (parent, Some(name)), cause);
         match over {
             None => linux::make_folder(parent.descriptor(), name).map_err(failed)?,
@@ -239,6 +238,13 @@ impl Replica for Local {
         dress(&inode, folder.descriptor(), Some(&now), Kind::Folder, want)
             .map_err(|error| explain(error, (folder, None), "it"))?;
         self.stamp(folder)
+    }
+
+    fn is_below(&self, folder: &Folder, depth: usize) -> Result<bool> {
+        let failed = |cause| Error::of("find the top folder above it", cause);
+        let above = linux::look_above(folder.descriptor(), depth).map_err(failed)?;
+        let top = linux::look_at_open(self.root.as_fd()).map_err(failed)?;
+        Ok((above.dev, above.ino) == (top.dev, top.ino))
     }
 
     fn unlock(&self, folder: &Folder, stamp: &Stamp) -> Result<bool> {

@@ -63,14 +63,13 @@ impl Local {
     pub(crate) fn swap_in(&self, new: At<'_>, at: At<'_>, expected: &Stamp) -> Result<()> {
         let failed = |cause| refused("put it in its place", (at.0, Some(at.1)), cause);
         let (here, there) = ((new.0.descriptor(), new.1), (at.0.descriptor(), at.1));
-        let swapped = self.must_be(at.0, at.1, Some(expected)).and_then(|()| {
-            match linux::exchange(here, there) {
+        let swapped =
+            self.must_be(at.0, at.1, Some(expected)).and_then(|()| match linux::exchange(here, there) {
                 Err(cause) if is_any(&cause, &[Errno::INVAL, Errno::NOSYS, Errno::OPNOTSUPP]) => {
                     self.swap_by_turns(new, at).map_err(failed)
                 }
                 other => other.map_err(failed),
-            }
-        });
+            });
         if swapped.is_err() {
             // Best effort: what stays in staging or the trash is cleared by a later pass.
             let _ = linux::remove_file(here.0, here.1).or_else(|_| linux::remove_folder(here.0, here.1));
@@ -132,8 +131,7 @@ impl Local {
     pub(crate) fn free(&self, at: At<'_>, over: Over<'_>) -> Result<()> {
         let is_folder = over.stamp.kind == Kind::Folder;
         // What is done to another name of an inode, deleting it for one, changes its times.
-        let is_it =
-            |now: &Stamp| now.identity() == over.stamp.identity() && now.kind == over.stamp.kind;
+        let is_it = |now: &Stamp| now.identity() == over.stamp.identity() && now.kind == over.stamp.kind;
         let may_differ = !is_folder && over.stamp.nlink > 1;
         if !may_differ || !crate::Source::look(self, at.0, at.1)?.as_ref().is_some_and(is_it) {
             self.must_be(at.0, at.1, Some(over.stamp))?;

@@ -91,6 +91,26 @@ impl Patch {
         Ok(linked)
     }
 
+    /// True when a second look at `from` finds the same changes.
+    pub(crate) fn is_made_for(&self, from: BorrowedFd<'_>, interrupted: &dyn Fn() -> bool) -> Result<bool> {
+        let mut journal = open(self.staging.as_fd(), &self.name("new")?)?;
+        read_size(&mut journal)?;
+        let mut have = Vec::new();
+        let mut same = |bytes: &[u8], at: u64| {
+            let place = (read_number(&mut journal)?, read_number(&mut journal)?);
+            if place == (Some(at), Some(bytes.len() as u64)) {
+                have.resize(bytes.len(), 0);
+                journal.read_exact(&mut have)?;
+            }
+            if have == bytes { Ok(()) } else { Err(ErrorKind::InvalidData.into()) }
+        };
+        match for_each_change((from, self.target.as_fd()), 0..self.size, interrupted, &mut same) {
+            Err(error) if error.kind() == ErrorKind::InvalidData => return Ok(false),
+            other => other?,
+        }
+        Ok(read_number(&mut journal)?.is_none())
+    }
+
     /// The file that is changed.
     pub(crate) fn target(&self) -> BorrowedFd<'_> {
         self.target.as_fd()

@@ -76,6 +76,8 @@ impl Local {
                     .empty_file(folder, want.mode | PRIVATE)
                     .map_err(|cause| refused("copy it", (folder, None), cause))?;
                 self.fill(folder, file.as_fd(), &original)?;
+                // All is read: nobody need wait for the rest.
+                content.let_writers_in();
                 // One look saves two calls, mostly: each that sets something costs more.
                 let now = linux::look_at_open(file.as_fd()).map_err(|cause| Error::of("copy it", cause))?;
                 let inode = Inode::Open(file.as_fd());
@@ -105,11 +107,12 @@ impl Local {
         matches!(staged.0, Place::Patch(..))
     }
 
-    /// Brings a staged file to the disk; other kinds are all metadata, which reaches it in the order in which it was made.
+    /// Sees to it that a staged file never has a name without its contents; other kinds are all metadata, which reaches the disk
+    /// in the order in which it was made.
     pub(crate) fn settle_staged(&self, staged: &Staged) -> Result<()> {
         match &staged.0 {
-            Place::Nameless(file) => linux::sync_contents(file.as_fd()),
-            Place::Named(Temporary { file: Some(file), .. }) => linux::sync_contents(file.as_fd()),
+            Place::Nameless(file) => linux::settle_contents(file.as_fd()),
+            Place::Named(Temporary { file: Some(file), .. }) => linux::settle_contents(file.as_fd()),
             Place::Named(_) | Place::Patch(..) => Ok(()),
         }
         .map_err(|cause| Error::of("bring it to the disk", cause))
@@ -195,6 +198,7 @@ impl Local {
     fn fill(&self, folder: &Folder, file: BorrowedFd<'_>, original: &Original<'_>) -> Result<()> {
         let Original { content, like, over, interrupted } = original;
         if self.saving.reflink && self.clone(content.descriptor(), file, like.size) {
+            content.note_snapshot();
             return Ok(());
         }
         if let Some((name, old)) = over.filter(|(_, old)| self.saving.delta && delta::pays(like, old))
@@ -341,6 +345,32 @@ impl Local {
             }
         }
         Ok(())
+    }
+}
+
+impl Staged {
+    /// True when `from` has what was staged.
+    pub(crate) fn is_like(
+        &self,
+        from: BorrowedFd<'_>,
+        size: u64,
+        interrupted: &dyn Fn() -> bool,
+    ) -> Result<bool> {
+        let named;
+        let staged = match &self.0 {
+            Place::Nameless(file) => file.as_fd(),
+            Place::Named(Temporary { folder, name: Some(name), .. }) => {
+                named = linux::open_for_reading(folder.as_fd(), name).map_err(copy_failed)?;
+                named.as_fd()
+            }
+            Place::Named(_) => return Err(Error::Changed),
+            Place::Patch(patch, _) => return patch.is_made_for(from, interrupted).map_err(copy_failed),
+        };
+        let mut differs = |_: &[u8], _| Err(std::io::ErrorKind::InvalidData.into());
+        match delta::for_each_change((from, staged), 0..size, interrupted, &mut differs) {
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => Ok(false),
+            other => other.map(|()| true).map_err(copy_failed),
+        }
     }
 }
 

@@ -93,6 +93,28 @@ impl Live {
         self.signal(Signal::USR1);
     }
 
+    /// SIGSTOP, and waits until it stands still (or has ended): what happens until [`Live::go_on`] happens between two of its
+    /// steps.
+    pub fn stand_still(&mut self) {
+        self.signal(Signal::STOP);
+        let stat = format!("/proc/{}/stat", self.child.id());
+        wait_until(Duration::from_secs(5), || {
+            let stat = std::fs::read_to_string(&stat).unwrap_or_default();
+            stat.rsplit(')').next().is_none_or(|rest| !rest.trim_start().starts_with(['R', 'S', 'D']))
+        });
+    }
+
+    /// SIGCONT.
+    pub fn go_on(&mut self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// How many bytes it has read or copied so far; none when it has ended.
+    pub fn bytes_read(&self) -> Option<u64> {
+        let io = std::fs::read_to_string(format!("/proc/{}/io", self.child.id())).ok()?;
+        io.lines().find_map(|line| line.strip_prefix("rchar: "))?.parse().ok()
+    }
+
     /// SIGKILL, and waits for the end.
     pub fn kill(&mut self) {
         self.signal(Signal::KILL);

@@ -21,6 +21,14 @@ use repository::{Found, Repository, design, is_document, manifests, read, root, 
 
 const FLOORS: [(&str, u8); 4] = [("alike-model", 0), ("alike-storage", 1), ("alike-engine", 2), ("alike", 3)];
 const TESTKIT: &str = "alike-testkit";
+/// A tool for tests, like the testkit, on which alone of this workspace it stands.
+const TRIALS: &str = "alike-trials";
+/// The only places where `unsafe` is written.
+const BORDERS: [&str; 3] = [
+    "crates/alike-storage/src/linux/",
+    "crates/alike-storage/src/linux.rs",
+    "crates/alike-trials/src/system/",
+];
 const MOST_LINES: usize = 450;
 
 const WORLDLY_CRATES: [&str; 3] = ["rustix", "tokio", "jiff"];
@@ -32,6 +40,16 @@ fn arrows_point_only_downward() {
     let mut wrong = Vec::new();
     for (name, manifest) in manifests() {
         let below = dependencies(&manifest);
+        if name == TRIALS {
+            let ours = below.iter().filter(|other| floor_of(other).is_some());
+            wrong.extend(
+                ours.map(|other| format!("{name} depends on {other}: it drives the binary from outside")),
+            );
+            continue;
+        }
+        if below.contains(TRIALS) {
+            wrong.push(format!("{name} depends on {TRIALS}, which only tests"));
+        }
         if below.contains(TESTKIT) {
             wrong.push(format!("{name} depends on {TESTKIT}: move it to [dev-dependencies]"));
         }
@@ -77,9 +95,7 @@ fn the_model_does_not_reach_for_the_world() {
 
 #[test]
 fn unsafe_is_written_only_at_the_system_call_border() {
-    let border = |file: &str| {
-        file.starts_with("crates/alike-storage/src/linux/") || file == "crates/alike-storage/src/linux.rs"
-    };
+    let border = |file: &str| BORDERS.iter().any(|border| file.starts_with(border));
     let mut wrong = Vec::new();
     for file in sources().iter().filter(|file| !border(file)) {
         let code = without_comments(&read(&root().join(file)));

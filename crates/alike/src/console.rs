@@ -130,8 +130,9 @@ impl Console {
             None | Some(State::Working { full: true }) => self.progress_text(),
             Some(State::Working { full: false }) => format!("copying changes{changed}"),
             Some(State::Identical { files }) => format!("identical · {} files{changed}", HumanCount(files)),
-            Some(State::Differs { failed, held }) => {
-                format!("differs · {failed} failed, {held} held or skipped · trying again{changed}")
+            Some(State::Differs { failed, held, in_motion }) => {
+                let moving = still_written(in_motion);
+                format!("differs · {failed} failed, {held} held or skipped{moving} · trying again{changed}")
             }
             Some(State::Halted(why)) => format!("halted · {why}"),
         }
@@ -182,14 +183,14 @@ impl Monitor for Console {
             self.copied.fetch_add(1, Ordering::Relaxed);
             self.bytes.fetch_add(bytes, Ordering::Relaxed);
         }
-        let about_errors = level(event.action) == LogLevel::Error;
+        let about_errors = level(&event) == LogLevel::Error;
         if !matches!(event.action, Action::PassStart | Action::PassEnd | Action::Watch) {
             self.state.lock().unwrap_or_else(PoisonError::into_inner).1 = Some(Instant::now());
         }
         if about_errors && self.stdout_form.is_none_or(|form| form == Form::Json) {
             self.say(&complaint(&event));
         }
-        if level(event.action) > self.least {
+        if level(&event) > self.least {
             return;
         }
         let now = Timestamp::now();
@@ -233,6 +234,11 @@ impl Monitor for Console {
     fn looked(&self, entries: u64) {
         self.looked.fetch_add(entries, Ordering::Relaxed);
     }
+}
+
+/// What is said of files that are still being written, after what else is said; nothing when there are none.
+pub(crate) fn still_written(files: u64) -> String {
+    if files > 0 { format!(", {files} still being written") } else { String::new() }
 }
 
 fn complaint(event: &Event) -> String {

@@ -37,10 +37,11 @@ impl From<LogFormat> for Form {
 }
 
 /// How important an event is.
-pub(crate) fn level(action: Action) -> LogLevel {
-    match action {
+pub(crate) fn level(event: &Event) -> LogLevel {
+    match event.action {
         Action::Error | Action::Halt => LogLevel::Error,
         Action::Hold | Action::Skip => LogLevel::Warn,
+        _ if event.best_effort => LogLevel::Warn,
         _ => LogLevel::Info,
     }
 }
@@ -117,6 +118,7 @@ fn json(event: &Event, at: Timestamp) -> String {
         Action::Error | Action::Halt => "error",
         Action::Hold => "held",
         Action::Skip => "skipped",
+        _ if event.best_effort => "best-effort",
         _ => "ok",
     };
     let line = Line {

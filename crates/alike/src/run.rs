@@ -21,7 +21,7 @@ use alike_model::policy::Deletes;
 use alike_storage::Local;
 
 use crate::args::{MirrorArgs, OnceArgs, OutputArgs, PairArgs, PassArgs};
-use crate::console::Console;
+use crate::console::{Console, still_written};
 use crate::settings::{self, Usage};
 use crate::{count, signals};
 
@@ -220,7 +220,8 @@ fn say_end(console: &Console, outcome: &Outcome, args: &PassArgs, output: &Outpu
                 _ if args.no_delete => "; what the source lacks stays, as --no-delete says",
                 _ => "; --allow-deletes lets held deletions go",
             };
-            let counts = format!("{failed} failed, {held} held back or skipped");
+            let moving = still_written(tally.in_motion);
+            let counts = format!("{failed} failed, {held} held back or skipped{moving}");
             console.say(&format!("not identical: {counts}; the log has each{advice}"));
         }
         Ending::Stopped => console.say("stopped half-way; the next pass goes on from here"),

@@ -77,6 +77,11 @@ pub fn punch_hole(file: BorrowedFd<'_>, range: Range<u64>) -> Result<()> {
 }
 
 /// Lets `to` share all blocks of `from`; false where that cannot be.
+///
+/// What is cloned is what the file was at one moment, whoever writes to it: btrfs and XFS keep out `write` and the first
+/// store to a page of a mapping while they bring what is dirty to the disk and share the blocks. A page that is dirty
+/// already can take stores until it is its turn, but a store to one that has been brought there waits, and with it all
+/// that its thread would do later.
 #[must_use]
 pub fn clone(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> bool {
     retry_on_intr(|| rustix::fs::ioctl_ficlone(to, from)).is_ok()

@@ -53,22 +53,6 @@ pub fn open_for_changing(folder: BorrowedFd<'_>, name: &Name) -> Result<OwnedFd>
     Ok(open_quietly(folder, name.as_bytes(), flags)?)
 }
 
-/// Brings one file, or the names in one folder, to the disk.
-///
-/// # Errors
-/// When any of it may not be there.
-pub fn sync_file(open: BorrowedFd<'_>) -> Result<()> {
-    Ok(rustix::fs::fsync(open)?)
-}
-
-/// Brings the contents of one file to the disk, with its length.
-///
-/// # Errors
-/// When any of it may not be there.
-pub fn sync_contents(open: BorrowedFd<'_>) -> Result<()> {
-    Ok(rustix::fs::fdatasync(open)?)
-}
-
 /// Opens without leaving an access time behind, where the rights allow that (owner, or `CAP_FOWNER`).
 fn open_quietly<P: rustix::path::Arg + Copy>(
     at: BorrowedFd<'_>,
@@ -100,6 +84,21 @@ pub fn look(folder: BorrowedFd<'_>, name: &Name) -> Result<Option<Stamp>> {
         Err(Errno::NOENT) => Ok(None),
         Err(errno) => Err(errno.into()),
     }
+}
+
+/// Looks at the folder that lies so many levels above an open one, whatever the names on the way are.
+///
+/// # Errors
+/// When the system refuses.
+pub fn look_above(folder: BorrowedFd<'_>, levels: usize) -> Result<Stamp> {
+    // As many as fit into a path of the kernel's.
+    const AT_ONCE: usize = 1024;
+    if levels <= AT_ONCE {
+        let path = if levels == 0 { ".".to_owned() } else { "../".repeat(levels) };
+        return Ok(look_raw(folder, path.as_str(), AtFlags::empty())?);
+    }
+    let above = rustix::fs::openat(folder, "../".repeat(AT_ONCE), FOLDER, Mode::empty())?;
+    look_above(above.as_fd(), levels - AT_ONCE)
 }
 
 /// Looks at what is open.
@@ -232,7 +231,7 @@ pub fn read_link(folder: BorrowedFd<'_>, name: &Name) -> Result<Vec<u8>> {
 /// # Errors
 /// `EOPNOTSUPP`, `EISDIR` or `EINVAL` where there is no such thing.
 pub fn create_nameless(folder: BorrowedFd<'_>, mode: u32) -> Result<OwnedFd> {
-    let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
+    let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
     Ok(retry_on_intr(|| rustix::fs::openat(folder, c".", flags, Mode::from_raw_mode(mode & 0o777)))?)
 }
 

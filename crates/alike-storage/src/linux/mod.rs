@@ -5,16 +5,20 @@
 mod copy;
 mod fs;
 mod inotify;
+mod lease;
 mod locks;
+mod order;
 mod system;
 mod xattr;
 
 pub use copy::{can_punch_holes, clone, copy, next_data, punch_hole, read_at, set_size, write_at};
 pub use fs::*;
 pub use inotify::{Change, Inotify, Mark, What};
+pub use lease::{end_lease, is_lease_whole, stamps_tell_of_mappings, take_lease};
 pub use locks::{holder_of_lock, wake_process};
+pub use order::{settle_contents, sync_file};
 pub use system::{
     Waker, am_root, filesystem_id, may_make_devices, path_in_filesystem, path_of_open,
-    raise_descriptor_limit, room, sync_filesystem,
+    raise_descriptor_limit, room, sync_filesystem, writeback_millis,
 };
 pub use xattr::Inode;

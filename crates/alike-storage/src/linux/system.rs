@@ -5,6 +5,7 @@ use std::io::Result;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, poll};
@@ -56,6 +57,21 @@ pub fn filesystem_id(open: BorrowedFd<'_>) -> Result<String> {
     let stat = rustix::fs::fstatvfs(open.as_fd())?;
     let fsid = format!("fsid:{:016x}", stat.f_fsid);
     Ok(uuid::of(open).map_or(fsid.clone(), |uuid| format!("uuid:{uuid} {fsid}")))
+}
+
+/// How long a page that was stored to may wait for being brought to the disk, in milliseconds, as the system is set up.
+/// [`u32::MAX`] when it may wait for ever.
+#[must_use]
+pub fn writeback_millis() -> u32 {
+    static MILLIS: OnceLock<u32> = OnceLock::new();
+    let setting = |name: &str, usual: u32| {
+        let text = std::fs::read_to_string(format!("/proc/sys/vm/{name}")).ok();
+        text.and_then(|text| text.trim().parse().ok()).unwrap_or(usual)
+    };
+    *MILLIS.get_or_init(|| match setting("dirty_writeback_centisecs", 500) {
+        0 => u32::MAX,
+        between => between.saturating_add(setting("dirty_expire_centisecs", 3000)).saturating_mul(10),
+    })
 }
 
 /// Takes as many descriptors as the system allows: a held folder costs one, and deep trees hold many.

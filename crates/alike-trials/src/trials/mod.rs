@@ -1,0 +1,108 @@
+//! The trials, in the order of what they are worth.
+
+mod errno;
+mod flips;
+mod full;
+mod kill;
+mod names;
+mod power;
+mod races;
+mod rewrites;
+mod short;
+mod writer;
+
+use crate::room::Ground;
+use crate::sweep::Sums;
+use crate::tools::Tool;
+
+/// One trial.
+pub struct Trial {
+    pub name: &'static str,
+    /// What is done to the tool.
+    pub what: &'static str,
+    /// What counts as a failure.
+    pub failure: &'static str,
+    /// Whether it says anything about this tool.
+    pub fits: fn(Tool) -> bool,
+    pub run: fn(&Ground) -> Sums,
+}
+
+pub static TRIALS: &[Trial] = &[
+    Trial {
+        name: "kill",
+        what: "SIGKILL at the k-th system call of a pass, and again in the pass that follows",
+        failure: "a torn file, a gap, a change outside; a next pass that does not converge or leaves litter",
+        fits: |_| true,
+        run: kill::once,
+    },
+    Trial {
+        name: "kill-mirror",
+        what: "SIGKILL at the k-th system call of a running mirror while its source changes",
+        failure: "as for kill",
+        fits: |tool| tool == Tool::Alike,
+        run: kill::mirror,
+    },
+    Trial {
+        name: "errno",
+        what: "the k-th system call fails with one of 17 errors, once or from there on",
+        failure: "exit 0 and wrong, a deletion, a torn file with exit 0, a hang, a panic; no recovery after it",
+        fits: |_| true,
+        run: errno::run,
+    },
+    Trial {
+        name: "short",
+        what: "reads and writes give half of what was asked for, from the k-th on",
+        failure: "as for errno",
+        fits: |_| true,
+        run: short::run,
+    },
+    Trial {
+        name: "power",
+        what: "power cut at the k-th system call and soon after the end, ext4 and xfs, with the journal written and without",
+        failure: "a torn file, a gap, something gone that exit 0 had promised; no recovery",
+        fits: |_| true,
+        run: power::run,
+    },
+    Trial {
+        name: "writer",
+        what: "stopped at each read of the source while the file is rewritten (in place, mmap, append, truncate)",
+        failure: "a file of no version the source had, published with exit 0; no recovery",
+        fits: |_| true,
+        run: writer::run,
+    },
+    Trial {
+        name: "races",
+        what: "at each path call: folder swapped for a link, leaf for a link, pipe or hard link, folder moved out, mount over",
+        failure: "anything outside changed, a secret from outside in the replica, a hang",
+        fits: |_| true,
+        run: races::run,
+    },
+    Trial {
+        name: "flips",
+        what: "every kind becomes every kind, with a watcher polling the name on the replica",
+        failure: "the name is absent for a moment; the pass does not converge",
+        fits: |_| true,
+        run: flips::run,
+    },
+    Trial {
+        name: "names",
+        what: "hostile names, random bytes, alike's own private names, deep folders",
+        failure: "not equal; a raw control byte in what the tool says",
+        fits: |_| true,
+        run: names::run,
+    },
+    Trial {
+        name: "full",
+        what: "disk full, quota, read-only remount, 24 descriptors, 64 MiB of memory",
+        failure: "exit 0 and wrong, an old version damaged, litter; no recovery when there is room again",
+        fits: |_| true,
+        run: full::run,
+    },
+    Trial {
+        name: "rewrites",
+        what: "rewritten with the same size 0 to 3 s after a pass, with its time as it comes or put back",
+        failure: "the next pass misses it",
+        fits: |_| true,
+        run: rewrites::run,
+    },
+];

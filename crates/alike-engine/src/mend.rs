@@ -197,12 +197,16 @@ impl<'a> Mend<'a> {
                 self.note(Deed { now: Some((&now).into()), ..deed })?;
                 Ok(None)
             }
-            Some(there) => self
-                .keep(Deed { old: Some(there.into()), ..deed }, there, |slot| {
+            Some(there) => {
+                self.unlock(path, there)?;
+                let deed = Deed { old: Some(self.looked(path, there)), ..deed };
+                let kept = self.keep(deed, there, |slot| {
                     let over = Over { stamp: there, keep: Some((&slot.bucket.folder, &slot.name)) };
                     tree.link((&origin, &other), (&folder, &name), stamp, Some(over)).map(Some)
-                })
-                .map(Some),
+                })?;
+                self.moved(path, None, there);
+                Ok(Some(kept))
+            }
         }
     }
 

@@ -12,9 +12,21 @@ use alike_model::entry::{Kind, Time};
 use alike_model::plan::{Step, Verb};
 use alike_storage::{Error, Replica, Result, Source};
 
-use crate::hands::{Done, Hands, Prepared, Settles};
+use crate::hands::{Done, Hands, Prepared};
 use crate::pass::Run;
 use crate::place::{Here, Place};
+
+/// Whether contents are on the disk before they get a name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Settles {
+    /// They need not be.
+    No,
+    /// They are, many together.
+    #[default]
+    Together,
+    /// They are, one by one, and the name is as well before the next step.
+    Each,
+}
 
 /// So many files wait at most, each with a descriptor; fewer when the process may not have as many.
 const MOST: usize = 1024;
@@ -59,7 +71,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
         ready.push(one);
         let bytes = || ready.iter().filter_map(|one| one.prepared.bytes).sum::<u64>();
-        ready.len() >= most || ready.len() % 16 == 0 && bytes() >= MOST_BYTES
+        ready.len() >= most || ready.len().is_multiple_of(16) && bytes() >= MOST_BYTES
     }
 
     /// Gives all that is prepared its name, once it is on the disk.

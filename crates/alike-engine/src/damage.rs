@@ -1,7 +1,10 @@
 //! Damage in the index file that the database tells by a panic: caught, and taken for what it is.
 
 use std::cell::Cell;
+use std::fs::File;
+use std::io::Read as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 
 thread_local! {
     static GUARDED: Cell<bool> = const { Cell::new(false) };
@@ -24,4 +27,17 @@ pub fn hush() {
             usual(panic);
         }
     }));
+}
+
+/// The bytes of a database that others may be writing. Before the first page is written its head says so, and from then on
+/// pages are believed by their checksums only; so the head must be the same before and after.
+pub(crate) fn bytes_at_rest(path: &Path) -> Option<Vec<u8>> {
+    const HEAD: usize = 4096;
+    const TRIES: usize = 5;
+    (0..TRIES).find_map(|_| {
+        let bytes = std::fs::read(path).ok()?;
+        let mut head = Vec::new();
+        File::open(path).ok()?.take(HEAD as u64).read_to_end(&mut head).ok()?;
+        bytes.starts_with(&head).then_some(bytes)
+    })
 }

@@ -11,6 +11,7 @@ use alike_model::policy::{Compare, Policy};
 use alike_model::reason::Reason;
 use alike_storage::{Content, Error, New, Over, Replica, Result, Source, Want};
 
+use crate::batch::Settles;
 use crate::deeds::Deeds;
 use crate::history::{Deed, Look};
 use crate::motion::Guard;
@@ -60,6 +61,9 @@ pub(crate) struct Prepared<T> {
     pub(crate) has_writers: bool,
 }
 
+/// Where something stands on the replica: folder, name and path.
+pub(crate) type Standing<'a, F> = (&'a F, &'a Name, &'a RelPath);
+
 /// Takes steps.
 pub(crate) trait Hands<S: Source, R: Replica>: Sync {
     /// Takes a step that makes, replaces or dresses an entry that is no folder.
@@ -98,11 +102,14 @@ pub(crate) trait Hands<S: Source, R: Replica>: Sync {
         step: &Step,
     ) -> Result<Done>;
 
-    /// Renames into `place`.
-    fn rename(&self, from: (&R::Folder, &Name), place: &Place<S, R>, step: &Step) -> Result<Done>;
+    /// Renames into `place`. `from` is where it stands, which an exchange may have changed in this pass.
+    fn rename(&self, from: Standing<'_, R::Folder>, place: &Place<S, R>, step: &Step) -> Result<Done>;
 
     /// Lets an entry and the one in `place` that the step replaces change names.
-    fn exchange(&self, from: (&R::Folder, &Name), place: &Place<S, R>, step: &Step) -> Result<Done>;
+    fn exchange(&self, from: Standing<'_, R::Folder>, place: &Place<S, R>, step: &Step) -> Result<Done>;
+
+    /// Notes how a folder looks that something is about to leave, and that nobody will visit.
+    fn note_left(&self, path: &RelPath, stamp: &Stamp);
 
     /// Removes one entry, or one folder that is empty by then. Tells where it is kept.
     fn remove(&self, folder: &R::Folder, path: &RelPath, step: &Step) -> Result<Option<String>>;
@@ -144,18 +151,6 @@ pub(crate) struct Working<'a, S, R> {
     pub(crate) settles: Settles,
     pub(crate) deeds: Deeds<'a>,
     pub(crate) interrupted: &'a (dyn Fn() -> bool + Sync),
-}
-
-/// Whether contents are on the disk before they get a name.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Settles {
-    /// They need not be.
-    No,
-    /// They are, many together.
-    #[default]
-    Together,
-    /// They are, one by one, and the name is as well before the next step.
-    Each,
 }
 
 /// More files than this are brought to the disk with all else on it, rather than one by one.
@@ -355,14 +350,16 @@ impl<S: Source, R: Replica> Hands<S, R> for Working<'_, S, R> {
         })
     }
 
-    fn rename(&self, from: (&R::Folder, &Name), place: &Place<S, R>, step: &Step) -> Result<Done> {
+    fn rename(&self, from: Standing<'_, R::Folder>, place: &Place<S, R>, step: &Step) -> Result<Done> {
+        let step = &standing(step, from.2);
         let Verb::Rename { replica, replaces, .. } = &step.verb else { return Err(Error::Changed) };
         self.put(place, step, (replaces.as_ref(), false), |folder, over| {
-            self.replica.rename(from, (folder, &step.name), replica, over)
+            self.replica.rename((from.0, from.1), (folder, &step.name), replica, over)
         })
     }
 
-    fn exchange(&self, from: (&R::Folder, &Name), place: &Place<S, R>, step: &Step) -> Result<Done> {
+    fn exchange(&self, from: Standing<'_, R::Folder>, place: &Place<S, R>, step: &Step) -> Result<Done> {
+        let step = &standing(step, from.2);
         let folder = &*place.replica(self.replica)?;
         let Verb::Rename { replica, replaces: Some(other), .. } = &step.verb else {
             return Err(Error::Changed);
@@ -370,6 +367,12 @@ impl<S: Source, R: Replica> Hands<S, R> for Working<'_, S, R> {
         let now = self.replica.exchange((from.0, from.1, replica), (folder, &step.name, other))?;
         self.write_down(place, step, &now, |deed| Deed { swapped: true, old: Some(other.into()), ..deed });
         Ok(Done::looks(now))
+    }
+
+    fn note_left(&self, path: &RelPath, stamp: &Stamp) {
+        if self.deeds.trash.is_some() {
+            self.deeds.add(Deed { old: Some(stamp.into()), ..self.deeds.plain(path, Action::Meta) });
+        }
     }
 
     fn remove(&self, folder: &R::Folder, path: &RelPath, step: &Step) -> Result<Option<String>> {
@@ -428,4 +431,13 @@ impl<S: Source, R: Replica> Hands<S, R> for Working<'_, S, R> {
     fn sync(&self) -> Result<()> {
         if self.sync { self.replica.sync() } else { Ok(()) }
     }
+}
+
+/// A rename as it is done: from where it stands, not from where it stood when the pass began.
+fn standing(step: &Step, from: &RelPath) -> Step {
+    let mut step = step.clone();
+    if let Verb::Rename { from: stood, .. } = &mut step.verb {
+        stood.clone_from(from);
+    }
+    step
 }

@@ -151,6 +151,23 @@ pub fn read(journal: impl BufRead) -> std::io::Result<Vec<Deed>> {
     Ok(deeds.into_iter().flatten().collect())
 }
 
+/// The number of the last pass in a journal; 0 when there is none. Passes only grow, so its end tells.
+pub(crate) fn last_pass(mut journal: std::fs::File) -> std::io::Result<u64> {
+    use std::io::{Read, Seek, SeekFrom};
+    const END: u64 = 64 * 1024;
+    let length = journal.metadata()?.len();
+    for from in [length.saturating_sub(END), 0] {
+        journal.seek(SeekFrom::Start(from))?;
+        let mut end = Vec::new();
+        journal.by_ref().take(length - from).read_to_end(&mut end)?;
+        let last = read(end.as_slice())?.iter().map(|deed| deed.pass).max();
+        if let Some(last) = last {
+            return Ok(last);
+        }
+    }
+    Ok(0)
+}
+
 /// A path as text where it is some, else its bytes: what comes back is what was written.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]

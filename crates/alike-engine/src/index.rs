@@ -5,7 +5,6 @@
 //! anything: a missing, damaged or foreign file counts as an empty index, and everything is compared again.
 
 use std::collections::HashMap;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock};
@@ -17,7 +16,7 @@ use redb::{
     TableDefinition, backends::InMemoryBackend,
 };
 
-use crate::damage::guarded;
+use crate::damage::{bytes_at_rest, guarded};
 use crate::disk::Disk;
 use crate::learnt::Learnt;
 use crate::rows;
@@ -260,6 +259,11 @@ impl Index {
         self.passes.fetch_add(1, Ordering::Relaxed) + 1
     }
 
+    /// Numbers of passes begin after this one: those up to it are taken.
+    pub(crate) fn begin_after(&self, pass: u64) {
+        self.passes.fetch_max(pass, Ordering::Relaxed);
+    }
+
     /// The last moment at which the index took anything in; `None` when it is empty.
     pub(crate) fn indexed(&self) -> Option<Time> {
         *self.indexed.lock().unwrap_or_else(PoisonError::into_inner)
@@ -419,19 +423,6 @@ impl Store {
         }
         Ok(())
     }
-}
-
-/// The bytes of a database that others may be writing. Before the first page is written its head says so, and from then on
-/// pages are believed by their checksums only; so the head must be the same before and after.
-fn bytes_at_rest(path: &Path) -> Option<Vec<u8>> {
-    const HEAD: usize = 4096;
-    const TRIES: usize = 5;
-    (0..TRIES).find_map(|_| {
-        let bytes = std::fs::read(path).ok()?;
-        let mut head = Vec::new();
-        std::fs::File::open(path).ok()?.take(HEAD as u64).read_to_end(&mut head).ok()?;
-        bytes.starts_with(&head).then_some(bytes)
-    })
 }
 
 fn in_memory(bytes: &[u8]) -> Result<Database, redb::Error> {

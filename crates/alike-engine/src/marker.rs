@@ -62,6 +62,10 @@ pub(crate) fn read_state(state: &Path) -> Result<Option<Marker>, Refusal> {
 
 /// The marker in a file; `None` when there is none.
 pub(crate) fn read_marker(path: &Path) -> Result<Option<Marker>, Refusal> {
+    // Opening a pipe would wait for its other end.
+    if path.metadata().is_ok_and(|there| !there.is_file()) {
+        return Err(Refusal::MarkerDamaged(path.to_owned()));
+    }
     match File::open(path).and_then(|file| {
         let mut bytes = Vec::new();
         file.take(LARGEST).read_to_end(&mut bytes).map(|_| bytes)

@@ -323,10 +323,12 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             from: moved.from.clone(),
         };
         let step = Step { name: arrival.name.clone(), verb, reason: Reason::Moved(moved.from.clone()) };
+        let stands = self.wait_for(|waiting| Some(waiting.departures.as_ref()?.path_now(departure)));
+        let stands = (from.0, from.1, &stands.unwrap_or_default());
         let take = |step: &Step| match (is_here, swaps) {
             (true, _) => Ok(Done::looks(*before)),
-            (false, true) => self.hands.exchange(from, place, step),
-            (false, false) => self.hands.rename(from, place, step),
+            (false, true) => self.hands.exchange(stands, place, step),
+            (false, false) => self.hands.rename(stands, place, step),
         };
         let done = self.timed(place, &step, Instant::now(), take, Done::came_to)?;
         if !is_here {
@@ -382,10 +384,11 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         work: impl FnOnce(&R::Folder, &Name) -> Result<T>,
     ) -> Result<T> {
         let found = self.wait_for(|waiting| {
-            let origin = &waiting.departures.as_ref()?.origins[departure.origin];
-            Some((Arc::clone(&origin.place), origin.name.clone()))
+            let departures = waiting.departures.as_ref()?;
+            let origin = &departures.origins[departure.origin];
+            Some((Arc::clone(&origin.place), origin.name.clone(), departures.path_now(departure)))
         });
-        let (place, top) = found.ok_or(Error::Changed)?;
+        let (place, top, path) = found.ok_or(Error::Changed)?;
         let start = place.replica(self.work.replica)?;
         let Some((name, between)) = departure.below.split_last() else {
             return work(&start, &top);
@@ -395,6 +398,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             folder = self.work.replica.open_folder(&folder, part)?;
         }
         let stamp = self.work.replica.stamp(&folder)?;
+        path.split().into_iter().for_each(|(parent, _)| self.hands.note_left(&parent, &stamp));
         self.hands.unlock(&folder, &stamp)?;
         work(&folder, name)
     }

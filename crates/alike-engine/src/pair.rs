@@ -15,6 +15,7 @@ use alike_model::path::{OWN_FOLDER, RelPath};
 use alike_model::policy::{Deletes, MaxDelete, Policy};
 use alike_storage::{Local, Saving, Source, linux};
 
+use crate::hold::{is_held, refuse_held};
 use crate::index::Index;
 use crate::marker::{Marker, describe, read_marker, read_state, same_filesystem, write_marker};
 use crate::pass::Top;
@@ -111,12 +112,15 @@ impl Pair {
         complete_changes(&spec.replica);
         let ends = Ends::find(spec)?;
         let Ends { found, own, state, .. } = &ends;
+        refuse_held(own, &found.path)?;
         let unusable = |why| Refusal::ReplicaUnusable(found.path.clone(), why);
         make_replica(&found.path).map_err(unusable)?;
         let replica = Local::open(&found.path).map_err(unusable)?;
         let now = ends.refuse_strangers(spec, &replica)?;
         let own_folder = replica.own_folder().map_err(unusable)?;
         let lock = lock(own, &found.path)?;
+        // Whoever takes a pass back first holds the replica, then takes the lock.
+        refuse_held(own, &found.path)?;
         replica.clear_staging().map_err(unusable)?;
         let known = match &ends.marker {
             Some(marker) => Marker { id: marker.id.clone(), ..now },
@@ -133,6 +137,7 @@ impl Pair {
         let top = if found.exists { Top::There } else { Top::Made };
         let holds = replica.holds(true);
         let trash = spec.keep.map(|keep| Trash::of(own_folder, keep)).transpose().map_err(unusable)?;
+        index.begin_after(trash.as_ref().map_or(Ok(0), Trash::last_pass).map_err(unusable)?);
         let pair = Self::new(ends.source, replica.with(spec.saving), (top, holds), index, Some(lock))?;
         Ok(Self { trash, ..pair })
     }
@@ -159,12 +164,12 @@ impl Pair {
         Self::new(ends.source, replica, (Top::There, holds), index, lock)
     }
 
-    /// True while both paths still lead to the folders that are open.
+    /// True while both paths still lead to the folders that are open, and nobody holds the replica.
     #[must_use]
     pub fn is_in_place(&self, spec: &Spec) -> bool {
         use std::os::unix::fs::MetadataExt;
         let inode = |path: &Path| fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()));
-        [inode(&spec.source), inode(&spec.replica)] == self.roots.map(Some)
+        [inode(&spec.source), inode(&spec.replica)] == self.roots.map(Some) && !is_held(&spec.replica)
     }
 
     /// Refuses a source that has become empty while the replica has not.
@@ -393,7 +398,8 @@ fn count_entries(tree: &Local, filter: &Filter, most: u64) -> Result<u64, alike_
     Ok(count)
 }
 
-fn lock(own: &Path, replica: &Path) -> Result<File, Refusal> {
+/// Takes the replica's lock.
+pub(crate) fn lock(own: &Path, replica: &Path) -> Result<File, Refusal> {
     let failed = |why| Refusal::ReplicaUnusable(replica.to_owned(), why);
     // Opened so that nothing is written when it is there: a pass with nothing to do leaves no trace.
     let file = File::options()

@@ -18,11 +18,11 @@ use alike_model::path::RelPath;
 use alike_model::policy::{Deletes, Policy};
 use alike_storage::{Replica, Source};
 
-use crate::batch::Ready;
+use crate::batch::{Ready, Settles};
 use crate::crew;
 use crate::deeds::Deeds;
 use crate::error::PassError;
-use crate::hands::{Hands, Settles, Working};
+use crate::hands::{Hands, Working};
 use crate::index::Index;
 use crate::monitor::{Event, Monitor};
 use crate::motion::Motion;

@@ -39,6 +39,12 @@ pub enum Refusal {
     OtherSource { replica: PathBuf, of: String },
     #[error("the replica {} is in use by another alike; stop that one first", .0.display())]
     InUse(PathBuf),
+    #[error("the replica {} is held: {why}. Until you say so, no pass is made, for it would do that again: alike undo {} --resume lets the mirror go on", replica.display(), replica.display())]
+    Held { replica: PathBuf, why: String },
+    #[error("the replica {} is in use by {who}, which did not let go of it; stop that one first", replica.display())]
+    NotLetGo { replica: PathBuf, who: String },
+    #[error("{} is no replica of alike: it has no .alike folder", .0.display())]
+    NoReplica(PathBuf),
     #[error("{} is damaged; remove it, and the pair is compared afresh", .0.display())]
     MarkerDamaged(PathBuf),
     #[error("{} cannot be read: {}", .0.display(), plain(.1))]
@@ -55,7 +61,10 @@ impl Refusal {
     /// True when the command itself is wrong, whatever the state of the world.
     #[must_use]
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::Same(_) | Self::ReplicaInside { .. } | Self::SourceInside { .. })
+        matches!(
+            self,
+            Self::Same(_) | Self::ReplicaInside { .. } | Self::SourceInside { .. } | Self::NoReplica(_)
+        )
     }
 
     /// True when something just could not be used: no danger was seen, so it is a failure rather than a halt.

@@ -5,7 +5,7 @@ use alike_model::path::{Name, RelPath};
 use alike_model::plan::{Step, Verb};
 use alike_storage::{Error, Replica, Result, Source};
 
-use crate::hands::{Done, Hands, Prepared};
+use crate::hands::{Done, Hands, Prepared, Standing};
 use crate::history::Look;
 use crate::place::Place;
 
@@ -60,13 +60,15 @@ impl<S: Source, R: Replica> Hands<S, R> for Rehearsing {
         Ok(Done::default())
     }
 
-    fn rename(&self, _: (&R::Folder, &Name), _: &Place<S, R>, _: &Step) -> Result<Done> {
+    fn rename(&self, _: Standing<'_, R::Folder>, _: &Place<S, R>, _: &Step) -> Result<Done> {
         Ok(Done::default())
     }
 
-    fn exchange(&self, _: (&R::Folder, &Name), _: &Place<S, R>, _: &Step) -> Result<Done> {
+    fn exchange(&self, _: Standing<'_, R::Folder>, _: &Place<S, R>, _: &Step) -> Result<Done> {
         Ok(Done::default())
     }
+
+    fn note_left(&self, _: &RelPath, _: &Stamp) {}
 
     fn remove(&self, _: &R::Folder, _: &RelPath, _: &Step) -> Result<Option<String>> {
         Ok(None)

@@ -171,6 +171,24 @@ impl Trash {
         }
     }
 
+    /// The number of the last pass in the history; 0 when it is empty.
+    ///
+    /// # Errors
+    /// When a journal cannot be read.
+    pub(crate) fn last_pass(&self) -> io::Result<u64> {
+        // More than the last, for a clock may have been set back.
+        const LOOKED_AT: usize = 8;
+        let buckets = self.buckets()?;
+        let mut last = 0;
+        for bucket in buckets.iter().rev().take(LOOKED_AT) {
+            match File::open(self.path().join(bucket).join("journal")) {
+                Err(why) if why.kind() == io::ErrorKind::NotFound => {}
+                journal => last = last.max(history::last_pass(journal?)?),
+            }
+        }
+        Ok(last)
+    }
+
     /// Drops what has been kept long enough, and then what has been kept longest, until a part of the filesystem's room is
     /// free.
     ///

@@ -16,10 +16,10 @@ use alike_storage::linux::Waker;
 use alike_storage::{Folder, Replica};
 
 use crate::agenda::{Agenda, FLUSH_AFTER};
+use crate::batch::Settles;
 use crate::confined::confined;
 use crate::error::PassError;
 use crate::flushing::Flushing;
-use crate::hands::Settles;
 use crate::monitor::{Event, Monitor, State};
 use crate::pair::{Pair, Spec};
 use crate::pass::{Top, Work, pass};

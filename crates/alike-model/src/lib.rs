@@ -13,6 +13,7 @@ pub mod holds;
 pub mod known;
 pub mod links;
 pub mod outcome;
+pub mod past;
 pub mod path;
 pub mod plan;
 pub mod policy;

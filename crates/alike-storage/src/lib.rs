@@ -5,6 +5,7 @@
 //! SFTP are to come behind the same traits. What is Linux's own is in `linux`.
 
 mod attributes;
+mod carry;
 mod clear;
 mod content;
 mod delta;
@@ -21,6 +22,7 @@ use alike_model::path::Name;
 use alike_model::policy::Policy;
 use alike_model::xattrs::{Namespaces, Xattrs};
 
+pub use carry::{copy_entry, link_entry, rename_entry, unpatch};
 pub use clear::remove_tree;
 pub use content::Content;
 pub use error::{Error, Result, plain};

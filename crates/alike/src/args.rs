@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use alike_model::entry::Time;
 use alike_model::policy::MaxDelete;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
@@ -24,6 +25,82 @@ pub(crate) enum Command {
     Plan(OnceArgs),
     /// Compare every byte of both, and say what differs and which side changed; changes nothing
     Check(crate::check::CheckArgs),
+    /// What passes did to REPLICA, oldest first; of one path, also what can be brought back
+    Log(LogArgs),
+    /// Take a pass back as a whole, the last one unless PASS says which; the mirror is held then
+    Undo(UndoArgs),
+    /// Bring one file or folder back as it was
+    Restore(RestoreArgs),
+    /// What the trash of REPLICA keeps, and empties it
+    Trash(TrashArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LogArgs {
+    /// The replica whose history is shown
+    pub(crate) replica: Option<PathBuf>,
+    /// Only what was done to this path, and which versions of it can be brought back
+    #[arg(long, value_name = "PATH")]
+    pub(crate) path: Option<PathBuf>,
+    /// Only this pass
+    #[arg(long, value_name = "N")]
+    pub(crate) pass: Option<u64>,
+    /// Only from then on: 2026-11-21 21:05, or 2h for two hours ago
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub(crate) since: Option<Time>,
+    /// One JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UndoArgs {
+    /// The replica
+    pub(crate) replica: PathBuf,
+    /// The number of the pass, as the log has it
+    pub(crate) pass: Option<u64>,
+    /// Only say what would be done
+    #[arg(short = 'n', long)]
+    pub(crate) dry_run: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+    /// Let the mirror go on after an undo
+    #[arg(long, conflicts_with_all = ["pass", "dry_run"])]
+    pub(crate) resume: bool,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RestoreArgs {
+    /// The replica
+    pub(crate) replica: PathBuf,
+    /// The file or folder, as a path on the replica
+    pub(crate) path: PathBuf,
+    /// As it was then: 2026-11-21 21:05, or 2h for two hours ago [default: before it was last changed or deleted]
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub(crate) at: Option<Time>,
+    /// Copy it into this folder instead of putting it back on the replica
+    #[arg(long, value_name = "DIR")]
+    pub(crate) to: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TrashArgs {
+    /// The replica
+    pub(crate) replica: PathBuf,
+    /// Remove what it keeps, for good
+    #[arg(long)]
+    pub(crate) empty: bool,
+    /// Only what has been kept at least this long
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) older: Option<Duration>,
+    /// One JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -222,6 +299,21 @@ fn any_duration(text: &str) -> Result<Duration, String> {
     let span: jiff::Span = text.trim().parse().map_err(|_| bad())?;
     let time = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(|_| bad())?;
     Duration::try_from(time).map_err(|_| "must not be negative".to_owned())
+}
+
+/// A moment: a date and time of here, an RFC 3339 one, or how long ago.
+pub(crate) fn moment(text: &str) -> Result<Time, String> {
+    use jiff::{Timestamp, civil, tz::TimeZone};
+    let text = text.trim();
+    let here = || {
+        let local = text.parse::<civil::DateTime>().ok();
+        let local = local.or_else(|| Some(text.parse::<civil::Date>().ok()?.at(0, 0, 0, 0)))?;
+        Some(local.to_zoned(TimeZone::system()).ok()?.timestamp())
+    };
+    let ago = || Timestamp::now().checked_sub(duration(text).ok()?).ok();
+    let moment = text.parse::<Timestamp>().ok().or_else(here).or_else(ago);
+    let moment = moment.ok_or("is no time; write it as 2026-11-21 21:05, or as 2h for two hours ago")?;
+    Ok(Time { secs: moment.as_second(), nanos: u32::try_from(moment.subsec_nanosecond()).unwrap_or(0) })
 }
 
 fn trash(text: &str) -> Result<Trash, String> {

@@ -6,10 +6,13 @@ mod args;
 mod check;
 mod console;
 mod count;
+mod history;
 mod log;
+mod recover;
 mod run;
 mod settings;
 mod signals;
+mod trash;
 #[cfg(test)]
 mod whatever_is_typed;
 
@@ -31,6 +34,10 @@ fn main() -> ExitCode {
         Command::Once(args) => run::once(&args),
         Command::Plan(args) => run::plan(&args),
         Command::Check(args) => check::check(&args),
+        Command::Log(args) => history::log(&args),
+        Command::Undo(args) => recover::undo(&args),
+        Command::Restore(args) => recover::restore(&args),
+        Command::Trash(args) => trash::trash(&args),
         Command::Mirror(mut args) => {
             args.read_older_order().map_err(Failure::Usage).and_then(|()| run::mirror_until_stopped(&args))
         }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use alike_engine::error::PassError;
+use alike_engine::hold::Hold;
 use alike_engine::monitor::Monitor;
 use alike_engine::pair::{Pair, Spec};
 use alike_engine::pass::{Top, Work, pass, rehearse};
@@ -136,6 +137,10 @@ fn plan_of(pair: &PairArgs, args: &PassArgs, output: &OutputArgs) -> Result<Exit
     let signals = signals::listen(&console)?;
     let pair = Pair::open_to_rehearse(&spec)?;
     console.detail(&pair.confine().to_string());
+    if let Ok(Some(hold)) = Hold::read(&spec.replica.join(".alike")) {
+        console
+            .note(&format!("the replica is held ({}): no pass is made before alike undo --resume", hold.why));
+    }
     // One thread: the steps come in the same order each time.
     let work = Work { threads: 1, ..work(&pair, &spec, args, &console, &signals.controls.stop) };
     let outcome = rehearse(&work, Dirty::everything());

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use alike_engine::hands::Settles;
+use alike_engine::batch::Settles;
 use alike_engine::pair::Spec;
 use alike_model::filter::{Filter, Patterns};
 use alike_model::path::RelPath;

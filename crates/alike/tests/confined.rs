@@ -50,8 +50,11 @@ fn stopped_at(pair: &mut Pair, calls: &str, nth: usize, change: impl FnOnce(&Pai
         text(&trace)
     );
     pair.alike.run_after(&strace);
-    let mut run =
-        pair.alike.start_once(&["--threads", "1", "--sync", "none"], pair.source.top(), pair.replica.top());
+    let mut run = pair.alike.start_once(
+        &["--threads", "1", "--sync", "none", "--trash", "off"],
+        pair.source.top(),
+        pair.replica.top(),
+    );
     let mut thread = String::new();
     let stopped = wait_until(SOON, || {
         let said = fs::read_to_string(&trace).unwrap_or_default();

@@ -7,6 +7,7 @@ mod copy;
 mod fs;
 mod inotify;
 mod lease;
+mod locks;
 mod order;
 mod scrutiny;
 mod system;
@@ -17,6 +18,7 @@ pub use copy::{can_punch_holes, clone, copy, next_data, punch_hole, read_at, set
 pub use fs::*;
 pub use inotify::{Change, Inotify, Mark, What};
 pub use lease::{end_lease, is_lease_whole, stamps_tell_of_mappings, take_lease};
+pub use locks::{holder_of_lock, wake_process};
 pub use order::{settle_contents, sync_file};
 pub use scrutiny::{Block, drop_cached, read_direct, stand_back, will_read_on};
 pub use system::{

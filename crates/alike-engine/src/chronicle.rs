@@ -1,0 +1,125 @@
+//! All that is written in the journals of a replica, in the order in which it was done, and what it was like before.
+
+use std::io;
+use std::sync::Arc;
+
+use alike_model::entry::Kind;
+use alike_model::event::Action;
+use alike_model::past::{Past, Spot};
+use alike_model::path::{Name, OWN_FOLDER, RelPath};
+use alike_model::xattrs::Xattrs;
+
+use crate::history::{Deed, Look};
+use crate::trash::Trash;
+
+/// A deed and the bucket in whose journal it stands.
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// The bucket's name.
+    pub bucket: Arc<str>,
+    /// The deed.
+    pub deed: Deed,
+}
+
+/// How an entry looked, and its extended attributes where they were others.
+pub type Was = (Look, Option<Xattrs>);
+
+impl Written {
+    /// Where the trash keeps what was there before, from the replica's top.
+    #[must_use]
+    pub fn slot(&self) -> RelPath {
+        slot(&self.bucket, self.deed.n)
+    }
+
+    /// The same for people.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        format!("{}/{}", self.bucket, self.deed.n)
+    }
+
+    /// Where that came from which it put at its path; `None` when it was made there.
+    #[must_use]
+    pub fn came_from(&self) -> Option<&RelPath> {
+        let moves = |from: &&RelPath| match self.deed.action {
+            Action::Rename => true,
+            // Of a link, it is another name of the same file.
+            Action::Link => false,
+            _ => is_in_trash(from),
+        };
+        self.deed.from.as_ref().filter(moves)
+    }
+
+    /// True when it took away what stood at its path, and put nothing there.
+    #[must_use]
+    pub fn is_removal(&self) -> bool {
+        matches!(self.deed.action, Action::Delete | Action::Rmdir)
+    }
+
+    /// Where that is which stood at its path before, unless nothing did.
+    #[must_use]
+    pub fn old_spot(&self) -> Option<Spot> {
+        let old = self.deed.old?;
+        Some(match self.deed.kept {
+            true => Spot::At(self.slot()),
+            false if old.kind != Kind::Folder && old.nlink > 1 => Spot::Twin(old.id),
+            false => Spot::Lost,
+        })
+    }
+
+    /// Takes it back in thought.
+    pub fn take_back(&self, past: &mut Past<Was>) {
+        let Deed { path, action, old, .. } = &self.deed;
+        match (action, &self.deed.from, old) {
+            (Action::Meta, _, Some(old)) => return past.looked(path, (*old, self.deed.xattrs.clone())),
+            (_, Some(from), _) if self.deed.swapped => return past.swap(path, from),
+            (_, _, Some(old)) if self.deed.patch => {
+                past.patch(path, self.slot());
+                return past.looked(path, (*old, None));
+            }
+            _ => {}
+        }
+        match self.came_from() {
+            Some(from) => past.rename(path, from),
+            None if self.is_removal() => {}
+            None => past.take_out(path),
+        }
+        match self.old_spot() {
+            Some(Spot::At(slot)) => past.rename(&slot, path),
+            Some(spot) => past.put(path, spot),
+            None => return,
+        }
+        if let Some(old) = old.filter(|old| old.kind == Kind::Folder) {
+            past.looked(path, (old, None));
+        }
+    }
+}
+
+/// A number in a bucket as a path from the replica's top.
+#[must_use]
+pub fn slot(bucket: &str, n: u64) -> RelPath {
+    let path = [OWN_FOLDER, b"/trash/", bucket.as_bytes(), b"/", n.to_string().as_bytes()].concat();
+    RelPath::parse(&path).unwrap_or_default()
+}
+
+/// True for what the trash keeps.
+#[must_use]
+pub fn is_in_trash(path: &RelPath) -> bool {
+    path.names().next().as_ref().map(Name::as_bytes) == Some(OWN_FOLDER)
+}
+
+/// All deeds of a replica, oldest first.
+///
+/// # Errors
+/// When a journal cannot be read.
+pub fn read(trash: &Trash) -> io::Result<Vec<Written>> {
+    let mut all = Vec::new();
+    for bucket in trash.buckets()? {
+        let name: Arc<str> = bucket.as_str().into();
+        let mut deeds = trash.deeds(&bucket)?;
+        deeds.sort_by_key(|deed| deed.n);
+        all.extend(deeds.into_iter().map(|deed| Written { bucket: Arc::clone(&name), deed }));
+    }
+    // A clock that was set back does not turn history round.
+    all.sort_by_key(|written| written.deed.pass);
+    Ok(all)
+}

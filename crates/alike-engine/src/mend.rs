@@ -1,0 +1,431 @@
+//! The steps with which undoing and restoring change a replica: each keeps what it takes away, and is a deed in the history.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use alike_model::entry::{Kind, Stamp, Time};
+use alike_model::event::Action;
+use alike_model::holds::Holds;
+use alike_model::past::rebased;
+use alike_model::path::{Name, OWN_FOLDER, RelPath};
+use alike_model::xattrs::{Namespaces, Xattrs};
+use alike_storage::{
+    Error, Folder, Local, Over, Replica, Result, Source, Want, copy_entry, linux, remove_tree, unpatch,
+};
+
+use crate::history::{Deed, Line, Look};
+use crate::reach::Reach;
+use crate::trash::{Slot, Trash};
+
+/// A folder in which something is done.
+#[derive(Clone)]
+struct Touched {
+    /// How it looked before; `None` for one that came just now.
+    before: Option<Look>,
+    /// How it is to look at the end.
+    then: Look,
+    xattrs: Option<Xattrs>,
+}
+
+/// Changes a replica, step by step, as one pass.
+pub(crate) struct Mend<'a> {
+    pub(crate) tree: &'a Local,
+    pub(crate) trash: &'a Trash,
+    pub(crate) pass: u64,
+    pub(crate) clock: &'a (dyn Fn() -> Time + Sync),
+    pub(crate) reach: Reach<'a>,
+    pub(crate) holds: Holds,
+    touched: BTreeMap<RelPath, Touched>,
+}
+
+impl<'a> Mend<'a> {
+    pub(crate) fn new(
+        (tree, trash): (&'a Local, &'a Trash),
+        pass: u64,
+        clock: &'a (dyn Fn() -> Time + Sync),
+    ) -> Result<Self> {
+        let (reach, holds) = (Reach::new(tree)?, tree.holds(true));
+        Ok(Self { tree, trash, pass, clock, reach, holds, touched: BTreeMap::new() })
+    }
+
+    pub(crate) fn deed(&self, action: Action, path: &RelPath, reason: &str) -> Deed {
+        Deed {
+            n: 0,
+            pass: self.pass,
+            at: (self.clock)(),
+            action,
+            path: path.clone(),
+            from: None,
+            reason: reason.to_owned(),
+            old: None,
+            kept: false,
+            patch: false,
+            swapped: false,
+            xattrs: None,
+            now: None,
+        }
+    }
+
+    /// What is at a path goes to the trash. Returns where.
+    pub(crate) fn take_away(&mut self, path: &RelPath, there: &Stamp, reason: &str) -> Result<String> {
+        let action = if there.kind == Kind::Folder { Action::Rmdir } else { Action::Delete };
+        let deed = Deed { old: Some(self.looked(path, there)), ..self.deed(action, path, reason) };
+        self.unlock(path, there)?;
+        let (folder, name) = self.enter(path)?;
+        let tree = self.tree;
+        let kept = self.keep(deed, there, |slot| {
+            let keep = Some((&slot.bucket.folder, &slot.name));
+            tree.remove(&folder, &name, Over { stamp: there, keep }).map(|()| None)
+        })?;
+        self.moved(path, None, there);
+        Ok(kept)
+    }
+
+    /// What stands in the trash, or elsewhere in alike's own folder, gets a name that is free.
+    pub(crate) fn put_back(
+        &mut self,
+        from: &RelPath,
+        kept: &Stamp,
+        path: &RelPath,
+        old: &Look,
+        reason: &str,
+    ) -> Result<()> {
+        self.unlock(from, kept)?;
+        let (folder, name) = self.enter(path)?;
+        let (bucket, number) = self.reach.place(from)?;
+        let kept = self.reach.look(from)?.ok_or(Error::Changed)?;
+        let now = self.tree.rename((&bucket, &number), (&folder, &name), &kept, None)?;
+        let deed = Deed {
+            from: Some(from.clone()),
+            now: Some((&now).into()),
+            ..self.deed(Action::Create, path, reason)
+        };
+        self.note(deed)?;
+        self.moved(from, Some(path), &now);
+        self.came(path, old, &now);
+        Ok(())
+    }
+
+    /// What is at a path goes to the trash, and what stands there takes its place in the same moment. Returns where it goes.
+    pub(crate) fn replace(
+        &mut self,
+        (path, there): (&RelPath, &Stamp),
+        (from, kept): (&RelPath, &Stamp),
+        old: &Look,
+        reason: &str,
+    ) -> Result<String> {
+        let deed = self.deed(Action::Update, path, reason);
+        let deed = Deed { from: Some(from.clone()), old: Some(self.looked(path, there)), ..deed };
+        self.unlock(path, there)?;
+        self.unlock(from, kept)?;
+        let (folder, name) = self.enter(path)?;
+        let (bucket, number) = self.reach.place(from)?;
+        let (there, kept) = (self.look_at((&folder, &name))?, self.look_at((&bucket, &number))?);
+        let tree = self.tree;
+        let (at, back) = ((&*folder, &name), (&*bucket, &number));
+        let shown = self.keep(deed, &there, |slot| {
+            let keep = (&slot.bucket.folder, &slot.name);
+            match tree.exchange((back.0, back.1, &kept), (at.0, at.1, &there)) {
+                Ok(now) => {
+                    // Should this break off, the one is right, and the other still in the trash.
+                    let other = tree.look(back.0, back.1)?.ok_or(Error::Changed)?;
+                    tree.rename(back, keep, &other, None)?;
+                    Ok(Some(now))
+                }
+                // Where names cannot be exchanged, there is a moment without the name.
+                Err(Error::Io { .. }) => {
+                    tree.remove(at.0, at.1, Over { stamp: &there, keep: Some(keep) })?;
+                    tree.rename(back, at, &kept, None).map(Some)
+                }
+                Err(error) => Err(error),
+            }
+        })?;
+        self.moved(path, None, &there);
+        self.reach.forget();
+        let now = self.reach.look(path)?.ok_or(Error::Changed)?;
+        self.came(path, old, &now);
+        Ok(shown)
+    }
+
+    /// What was changed in place becomes what it was: a copy of it, for the way back is all that was kept. Returns where what
+    /// is there now goes.
+    pub(crate) fn unpatch(
+        &mut self,
+        path: &RelPath,
+        there: &Stamp,
+        patch: &RelPath,
+        old: &Look,
+        reason: &str,
+    ) -> Result<String> {
+        let own = self.tree.own_folder().map_err(|cause| Error::of("copy it", cause))?;
+        let name = Name::new(b"restoring").ok_or(Error::Changed)?;
+        remove_tree(&own, &name).map_err(|cause| Error::of("copy it", cause))?;
+        let (folder, called) = self.reach.place(path)?;
+        let (bucket, number) = self.reach.place(patch)?;
+        let xattrs = self.tree.xattrs(&folder, &called, self.holds.xattrs)?;
+        let want = self.want(old, Some(&xattrs));
+        let copied = copy_entry((&folder, &called), there, (&own, &name), &want, &|| false)
+            .and_then(|_| unpatch((&own, &name), &[(&bucket, &number)]))
+            .and_then(|()| self.tree.look(&own, &name)?.ok_or(Error::Changed))
+            .and_then(|now| self.tree.set_attrs(&own, &name, &now, &want));
+        match copied {
+            Ok(now) => {
+                let from = RelPath::parse(OWN_FOLDER).unwrap_or_default().join(&name);
+                self.replace((path, there), (&from, &now), old, reason)
+            }
+            Err(error) => {
+                let _ = remove_tree(&own, &name);
+                Err(error)
+            }
+        }
+    }
+
+    /// A name becomes one more of what is at `twin`; what was there goes to the trash.
+    pub(crate) fn link(
+        &mut self,
+        (twin, stamp): (&RelPath, &Stamp),
+        (path, over): (&RelPath, Option<&Stamp>),
+        reason: &str,
+    ) -> Result<Option<String>> {
+        let deed = Deed { from: Some(twin.clone()), ..self.deed(Action::Link, path, reason) };
+        let (folder, name) = self.enter(path)?;
+        let (origin, other) = self.reach.place(twin)?;
+        let tree = self.tree;
+        match over {
+            None => {
+                let now = tree.link((&origin, &other), (&folder, &name), stamp, None)?;
+                self.note(Deed { now: Some((&now).into()), ..deed })?;
+                Ok(None)
+            }
+            Some(there) => {
+                self.unlock(path, there)?;
+                let deed = Deed { old: Some(self.looked(path, there)), ..deed };
+                let kept = self.keep(deed, there, |slot| {
+                    let over = Over { stamp: there, keep: Some((&slot.bucket.folder, &slot.name)) };
+                    tree.link((&origin, &other), (&folder, &name), stamp, Some(over)).map(Some)
+                })?;
+                self.moved(path, None, there);
+                Ok(Some(kept))
+            }
+        }
+    }
+
+    /// An entry gets another name, which must be free.
+    pub(crate) fn rename(&mut self, from: &RelPath, there: &Stamp, to: &RelPath, reason: &str) -> Result<()> {
+        self.unlock(from, there)?;
+        let (folder, name) = self.enter(from)?;
+        let (target, new) = self.enter(to)?;
+        let there = self.look_at((&folder, &name))?;
+        let now = self.tree.rename((&folder, &name), (&target, &new), &there, None)?;
+        let deed = Deed {
+            from: Some(from.clone()),
+            now: Some((&now).into()),
+            ..self.deed(Action::Rename, to, reason)
+        };
+        self.note(deed)?;
+        self.moved(from, Some(to), &now);
+        Ok(())
+    }
+
+    /// Two entries change names.
+    pub(crate) fn swap(
+        &mut self,
+        one: (&RelPath, &Stamp),
+        other: (&RelPath, &Stamp),
+        reason: &str,
+    ) -> Result<()> {
+        self.unlock(one.0, one.1)?;
+        self.unlock(other.0, other.1)?;
+        let (folder, name) = self.enter(one.0)?;
+        let (second, called) = self.enter(other.0)?;
+        let (first, last) = (self.look_at((&folder, &name))?, self.look_at((&second, &called))?);
+        self.tree.exchange((&folder, &name, &first), (&second, &called, &last))?;
+        let now = self.look_at((&folder, &name))?;
+        let deed = self.deed(Action::Rename, one.0, reason);
+        let (from, old) = (Some(other.0.clone()), Some((&first).into()));
+        self.note(Deed { from, old, swapped: true, now: Some((&now).into()), ..deed })?;
+        self.reach.forget();
+        let (ones, others) = (self.lift(one.0), self.lift(other.0));
+        self.lay(ones, one.0, other.0);
+        self.lay(others, other.0, one.0);
+        Ok(())
+    }
+
+    /// An entry that is no folder gets its attributes.
+    pub(crate) fn dress(
+        &mut self,
+        path: &RelPath,
+        there: &Stamp,
+        then: &Look,
+        xattrs: Option<&Xattrs>,
+        reason: &str,
+    ) -> Result<()> {
+        let (folder, name) = self.reach.place(path)?;
+        let which = if xattrs.is_some() { self.holds.xattrs } else { Namespaces::NONE };
+        let before = xattrs.map(|_| self.tree.xattrs(&folder, &name, which)).transpose()?;
+        let now = self.tree.set_attrs(&folder, &name, there, &self.want(then, xattrs))?;
+        let deed = self.deed(Action::Meta, path, reason);
+        self.note(Deed { old: Some(there.into()), xattrs: before, now: Some((&now).into()), ..deed })
+    }
+
+    /// A folder gets these attributes when all else is done.
+    pub(crate) fn dress_at_the_end(
+        &mut self,
+        path: &RelPath,
+        then: &Look,
+        xattrs: Option<&Xattrs>,
+    ) -> Result<()> {
+        self.touch(path)?;
+        if let Some(touched) = self.touched.get_mut(path) {
+            touched.then = *then;
+            touched.xattrs = xattrs.cloned().or(touched.xattrs.take());
+        }
+        Ok(())
+    }
+
+    /// A folder is made.
+    pub(crate) fn make_folder(&mut self, path: &RelPath, look: Option<&Look>, reason: &str) -> Result<()> {
+        let (folder, name) = self.enter(path)?;
+        let made = self.tree.make_folder(&folder, &name, None)?;
+        let now = self.tree.stamp(&made)?;
+        self.note(Deed { now: Some((&now).into()), ..self.deed(Action::Mkdir, path, reason) })?;
+        let then = look.map_or_else(|| Look::from(&now), |look| Look { id: now.identity(), ..*look });
+        self.touched.insert(path.clone(), Touched { before: None, then, xattrs: None });
+        Ok(())
+    }
+
+    /// Gives all folders in which something was done their attributes, those inside first. What fails is told.
+    pub(crate) fn finish(&mut self, failed: &mut dyn FnMut(&RelPath, Error)) {
+        for (path, touched) in std::mem::take(&mut self.touched).into_iter().rev() {
+            if let Err(error) = self.finish_one(&path, &touched) {
+                failed(&path, error);
+            }
+        }
+        // What is not written down cannot be taken back; the replica is right all the same.
+        let _ = self.trash.flush();
+    }
+
+    fn finish_one(&mut self, path: &RelPath, touched: &Touched) -> Result<()> {
+        let folder = self.reach.folder(path)?;
+        if self.tree.stamp(&folder)?.identity() != touched.then.id {
+            return Ok(());
+        }
+        let which = if touched.xattrs.is_some() { self.holds.xattrs } else { Namespaces::NONE };
+        let before = touched.xattrs.as_ref().map(|_| self.tree.folder_xattrs(&folder, which)).transpose()?;
+        let now = self.tree.set_folder_attrs(&folder, &self.want(&touched.then, touched.xattrs.as_ref()))?;
+        if touched.before.is_some() {
+            let deed = self.deed(Action::Meta, path, "");
+            self.note(Deed { old: touched.before, xattrs: before, now: Some((&now).into()), ..deed })?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn want(&self, then: &Look, xattrs: Option<&Xattrs>) -> Want {
+        Want {
+            mode: then.mode,
+            owner: self.holds.owner.then_some((then.uid, then.gid)),
+            whose: (then.uid, then.gid),
+            mtime: self.holds.times.fit(then.mtime),
+            xattrs: xattrs.cloned().unwrap_or_default(),
+            namespaces: if xattrs.is_some() { self.holds.xattrs } else { Namespaces::NONE },
+        }
+    }
+
+    /// How an entry looked before anything was done in it.
+    fn looked(&self, path: &RelPath, there: &Stamp) -> Look {
+        self.touched.get(path).map_or_else(|| there.into(), |touched| touched.before.unwrap_or(touched.then))
+    }
+
+    fn look_at(&self, at: (&Folder, &Name)) -> Result<Stamp> {
+        self.tree.look(at.0, at.1)?.ok_or(Error::Changed)
+    }
+
+    /// Opens the folder that holds a path, to change something in it.
+    pub(crate) fn enter(&mut self, path: &RelPath) -> Result<(Arc<Folder>, Name)> {
+        let (parent, name) = path.split().ok_or(Error::Changed)?;
+        self.touch(&parent)?;
+        Ok((self.reach.folder(&parent)?, name))
+    }
+
+    /// Remembers how a folder looks before anything is done in it, and lets its owner write into it.
+    fn touch(&mut self, path: &RelPath) -> Result<()> {
+        if self.touched.contains_key(path) {
+            return Ok(());
+        }
+        let folder = self.reach.folder(path)?;
+        let stamp = self.tree.stamp(&folder)?;
+        self.tree.unlock(&folder, &stamp)?;
+        let look = Look::from(&stamp);
+        self.touched.insert(path.clone(), Touched { before: Some(look), then: look, xattrs: None });
+        Ok(())
+    }
+
+    /// Without root, only a folder that may be written to can be moved elsewhere. Its mode is set again at the end.
+    fn unlock(&mut self, path: &RelPath, there: &Stamp) -> Result<()> {
+        if there.kind == Kind::Folder && !linux::am_root() {
+            let folder = self.reach.folder(path)?;
+            self.tree.unlock(&folder, there)?;
+        }
+        Ok(())
+    }
+
+    /// Writes down and does what takes something away. Returns where it is kept.
+    fn keep(
+        &self,
+        deed: Deed,
+        old: &Stamp,
+        take: impl FnOnce(&Slot) -> Result<Option<Stamp>>,
+    ) -> Result<String> {
+        let failed = |cause| Error::of("write down what it takes away", cause);
+        if old.dev != self.trash.device() {
+            let cause = std::io::Error::other("it is on another filesystem than the trash");
+            return Err(Error::of("keep what it takes away", cause));
+        }
+        let slot = self.trash.begin(Deed { kept: true, ..deed }).map_err(failed)?;
+        match take(&slot) {
+            Ok(now) => {
+                let line = Line::Done { done: slot.n, now: now.as_ref().map(Look::from) };
+                slot.bucket.write(&line, true).map_err(failed)?;
+                Ok(slot.shown())
+            }
+            Err(error) => {
+                let _ = slot.bucket.write(&Line::Void { void: slot.n }, true);
+                Err(error)
+            }
+        }
+    }
+
+    fn note(&self, deed: Deed) -> Result<()> {
+        let written = self.trash.note(deed).and_then(|()| self.trash.flush());
+        written.map_err(|cause| Error::of("write down what it did", cause))
+    }
+
+    /// An entry has another name, or none, and so has all below.
+    fn moved(&mut self, from: &RelPath, to: Option<&RelPath>, there: &Stamp) {
+        if there.kind == Kind::Folder {
+            self.reach.forget();
+            let lifted = self.lift(from);
+            if let Some(to) = to {
+                self.lay(lifted, from, to);
+            }
+        }
+    }
+
+    /// A folder came from the trash.
+    fn came(&mut self, path: &RelPath, old: &Look, now: &Stamp) {
+        if now.kind == Kind::Folder {
+            let then = Look { id: now.identity(), ..*old };
+            self.touched.insert(path.clone(), Touched { before: None, then, xattrs: None });
+        }
+    }
+
+    fn lift(&mut self, path: &RelPath) -> Vec<(RelPath, Touched)> {
+        let range = self.touched.range(path.clone()..).take_while(|(one, _)| one.is_within(path));
+        let paths: Vec<RelPath> = range.map(|(one, _)| one.clone()).collect();
+        paths.into_iter().filter_map(|one| self.touched.remove_entry(&one)).collect()
+    }
+
+    fn lay(&mut self, lifted: Vec<(RelPath, Touched)>, from: &RelPath, to: &RelPath) {
+        self.touched.extend(lifted.into_iter().map(|(path, touched)| (rebased(&path, from, to), touched)));
+    }
+}

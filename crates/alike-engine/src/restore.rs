@@ -1,0 +1,432 @@
+//! Bringing one file or folder back as it was: found by going back through the history, and copied out or put in place.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use alike_model::entry::{Identity, Kind, Stamp, Time};
+use alike_model::event::Action;
+use alike_model::holds::Holds;
+use alike_model::past::{Past, Spot, rebased};
+use alike_model::path::{Name, OWN_FOLDER, RelPath};
+use alike_model::xattrs::{Namespaces, Xattrs};
+use alike_storage::{
+    Error, Local, Replica, Result, Source, Want, copy_entry, link_entry, remove_tree, rename_entry, unpatch,
+};
+
+use crate::chronicle::{Was, Written, is_in_trash};
+use crate::history::Look;
+use crate::hold::Site;
+use crate::mend::Mend;
+use crate::reach::Reach;
+use crate::stop::Stop;
+use crate::undo::{Real, Thought, Twins, World};
+use crate::undoing::last_pass;
+
+/// An entry as it was.
+pub struct Version {
+    past: Past<Was>,
+    /// How it was called then.
+    pub path: RelPath,
+    /// What it was.
+    pub stamp: Stamp,
+}
+
+/// Something that was done to a path.
+pub struct Change<'a> {
+    /// What.
+    pub written: &'a Written,
+    /// A moment before it at which the path was something that can be brought back, and what it was.
+    pub before: Option<(Time, Stamp)>,
+}
+
+/// Goes back through the history of a path.
+struct Back<'a, 'b> {
+    past: Past<Was>,
+    path: RelPath,
+    reach: Reach<'b>,
+    twins: Twins,
+    all: &'a [Written],
+}
+
+impl<'a, 'b> Back<'a, 'b> {
+    fn new(site: &'b Site, all: &'a [Written], path: &RelPath) -> Result<Self> {
+        let reach = Reach::new(&site.tree)?;
+        Ok(Self { past: Past::default(), path: path.clone(), reach, twins: Twins::default(), all })
+    }
+
+    /// Takes one deed back; the path is followed to the name that it had before.
+    fn take_back(&mut self, written: &Written) {
+        written.take_back(&mut self.past);
+        let deed = &written.deed;
+        if let (Action::Rename, false, Some(from)) = (deed.action, deed.swapped, &deed.from)
+            && self.path.is_within(&deed.path)
+            && self.past.whereabouts(&self.path).is_none()
+            && !is_in_trash(from)
+        {
+            self.path = rebased(&self.path, &deed.path, from);
+        }
+    }
+
+    /// What stood at the path, unless nothing did or it is not kept any more.
+    fn look(&mut self) -> Result<Option<Stamp>> {
+        let real = Real { reach: &mut self.reach, twins: &mut self.twins };
+        Thought { real, past: &self.past }.look(&self.path)
+    }
+
+    fn version(self, stamp: Stamp) -> Version {
+        Version { past: self.past, path: self.path, stamp }
+    }
+
+    /// True when a deed changed what the path stands for, or something in it; not when it only got another name.
+    fn is_changed_by(&self, written: &Written) -> bool {
+        let deed = &written.deed;
+        let is_plain_rename = deed.action == Action::Rename && deed.old.is_none();
+        let left = deed.from.as_ref().filter(|_| deed.action == Action::Rename);
+        let above = self.path.is_within(&deed.path) && self.path != deed.path;
+        match () {
+            () if left.is_some_and(|from| from.is_within(&self.path) || self.path.is_within(from)) => true,
+            () if self.path == deed.path => !is_plain_rename,
+            () if deed.path.is_within(&self.path) => true,
+            () => above && deed.action != Action::Meta && !is_plain_rename,
+        }
+    }
+}
+
+/// The path as it was at a moment, or before it was last changed or deleted; `None` when it was nothing, or is not kept.
+///
+/// # Errors
+/// When the replica cannot be looked at.
+pub fn find(site: &Site, all: &[Written], path: &RelPath, at: Option<Time>) -> Result<Option<Version>> {
+    let mut back = Back::new(site, all, path)?;
+    if let Some(at) = at {
+        for written in back.all.iter().rev().filter(|written| written.deed.at > at) {
+            back.take_back(written);
+        }
+        return Ok(back.look()?.map(|stamp| back.version(stamp)));
+    }
+    // A pass is one change, whatever it did to the path.
+    let mut changed_in = None;
+    for written in back.all.iter().rev() {
+        if changed_in.is_some_and(|pass| written.deed.pass != pass) {
+            if let Some(stamp) = back.look()? {
+                return Ok(Some(back.version(stamp)));
+            }
+            changed_in = None;
+        }
+        if back.is_changed_by(written) {
+            changed_in = Some(written.deed.pass);
+        }
+        back.take_back(written);
+    }
+    let found = if changed_in.is_some() { back.look()? } else { None };
+    Ok(found.map(|stamp| back.version(stamp)))
+}
+
+/// All that was done to a path, oldest first, with what can be brought back.
+///
+/// # Errors
+/// When the replica cannot be looked at.
+pub fn changes<'a>(site: &Site, all: &'a [Written], path: &RelPath) -> Result<Vec<Change<'a>>> {
+    let mut back = Back::new(site, all, path)?;
+    let mut changes: Vec<Change<'a>> = Vec::new();
+    // The pass that changed it and was last taken back, and how many changes were known before it.
+    let mut open: Option<(u64, Time)> = None;
+    for written in back.all.iter().rev() {
+        if let Some((_, since)) = open.filter(|(pass, _)| written.deed.pass != *pass) {
+            close(&mut back, &mut changes, since)?;
+            open = None;
+        }
+        let renames = back.path.is_within(&written.deed.path) && written.deed.action == Action::Rename;
+        if back.is_changed_by(written) || renames {
+            changes.push(Change { written, before: None });
+        }
+        // The last one that is taken back is the first that was done.
+        open = match open {
+            Some((pass, _)) => Some((pass, written.deed.at)),
+            None if changes.last().is_some_and(|last| std::ptr::eq(last.written, written)) => {
+                Some((written.deed.pass, written.deed.at))
+            }
+            None => None,
+        };
+        back.take_back(written);
+    }
+    if let Some((_, since)) = open {
+        close(&mut back, &mut changes, since)?;
+    }
+    changes.reverse();
+    Ok(changes)
+}
+
+/// Notes what the path was before a pass with its first change in it.
+fn close(back: &mut Back<'_, '_>, changes: &mut [Change<'_>], since: Time) -> Result<()> {
+    let stamp = back.look()?;
+    if let (Some(last), Some(stamp)) = (changes.last_mut(), stamp) {
+        last.before = Some((before(since), stamp));
+    }
+    Ok(())
+}
+
+/// The millisecond before a moment.
+fn before(at: Time) -> Time {
+    let millis = i64::from(at.nanos / 1_000_000) - 1;
+    let nanos = u32::try_from(millis.rem_euclid(1000)).unwrap_or(0) * 1_000_000;
+    Time { secs: at.secs + millis.div_euclid(1000), nanos }
+}
+
+/// What came of a copy.
+#[derive(Debug, Default)]
+pub struct Copied {
+    /// Entries.
+    pub entries: u64,
+    /// What could not be copied, or not whole, and why.
+    pub failed: Vec<(RelPath, String)>,
+}
+
+/// Copies an entry as it was.
+struct Copier<'a, 'b> {
+    site: &'b Site,
+    past: &'a Past<Was>,
+    reach: Reach<'b>,
+    twins: Twins,
+    target: &'a Local,
+    to: Reach<'a>,
+    holds: Holds,
+    stop: &'a Stop,
+    /// Where the first name of an inode with several was copied to.
+    first: HashMap<(u64, Identity), RelPath>,
+    copied: Copied,
+}
+
+impl Copier<'_, '_> {
+    /// Copies all at and below a path of then to a free path of the target.
+    fn copy(&mut self, from: &RelPath, to: &RelPath) -> Result<()> {
+        let mut waiting = vec![(from.clone(), to.clone())];
+        let mut folders = Vec::new();
+        while let Some((from, to)) = waiting.pop() {
+            if self.stop.is_set() {
+                return Err(Error::Interrupted);
+            }
+            match self.copy_one(&from, &to) {
+                Ok(Some(dress)) => {
+                    waiting.extend(self.below(&from, &to)?);
+                    folders.push((to, dress));
+                    self.copied.entries += 1;
+                }
+                Ok(None) => self.copied.entries += 1,
+                // What the disk has no room for is not brought back in part.
+                Err(error) if error.is_full() || error.is_interrupted() => return Err(error),
+                Err(error) => self.copied.failed.push((from, error.to_string())),
+            }
+        }
+        for (path, want) in folders.into_iter().rev() {
+            let dressed =
+                self.to.folder(&path).and_then(|folder| self.target.set_folder_attrs(&folder, &want));
+            if let Err(error) = dressed {
+                self.copied.failed.push((path, error.to_string()));
+            }
+        }
+        Ok(())
+    }
+
+    /// What stood in a folder of then.
+    fn below(&mut self, from: &RelPath, to: &RelPath) -> Result<Vec<(RelPath, RelPath)>> {
+        let changed = self.past.names_in(from);
+        let mut names: Vec<Name> = match self.past.whereabouts(from) {
+            Some(Spot::At(today)) => self.reach.list(&today)?.into_iter().map(|entry| entry.name).collect(),
+            _ => Vec::new(),
+        };
+        names.retain(|name| !changed.iter().any(|(one, _)| one == name));
+        names.extend(changed.into_iter().filter(|(_, there)| *there).map(|(name, _)| name));
+        names.retain(|name| !(from.is_root() && name.as_bytes() == OWN_FOLDER));
+        Ok(names.into_iter().map(|name| (from.join(&name), to.join(&name))).collect())
+    }
+
+    /// Copies one entry; of a folder that is made, how it is to look when it is full.
+    fn copy_one(&mut self, from: &RelPath, to: &RelPath) -> Result<Option<Want>> {
+        const NOT_KEPT: &str = "it was not kept";
+        let not_kept = || Error::of("copy it", std::io::Error::other(NOT_KEPT));
+        let (today, patches) = match self.past.whereabouts(from) {
+            Some(Spot::At(today)) => (today, Vec::new()),
+            Some(Spot::Patched(today, patches)) => (today, patches),
+            Some(Spot::Twin(id)) => (self.twins.find(&mut self.reach, id).ok_or_else(not_kept)?, Vec::new()),
+            Some(Spot::Lost) | None => return Err(not_kept()),
+        };
+        let stamp = self.reach.look(&today)?.ok_or_else(not_kept)?;
+        let (folder, new) = self.to.place(to)?;
+        let was = self.past.look(from);
+        let then = was.and_then(|(_, xattrs)| xattrs.clone());
+        let look = was.map_or_else(|| Look::from(&stamp), |(look, _)| *look);
+        if stamp.kind == Kind::Folder {
+            let open = self.reach.folder(&today)?;
+            let xattrs = then.map_or_else(|| self.site.tree.folder_xattrs(&open, self.holds.xattrs), Ok)?;
+            self.target.make_folder(&folder, &new, None)?;
+            return Ok(Some(want(&look, xattrs, &self.holds)));
+        }
+        let (source, name) = self.reach.place(&today)?;
+        let xattrs = then.map_or_else(|| self.site.tree.xattrs(&source, &name, self.holds.xattrs), Ok)?;
+        let want = want(&look, xattrs, &self.holds);
+        let key = (stamp.dev, stamp.identity());
+        if let Some(first) = self.first.get(&key).filter(|_| stamp.nlink > 1) {
+            let (folder, other) = self.to.place(first)?;
+            let place = self.to.place(to)?;
+            return link_entry((&folder, &other), (&place.0, &place.1)).map(|()| None);
+        }
+        let stop = self.stop;
+        let lacks = copy_entry((&source, &name), &stamp, (&folder, &new), &want, &|| stop.is_set())?;
+        if !patches.is_empty() {
+            let places: Vec<_> = patches.iter().map(|path| self.reach.place(path)).collect::<Result<_>>()?;
+            let places: Vec<_> = places.iter().map(|(folder, name)| (&**folder, name)).collect();
+            unpatch((&folder, &new), &places)?;
+            let now = self.target.look(&folder, &new)?.ok_or(Error::Changed)?;
+            self.target.set_attrs(&folder, &new, &now, &want)?;
+        }
+        if stamp.nlink > 1 {
+            self.first.insert(key, to.clone());
+        }
+        if let Some(lack) = lacks {
+            self.copied.failed.push((from.clone(), lack.to_string()));
+        }
+        Ok(None)
+    }
+}
+
+fn want(look: &Look, xattrs: Xattrs, holds: &Holds) -> Want {
+    Want {
+        mode: look.mode,
+        owner: holds.owner.then_some((look.uid, look.gid)),
+        whose: (look.uid, look.gid),
+        mtime: holds.times.fit(look.mtime),
+        namespaces: if holds.xattrs.is_empty() { Namespaces::NONE } else { holds.xattrs },
+        xattrs,
+    }
+}
+
+/// Copies a version into the folder at `to`, under `name`, which must be free: whole, or not at all.
+///
+/// # Errors
+/// When it could not be copied; nothing of it is left then.
+pub fn copy_out(site: &Site, version: &Version, (to, name): (&Path, &Name), stop: &Stop) -> Result<Copied> {
+    let target = Local::open(to).map_err(|cause| Error::of("open the folder", cause))?;
+    let top = target.root()?;
+    if target.look(&top, name)?.is_some() {
+        return Err(Error::of(
+            "copy it there",
+            std::io::Error::other("there is something of that name already"),
+        ));
+    }
+    let holds = target.holds(false);
+    let aside = aside()?;
+    let copied = copy_to(site, version, (&target, &RelPath::root().join(&aside)), (holds, stop));
+    let done = copied.and_then(|copied| rename_entry((&top, &aside), (&top, name)).map(|()| copied));
+    if done.is_err() {
+        let _ = remove_tree(&top, &aside);
+    }
+    done
+}
+
+fn aside() -> Result<Name> {
+    Name::new(format!(".alike-restoring-{}", std::process::id()).as_bytes()).ok_or(Error::Changed)
+}
+
+fn copy_to(
+    site: &Site,
+    version: &Version,
+    (target, to): (&Local, &RelPath),
+    (holds, stop): (Holds, &Stop),
+) -> Result<Copied> {
+    let mut copier = Copier {
+        site,
+        past: &version.past,
+        reach: Reach::new(&site.tree)?,
+        twins: Twins::default(),
+        target,
+        to: Reach::new(target)?,
+        holds,
+        stop,
+        first: HashMap::new(),
+        copied: Copied::default(),
+    };
+    copier.copy(&version.path, to)?;
+    Ok(copier.copied)
+}
+
+/// Puts a version back on the replica under `path`, as a pass of its own; what is there goes to the trash. Returns that pass's
+/// number.
+///
+/// # Errors
+/// When it could not be put back, or may not have reached the disk.
+pub fn put_back(
+    site: &Site,
+    (all, version, path): (&[Written], &Version, &RelPath),
+    clock: &(dyn Fn() -> Time + Sync),
+    stop: &Stop,
+) -> Result<(u64, Copied)> {
+    let number = last_pass(all).unwrap_or(0) + 1;
+    let mut mend = Mend::new((&site.tree, &site.trash), number, clock)?;
+    let (from, copied) = match version.past.whereabouts(&version.path) {
+        // What the trash keeps whole goes back as it is, at no cost.
+        Some(Spot::At(slot)) if is_slot(&slot) && version.past.is_whole(&version.path) => {
+            (slot, Copied::default())
+        }
+        _ => copy_beside(site, version, (mend.holds, stop))?,
+    };
+    let reason = format!("brought back {}", version.path);
+    make_parents(&mut mend, version, path, &reason)?;
+    let kept = mend.reach.look(&from)?.ok_or(Error::Changed)?;
+    let old = version.past.look(&version.path).map_or_else(|| Look::from(&kept), |(look, _)| *look);
+    match mend.reach.look(path)? {
+        None => mend.put_back(&from, &kept, path, &old, &reason)?,
+        Some(there) => mend.replace((path, &there), (&from, &kept), &old, &reason).map(drop)?,
+    }
+    let mut failed = Vec::new();
+    mend.finish(&mut |path, error| failed.push((path.clone(), error.to_string())));
+    site.tree.sync()?;
+    let failed = copied.failed.into_iter().chain(failed).collect();
+    Ok((number, Copied { entries: copied.entries, failed }))
+}
+
+fn is_slot(path: &RelPath) -> bool {
+    is_in_trash(path) && path.names().count() == 4
+}
+
+/// Copies a version into alike's own folder, on the way to its place.
+fn copy_beside(site: &Site, version: &Version, how: (Holds, &Stop)) -> Result<(RelPath, Copied)> {
+    let failed = |cause| Error::of("copy it", cause);
+    let own = site.tree.own_folder().map_err(failed)?;
+    let name = Name::new(b"restoring").ok_or(Error::Changed)?;
+    // What one that broke off has left.
+    remove_tree(&own, &name).map_err(failed)?;
+    let path = RelPath::parse(OWN_FOLDER).unwrap_or_default().join(&name);
+    match copy_to(site, version, (&site.tree, &path), how) {
+        Ok(copied) => Ok((path, copied)),
+        Err(error) => {
+            let _ = remove_tree(&own, &name);
+            Err(error)
+        }
+    }
+}
+
+/// Makes the folders above a path that are gone, as they were.
+fn make_parents(mend: &mut Mend<'_>, version: &Version, path: &RelPath, reason: &str) -> Result<()> {
+    let mut missing = Vec::new();
+    let mut above = path.split().map(|(parent, _)| parent);
+    while let Some(folder) = above.filter(|folder| !folder.is_root()) {
+        match mend.reach.look(&folder)? {
+            None => missing.push(folder.clone()),
+            Some(there) if there.kind == Kind::Folder => break,
+            Some(_) => {
+                let what = format!("{folder} is no folder; bring it back with --to");
+                return Err(Error::of("put it back", std::io::Error::other(what)));
+            }
+        }
+        above = folder.split().map(|(parent, _)| parent);
+    }
+    for folder in missing.into_iter().rev() {
+        let mut twins = Twins::default();
+        let real = Real { reach: &mut mend.reach, twins: &mut twins };
+        let was = Thought { real, past: &version.past }.look(&folder)?;
+        let look = was.filter(|was| was.kind == Kind::Folder).map(|was| Look::from(&was));
+        mend.make_folder(&folder, look.as_ref(), reason)?;
+    }
+    Ok(())
+}

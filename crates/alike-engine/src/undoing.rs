@@ -1,0 +1,185 @@
+//! Shows what taking a pass back would do, and does it.
+
+use alike_model::entry::Time;
+use alike_model::event::Action;
+use alike_model::past::Past;
+use alike_model::path::RelPath;
+use alike_storage::{Error, Replica, Result};
+
+use crate::chronicle::{Was, Written};
+use crate::hold::Site;
+use crate::mend::Mend;
+use crate::monitor::{Event, Monitor};
+use crate::reach::Reach;
+use crate::stop::Stop;
+use crate::undo::{Real, Thought, Twins, Way, judge, parts};
+
+/// What became of an undo.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Undone {
+    /// Steps taken, or to be taken.
+    pub steps: u64,
+    /// Deeds that were left because the replica no longer looks as they left it.
+    pub left: u64,
+    /// Steps that failed.
+    pub failed: u64,
+    /// It was stopped half-way.
+    pub stopped: bool,
+}
+
+impl Undone {
+    fn count(&mut self, action: Action) {
+        match action {
+            Action::Skip => self.left += 1,
+            Action::Error => self.failed += 1,
+            _ => self.steps += 1,
+        }
+    }
+}
+
+/// The number of the last pass that did anything.
+#[must_use]
+pub fn last_pass(all: &[Written]) -> Option<u64> {
+    all.iter().map(|written| written.deed.pass).max()
+}
+
+/// Shows what undoing a pass would do, step by step.
+///
+/// # Errors
+/// When the replica cannot be looked at.
+pub fn preview(site: &Site, all: &[Written], pass: u64, monitor: &dyn Monitor) -> Result<Undone> {
+    let (mut past, mut undone): (Past<Was>, Undone) = Default::default();
+    let (mut reach, mut twins) = (Reach::new(&site.tree)?, Twins::default());
+    for written in of_pass(all, pass) {
+        let mut acts = false;
+        for part in parts(written) {
+            let real = Real { reach: &mut reach, twins: &mut twins };
+            // The second part of a rename is judged as if the first were done.
+            let freed = acts.then(|| renamed_only(written, &past));
+            let way = judge(&mut Thought { real, past: freed.as_ref().unwrap_or(&past) }, written, *part)?;
+            acts |= !matches!(way, Way::Already | Way::Left(_));
+            if let Some(event) = told(pass, written, &way) {
+                undone.count(event.action);
+                monitor.event(event);
+            }
+        }
+        if acts {
+            written.take_back(&mut past);
+        }
+    }
+    Ok(undone)
+}
+
+fn renamed_only(written: &Written, past: &Past<Was>) -> Past<Was> {
+    let mut freed = past.clone();
+    if let Some(from) = written.came_from() {
+        freed.rename(&written.deed.path, from);
+    }
+    freed
+}
+
+/// Undoes a pass: a pass of its own in the history.
+///
+/// # Errors
+/// When the replica cannot be looked at, or what was done may not have reached the disk.
+pub fn undo(
+    site: &Site,
+    (all, pass): (&[Written], u64),
+    monitor: &dyn Monitor,
+    clock: &(dyn Fn() -> Time + Sync),
+    stop: &Stop,
+) -> Result<Undone> {
+    let number = last_pass(all).unwrap_or(0) + 1;
+    let mut mend = Mend::new((&site.tree, &site.trash), number, clock)?;
+    let (mut twins, mut undone) = (Twins::default(), Undone::default());
+    'all: for written in of_pass(all, pass) {
+        for part in parts(written) {
+            if stop.is_set() {
+                undone.stopped = true;
+                break 'all;
+            }
+            let judged = judge(&mut Real { reach: &mut mend.reach, twins: &mut twins }, written, *part);
+            let reason = reason(pass, written);
+            let done = judged.and_then(|way| Ok((take(&mut mend, written, &way, &reason)?, way)));
+            let event = match done {
+                Ok((kept, way)) => told(pass, written, &way).map(|event| Event { kept, ..event }),
+                Err(Error::Changed) => told(pass, written, &Way::Left("it changed meanwhile")),
+                Err(error) => Some(failure(number, &written.deed.path, &error)),
+            };
+            if let Some(event) = event {
+                undone.count(event.action);
+                monitor.event(Event { pass: number, ..event });
+            }
+        }
+    }
+    mend.finish(&mut |path, error| {
+        undone.failed += 1;
+        monitor.event(failure(number, path, &error));
+    });
+    site.tree.sync()?;
+    Ok(undone)
+}
+
+/// Takes a step. Returns where the trash keeps what was taken away.
+fn take(mend: &mut Mend<'_>, written: &Written, way: &Way, reason: &str) -> Result<Option<String>> {
+    let deed = &written.deed;
+    let path = &deed.path;
+    let (old, from) = (deed.old.as_ref().ok_or(Error::Changed), deed.from.as_ref().ok_or(Error::Changed));
+    match way {
+        Way::Already | Way::Left(_) => Ok(None),
+        Way::TakeAway(there) => mend.take_away(path, there, reason).map(Some),
+        Way::PutBack(slot, kept) => mend.put_back(slot, kept, path, old?, reason).map(|()| None),
+        Way::Replace(there, slot, kept) => mend.replace((path, there), (slot, kept), old?, reason).map(Some),
+        Way::Unpatch(there, patch) => mend.unpatch(path, there, patch, old?, reason).map(Some),
+        Way::Link(twin, stamp, over) => mend.link((twin, stamp), (path, over.as_ref()), reason),
+        Way::Rename(there) => mend.rename(path, there, from?, reason).map(|()| None),
+        Way::Swap(one, other) => mend.swap((path, one), (from?, other), reason).map(|()| None),
+        Way::Dress(there) => mend.dress(path, there, old?, deed.xattrs.as_ref(), reason).map(|()| None),
+        Way::DressFolder => mend.dress_at_the_end(path, old?, deed.xattrs.as_ref()).map(|()| None),
+    }
+}
+
+fn of_pass(all: &[Written], pass: u64) -> impl Iterator<Item = &Written> {
+    all.iter().rev().filter(move |written| written.deed.pass == pass)
+}
+
+fn reason(pass: u64, written: &Written) -> String {
+    format!("undoes {} of pass {pass}", written.deed.action)
+}
+
+fn failure(pass: u64, path: &RelPath, error: &Error) -> Event {
+    let event = Event::about(pass, Action::Error, path.clone(), error.to_string());
+    Event { error: Some(error.to_string()), ..event }
+}
+
+/// A step for the log; `None` when there is nothing to do.
+fn told(pass: u64, written: &Written, way: &Way) -> Option<Event> {
+    use alike_model::entry::Kind::Folder;
+    let deed = &written.deed;
+    let made = |kind| if kind == Folder { Action::Mkdir } else { Action::Create };
+    let gone = |kind| if kind == Folder { Action::Rmdir } else { Action::Delete };
+    let action = match way {
+        Way::Already => return None,
+        Way::Left(_) => Action::Skip,
+        Way::TakeAway(there) => gone(there.kind),
+        Way::PutBack(_, kept) => made(kept.kind),
+        Way::Replace(..) | Way::Unpatch(..) => Action::Update,
+        Way::Link(..) => Action::Link,
+        Way::Rename(_) | Way::Swap(..) => Action::Rename,
+        Way::Dress(_) | Way::DressFolder => Action::Meta,
+    };
+    let reason = match way {
+        Way::Left(why) => format!("{why}; left alone ({} of pass {pass})", deed.action),
+        _ => reason(pass, written),
+    };
+    // A rename is told by the name that it ends with.
+    let (path, from) = match (way, &deed.from) {
+        (Way::Rename(_) | Way::Swap(..), Some(from)) => (from, Some(deed.path.clone())),
+        _ => (&deed.path, None),
+    };
+    let reason = match &from {
+        Some(from) => format!("{reason}, from {from}"),
+        None => reason,
+    };
+    Some(Event { from, ..Event::about(pass, action, path.clone(), reason) })
+}

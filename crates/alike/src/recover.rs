@@ -1,0 +1,233 @@
+//! `alike undo` and `alike restore`: taking back what passes did.
+
+use std::io::{BufRead, IsTerminal};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use alike_engine::chronicle::{self, Written};
+use alike_engine::hold::{Hold, Site};
+use alike_engine::restore::{self, Copied, Version, copy_out, find};
+use alike_engine::undoing::{self, Undone, last_pass, preview};
+use alike_model::path::{Escaped, Name, RelPath};
+
+use crate::args::{OutputArgs, RestoreArgs, UndoArgs};
+use crate::console::{Console, Options};
+use crate::history::path_on;
+use crate::log::{Form, LogFile};
+use crate::run::{DIFFERS, Failure, IDENTICAL, now};
+use crate::{settings, signals};
+
+fn failed(why: alike_storage::Error) -> Failure {
+    Failure::Failed(why.to_string())
+}
+
+pub(crate) fn undo(args: &UndoArgs) -> Result<ExitCode, Failure> {
+    let mut site = Site::open(&args.replica)?;
+    if args.resume {
+        return resume(&site);
+    }
+    let all = chronicle::read(&site.trash)?;
+    let shown = Arc::new(settings::console(&args.output, true)?);
+    if args.dry_run {
+        let pass = chosen(&all, args.pass)?;
+        let undone = shown_first(&site, (&all, pass), &shown)?;
+        say(&args.output, &format!("{} would be done; nothing was changed", steps(undone.steps)));
+        return Ok(code(undone.left + undone.failed == 0));
+    }
+    chosen(&all, args.pass)?;
+    let hold = |pass, why: String| Hold { at: now(), pass, why };
+    site.seize(&hold(0, "a pass is being undone".to_owned()))?;
+    let undone = undo_held(&site, args, &shown);
+    match undone {
+        Ok(Some((pass, undone))) => {
+            let text = format!("pass {pass} was undone");
+            site.hold_for(&hold(pass, text))?;
+            let left = undone.left + undone.failed;
+            let rest = if left > 0 { format!(", {left} left alone") } else { String::new() };
+            let stopped = if undone.stopped { "; stopped half-way" } else { "" };
+            let replica = args.replica.display();
+            say(
+                &args.output,
+                &format!(
+                    "pass {pass} is undone: {}{rest}{stopped}. The mirror is held, or it would do it again; \
+                     alike undo {replica} --resume lets it go on",
+                    steps(undone.steps)
+                ),
+            );
+            Ok(code(left == 0 && !undone.stopped))
+        }
+        Ok(None) => {
+            site.let_go()?;
+            Ok(ExitCode::from(DIFFERS))
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Undoes a pass of a replica that is held; `None` when nothing was done.
+fn undo_held(site: &Site, args: &UndoArgs, shown: &Arc<Console>) -> Result<Option<(u64, Undone)>, Failure> {
+    let all = chronicle::read(&site.trash)?;
+    let pass = chosen(&all, args.pass)?;
+    let quiet = Options { stdout_form: None, ..options(&args.output, Form::Json)? };
+    let counted = match args.output.json {
+        // A reader of JSON wants what was done, once.
+        true => preview(site, &all, pass, &Console::new(quiet)).map_err(failed)?,
+        false => shown_first(site, (&all, pass), shown)?,
+    };
+    if counted.steps == 0 {
+        let why = if counted.left > 0 { "nothing of it can be undone" } else { "it is as it was before" };
+        say(&args.output, &format!("pass {pass}: {why}"));
+        return Ok(None);
+    }
+    let question = format!("undo pass {pass}: {}?", steps(counted.steps));
+    if !args.yes && std::io::stdin().is_terminal() && !agreed(&question) {
+        say(&args.output, "nothing was changed");
+        return Ok(None);
+    }
+    let console = Arc::new(Console::new(options(&args.output, Form::Json)?));
+    let signals = signals::listen(&console)?;
+    let undone = undoing::undo(site, (&all, pass), &*console, &now, &signals.controls.stop);
+    console.finish();
+    Ok(Some((pass, undone.map_err(failed)?)))
+}
+
+/// Only JSON goes to standard output here: in text, all has been shown before.
+fn options(output: &OutputArgs, form: Form) -> Result<Options, Failure> {
+    let log = output.log_file.as_deref().map(LogFile::open).transpose().map_err(Failure::Usage)?;
+    let stdout_form = output.json.then_some(form);
+    Ok(Options {
+        stdout_form,
+        status: stdout_form.is_some(),
+        verbose: output.verbose,
+        least: output.log_level,
+        log,
+        log_form: output.log_format.into(),
+    })
+}
+
+fn shown_first(site: &Site, (all, pass): (&[Written], u64), console: &Console) -> Result<Undone, Failure> {
+    let undone = preview(site, all, pass, console);
+    console.finish();
+    undone.map_err(failed)
+}
+
+fn chosen(all: &[Written], pass: Option<u64>) -> Result<u64, Failure> {
+    let none = || Failure::Failed("the history is empty: there is nothing to undo".to_owned());
+    let last = last_pass(all).ok_or_else(none)?;
+    let Some(pass) = pass else { return Ok(last) };
+    let is_there = all.iter().any(|written| written.deed.pass == pass);
+    is_there.then_some(pass).ok_or_else(|| {
+        Failure::Failed(format!(
+            "pass {pass} did nothing, or is not in the history any more; alike log shows it"
+        ))
+    })
+}
+
+fn agreed(question: &str) -> bool {
+    eprint!("alike: {question} [y/N] ");
+    let mut answer = String::new();
+    let read = std::io::stdin().lock().read_line(&mut answer);
+    read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
+}
+
+fn resume(site: &Site) -> Result<ExitCode, Failure> {
+    match site.hold() {
+        Some(hold) => {
+            site.resume()?;
+            eprintln!("alike: {}; the mirror goes on", hold.why);
+        }
+        None => eprintln!("alike: nothing is held"),
+    }
+    Ok(ExitCode::from(IDENTICAL))
+}
+
+pub(crate) fn restore(args: &RestoreArgs) -> Result<ExitCode, Failure> {
+    let mut site = Site::open(&args.replica)?;
+    let path = path_on(&site, &args.path)?;
+    if let Some(to) = &args.to {
+        return restore_to(&site, args, &path, to);
+    }
+    if path.is_root() || chronicle::is_in_trash(&path) {
+        return Err(Failure::Usage(
+            "name a path on the replica, or a folder to copy it to with --to".to_owned(),
+        ));
+    }
+    let console = Arc::new(Console::new(options(&args.output, Form::Json)?));
+    let signals = signals::listen(&console)?;
+    wanted(&site, &chronicle::read(&site.trash)?, args, &path)?;
+    let hold = |pass, why| Hold { at: now(), pass, why };
+    site.seize(&hold(0, "something is being brought back".to_owned()))?;
+    let all = chronicle::read(&site.trash)?;
+    let put = wanted(&site, &all, args, &path).and_then(|version| {
+        restore::put_back(&site, (&all, &version, &path), &now, &signals.controls.stop).map_err(failed)
+    });
+    match put {
+        Ok((pass, copied)) => {
+            site.hold_for(&hold(pass, format!("{path} was brought back")))?;
+            let replica = args.replica.display();
+            say(
+                &args.output,
+                &format!(
+                    "{path} is back on the replica (pass {pass}). The mirror is held, or its next pass would take it \
+                     away again: copy it to the source, then alike undo {replica} --resume"
+                ),
+            );
+            Ok(told(&copied))
+        }
+        Err(failure) => {
+            site.let_go()?;
+            Err(failure)
+        }
+    }
+}
+
+fn restore_to(site: &Site, args: &RestoreArgs, path: &RelPath, to: &Path) -> Result<ExitCode, Failure> {
+    let all = chronicle::read(&site.trash)?;
+    let version = wanted(site, &all, args, path)?;
+    let name = path.split().map(|(_, name)| name);
+    let name = name.or_else(|| Name::new(site.path.file_name()?.as_bytes()));
+    let Some(name) = name else {
+        return Err(Failure::Usage("it has no name to give to the copy".to_owned()));
+    };
+    std::fs::create_dir_all(to)?;
+    let console = Arc::new(Console::new(options(&args.output, Form::Json)?));
+    let signals = signals::listen(&console)?;
+    let copied = copy_out(site, &version, (to, &name), &signals.controls.stop).map_err(failed)?;
+    let shown = Escaped(name.as_bytes());
+    say(&args.output, &format!("{path} is in {}/{shown}", to.display()));
+    Ok(told(&copied))
+}
+
+fn wanted(site: &Site, all: &[Written], args: &RestoreArgs, path: &RelPath) -> Result<Version, Failure> {
+    find(site, all, path, args.at).map_err(failed)?.ok_or_else(|| {
+        let when = if args.at.is_some() { "then" } else { "before" };
+        let replica = args.replica.display();
+        Failure::Failed(format!(
+            "{path}: nothing is kept of what it was {when}; alike log {replica} --path shows what there is"
+        ))
+    })
+}
+
+/// Says what could not be brought back whole.
+fn told(copied: &Copied) -> ExitCode {
+    for (path, why) in &copied.failed {
+        eprintln!("alike: {path}: {why}");
+    }
+    code(copied.failed.is_empty())
+}
+
+fn code(fine: bool) -> ExitCode {
+    ExitCode::from(if fine { IDENTICAL } else { DIFFERS })
+}
+
+fn say(output: &OutputArgs, text: &str) {
+    if !output.quiet {
+        eprintln!("alike: {text}");
+    }
+}
+
+fn steps(count: u64) -> String {
+    if count == 1 { "1 step".to_owned() } else { format!("{count} steps") }
+}

@@ -1,0 +1,75 @@
+//! `alike trash`: what is kept of what passes took away, and emptying it.
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use alike_engine::chronicle;
+use alike_engine::hold::Site;
+use alike_engine::kept::{Kept, empty, kept};
+use alike_engine::monitor::Event;
+use alike_model::entry::Time;
+use jiff::tz::TimeZone;
+
+use crate::args::TrashArgs;
+use crate::history::{event, timestamp, with_fields};
+use crate::log::{Form, line, size};
+use crate::run::{Failure, IDENTICAL, now};
+
+pub(crate) fn trash(args: &TrashArgs) -> Result<ExitCode, Failure> {
+    let mut site = Site::open(&args.replica)?;
+    let before = args.older.map_or(Time { secs: i64::MAX, nanos: 0 }, ago);
+    if args.empty {
+        return empty_it(&mut site, before);
+    }
+    let all = chronicle::read(&site.trash)?;
+    let listed = kept(&site, &all).map_err(|why| Failure::Failed(why.to_string()))?;
+    let listed: Vec<Kept<'_>> = listed.into_iter().filter(|kept| kept.written.deed.at < before).collect();
+    let zone = TimeZone::system();
+    let mut out = std::io::stdout().lock();
+    let total: u64 = listed.iter().map(|kept| kept.bytes).sum();
+    for kept in &listed {
+        if out.write_all(shown(kept, &zone, args.json).as_bytes()).is_err() {
+            return Ok(ExitCode::from(IDENTICAL));
+        }
+    }
+    if !args.json {
+        let noun = if listed.len() == 1 { "entry" } else { "entries" };
+        let _ = writeln!(out, "{} {noun}, {}", listed.len(), size(total));
+    }
+    Ok(ExitCode::from(IDENTICAL))
+}
+
+fn ago(time: Duration) -> Time {
+    let now = now();
+    Time { secs: now.secs.saturating_sub(i64::try_from(time.as_secs()).unwrap_or(i64::MAX)), ..now }
+}
+
+fn shown(kept: &Kept<'_>, zone: &TimeZone, json: bool) -> String {
+    let deed = &kept.written.deed;
+    let told = event(kept.written);
+    let reason = format!("pass {}, {}; {}", deed.pass, kept.stamp.kind, deed.reason);
+    let reason = if json { deed.reason.clone() } else { reason };
+    let told = Event { bytes: Some(kept.bytes), reason, ..told };
+    let form = if json { Form::Json } else { Form::Text };
+    let text = line(&told, timestamp(deed.at), zone, form);
+    if json { with_fields(&text, &[("kind", kept.stamp.kind.to_string().into())]) } else { text }
+}
+
+fn empty_it(site: &mut Site, before: Time) -> Result<ExitCode, Failure> {
+    // With the lock nobody fills a bucket; beside a mirror only those go that it cannot be filling any more.
+    let is_alone = site.try_lock()?;
+    let all = chronicle::read(&site.trash)?;
+    let emptied = empty(site, &all, (before, now()), is_alone)?;
+    let what = match emptied.gone {
+        0 => "nothing to remove".to_owned(),
+        1 => "emptied; one hour's entries are gone".to_owned(),
+        hours => format!("emptied; what was kept in {hours} buckets is gone"),
+    };
+    let stays = match emptied.in_use {
+        0 => "",
+        _ => "; what was taken away in the last hour stays, for a mirror is running",
+    };
+    eprintln!("alike: {what}{stays}");
+    Ok(ExitCode::from(IDENTICAL))
+}

@@ -1,0 +1,166 @@
+//! What passes take away is kept whole, for a while, and can be emptied.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use std::path::PathBuf;
+
+use alike_testkit::{Mount, Pair, Run, root_or_say};
+use common::{SOON, events, pair, text};
+
+fn trash(pair: &Pair, words: &[&str]) -> Run {
+    let mut all = vec!["trash", text(pair.replica.top())];
+    all.extend(words);
+    pair.alike.run(all)
+}
+
+fn buckets(pair: &Pair) -> Vec<PathBuf> {
+    let Ok(all) = std::fs::read_dir(pair.replica.path(".alike/trash")) else { return Vec::new() };
+    let mut all: Vec<PathBuf> = all.map(|bucket| bucket.unwrap().path()).collect();
+    all.sort();
+    all
+}
+
+/// `action path kind bytes` of all that is kept, sorted.
+fn listed(pair: &Pair) -> Vec<String> {
+    let run = trash(pair, &["--json"]);
+    run.expect(0);
+    let mut all: Vec<String> = events(&run)
+        .iter()
+        .map(|event| {
+            format!("{} {} {} {}", event.action, event.path, event.text("kind"), event.line["bytes"])
+        })
+        .collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn each_deletion_and_each_replacement_is_kept_and_listed() {
+    let pair = pair();
+    pair.source.file("edited", "old one").file("gone", "four").symlink("link", "x").folder("flips");
+    pair.source.file("folder/a", "12345").file("folder/sub/b", "1234567").file("stays", "x");
+    pair.mirrored();
+    assert_eq!(listed(&pair), [""; 0]);
+    pair.source.file("edited", "newer").remove("gone").remove("link").remove("folder").remove("flips");
+    pair.source.file("flips", "a file now");
+    let run = pair.mirrored();
+    let expected = [
+        "delete gone file 4",
+        "delete link symlink 1",
+        "rmdir folder folder 12",
+        "update edited file 7",
+        "update flips folder 0",
+    ];
+    assert_eq!(listed(&pair), expected, "{}", run.report());
+    let shown = trash(&pair, &[]);
+    shown.expect(0);
+    assert!(shown.out().contains("5 entries, 24 B"), "{}", shown.report());
+    for event in events(&trash(&pair, &["--json"])) {
+        let at = pair.replica.path(".alike/trash").join(event.text("trash"));
+        assert!(at.symlink_metadata().is_ok(), "{} is named but not there", at.display());
+        if event.path == "edited" {
+            assert_eq!(std::fs::read(&at).unwrap(), b"old one");
+        }
+        if event.path == "folder" {
+            assert_eq!(std::fs::read(at.join("sub/b")).unwrap(), b"1234567");
+        }
+    }
+}
+
+#[test]
+fn without_trash_nothing_is_kept() {
+    let pair = pair();
+    pair.source.file("edited", "old").file("gone", "x").file("folder/a", "x");
+    pair.mirrored_with(&["--trash", "off"]);
+    pair.source.file("edited", "newer").remove("gone").remove("folder");
+    pair.mirrored_with(&["--trash", "off"]);
+    assert_eq!(buckets(&pair), Vec::<PathBuf>::new());
+    trash(&pair, &[]).expect(0);
+}
+
+#[test]
+fn emptying_removes_what_is_old_enough_and_the_replica_stays_as_it_is() {
+    let pair = pair();
+    pair.source.file("a", "old").file("b/c", "old").file("stays", "x");
+    pair.mirrored();
+    pair.source.file("a", "newer").remove("b");
+    pair.mirrored();
+    assert_eq!(listed(&pair).len(), 2);
+    trash(&pair, &["--empty", "--older", "7d"]).expect(0);
+    assert_eq!(listed(&pair).len(), 2);
+    trash(&pair, &["--empty"]).expect(0);
+    assert_eq!(listed(&pair), [""; 0]);
+    assert_eq!(buckets(&pair), Vec::<PathBuf>::new());
+    pair.assert_identical("emptied");
+    pair.mirrored();
+}
+
+#[test]
+fn beside_a_running_mirror_only_the_last_hour_stays() {
+    let pair = pair();
+    pair.source.file("a", "old").file("b", "x");
+    let mut live = pair.mirror_with(&["--interval", "1h"]);
+    live.wait_identical(SOON);
+    pair.source.file("a", "newer");
+    live.wait_identical(SOON);
+    trash(&pair, &["--empty"]).expect(0).expect_message_with("mirror is running");
+    assert_eq!(listed(&pair), ["update a file 3"]);
+    pair.source.remove("b");
+    live.wait_identical(SOON);
+    assert_eq!(listed(&pair).len(), 2, "the bucket in use still takes what comes");
+    live.stop();
+}
+
+#[test]
+fn what_is_too_old_goes_by_itself() {
+    let pair = pair();
+    pair.source.file("a", "old").file("b", "x");
+    pair.mirrored();
+    pair.source.file("a", "newer");
+    pair.mirrored();
+    let bucket = buckets(&pair).pop().unwrap();
+    std::fs::rename(&bucket, bucket.with_file_name("20200101T000000Z")).unwrap();
+    pair.source.file("b", "newer");
+    pair.mirrored();
+    assert!(!bucket.with_file_name("20200101T000000Z").exists());
+    assert_eq!(listed(&pair), ["update b file 1"]);
+}
+
+#[test]
+fn on_a_full_disk_what_was_kept_longest_goes_before_a_copy_fails() {
+    if !root_or_say("a small filesystem") {
+        return;
+    }
+    for kind in ["tmpfs", "ext4"] {
+        let pair = pair();
+        let mount = match kind {
+            "tmpfs" => Mount::tmpfs(pair.replica.top(), "24m"),
+            _ => Mount::loop_filesystem(pair.replica.top(), kind, 32),
+        };
+        for round in 0..12_u8 {
+            pair.source.file("large", vec![round; 5 << 20]).file("small", [round]);
+            let run = pair.once();
+            assert_eq!(run.code, Some(0), "{kind}, round {round}\n{}", run.report());
+            assert_eq!(pair.replica.read("large"), vec![round; 5 << 20]);
+        }
+        let kept = listed(&pair);
+        assert!(
+            kept.iter().any(|line| line.starts_with("update large")) || kind == "ext4",
+            "{kind}: {kept:?}"
+        );
+        assert!(kept.len() < 22, "{kind}: {kept:?}");
+        drop(mount);
+    }
+}
+
+#[test]
+fn a_pass_with_nothing_to_do_makes_no_bucket() {
+    let pair = pair();
+    pair.source.file("a", "x");
+    pair.mirrored();
+    let before = buckets(&pair);
+    pair.mirrored();
+    assert_eq!(buckets(&pair), before);
+}

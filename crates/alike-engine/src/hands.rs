@@ -232,6 +232,14 @@ impl<S: Source, R: Replica> Working<'_, S, R> {
         Ok(Done::looks(now))
     }
 
+    /// Keeps in mind the extended attributes of a folder that are about to be changed.
+    fn note_xattrs(&self, place: &Place<S, R>, folder: &R::Folder) -> Result<()> {
+        if self.deeds.trash.is_some() && !place.xattrs.is_empty() && place.xattrs_before.get().is_none() {
+            let _ = place.xattrs_before.set(self.replica.folder_xattrs(folder, self.policy.xattrs)?);
+        }
+        Ok(())
+    }
+
     /// Writes down a step that took nothing away.
     fn write_down(&self, place: &Place<S, R>, step: &Step, now: &Stamp, more: impl FnOnce(Deed) -> Deed) {
         if self.deeds.trash.is_some() {
@@ -405,14 +413,12 @@ impl<S: Source, R: Replica> Hands<S, R> for Working<'_, S, R> {
         let xattrs = self.source.folder_xattrs(&*place.source(self.source)?, self.policy.xattrs)?;
         let want = Want::of(&place.source_stamp, xattrs, &self.policy);
         let old = place.replica_stamp.as_ref().filter(|_| self.deeds.trash.is_some());
-        let before = match (old, place.xattrs.is_empty()) {
-            (Some(_), false) => Some(self.replica.folder_xattrs(folder, self.policy.xattrs)?),
-            _ => None,
-        };
+        self.note_xattrs(place, folder)?;
         let now = self.replica.set_folder_attrs(folder, &want)?;
         if let Some(old) = old {
             let deed = self.deeds.plain(&place.path(), Action::Meta);
-            self.deeds.add(Deed { old: Some(old.into()), xattrs: before, now: Some((&now).into()), ..deed });
+            let xattrs = place.xattrs_before.get().cloned();
+            self.deeds.add(Deed { old: Some(old.into()), xattrs, now: Some((&now).into()), ..deed });
         }
         Ok(())
     }
@@ -421,6 +427,7 @@ impl<S: Source, R: Replica> Hands<S, R> for Working<'_, S, R> {
         let folder = &*place.replica(self.replica)?;
         let xattrs = self.source.folder_xattrs(&*place.source(self.source)?, self.policy.xattrs)?;
         let want = Want::of(&place.source_stamp, xattrs, &self.policy);
+        self.note_xattrs(place, folder)?;
         self.replica.set_folder_attrs(folder, &Want { mode: want.mode & now.mode, ..want }).map(drop)
     }
 

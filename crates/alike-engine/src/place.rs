@@ -5,13 +5,13 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use alike_model::entry::Stamp;
 use alike_model::filter::Filter;
 use alike_model::known::{FolderId, Known};
 use alike_model::path::{Name, RelPath};
-use alike_model::xattrs::XattrsDiff;
+use alike_model::xattrs::{Xattrs, XattrsDiff};
 use alike_storage::{Error, Replica, Result, Source};
 
 /// A folder on both sides. All work in it is relative to its open folders, so nothing below is ever found by its path.
@@ -27,6 +27,8 @@ pub(crate) struct Place<S: Source, R: Replica> {
     pub(crate) replica_stamp: Option<Stamp>,
     /// The replica's extended attributes that were not as in the source then.
     pub(crate) xattrs: XattrsDiff,
+    /// The replica's extended attributes before they were changed, where they were.
+    pub(crate) xattrs_before: OnceLock<Xattrs>,
     pub(crate) id: FolderId,
     /// The filters inside it.
     pub(crate) filter: Filter,
@@ -87,6 +89,7 @@ impl<S: Source, R: Replica> Place<S, R> {
             source_stamp,
             replica_stamp,
             xattrs,
+            xattrs_before: OnceLock::new(),
             id,
             filter,
             pending: AtomicUsize::new(1),

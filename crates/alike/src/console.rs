@@ -175,7 +175,7 @@ impl Console {
     /// A line for standard output, and, where there is a log file, the event that it tells of.
     pub(crate) fn result(&self, text: Option<&str>, event: &Event) {
         let mut lines = self.lock();
-        if let Some(log) = lines.log.as_mut().filter(|_| level(&event) <= self.least) {
+        if let Some(log) = lines.log.as_mut().filter(|_| level(event) <= self.least) {
             log.write(&line(event, Timestamp::now(), &self.zone, self.log_form));
         }
         if let Some(text) = text {

@@ -53,7 +53,10 @@ fn survives(pair: &Pair, damage: &str) -> bool {
         }
         _ => {
             run.expect_one_of(&[1, 3]).expect_short_message();
-            assert_eq!(before.changes(&pair.replica_now()), [""; 0], "{damage}: {}", run.report());
+            // What could not be written down at the end was done all the same.
+            if !before.changes(&pair.replica_now()).is_empty() {
+                pair.assert_identical(&format!("{damage}: {}", run.report()));
+            }
             false
         }
     }

@@ -148,11 +148,11 @@ impl Trash {
     /// When they cannot be listed.
     pub fn buckets(&self) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
-        match fs::read_dir(self.path()) {
+        match Folder::open(&self.path()) {
             Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(names),
-            entries => {
-                for entry in entries? {
-                    names.extend(entry?.file_name().into_string());
+            trash => {
+                for (name, _) in linux::names(trash?.descriptor())? {
+                    names.extend(String::from_utf8(name.as_bytes().to_vec()));
                 }
             }
         }
@@ -219,8 +219,10 @@ impl Trash {
         for bucket in self.buckets()? {
             let folder = Folder::open(&self.path().join(&bucket))?;
             let mut kept: Vec<u64> = Vec::new();
-            for entry in fs::read_dir(folder.path())? {
-                kept.extend(entry?.file_name().to_str().and_then(|name| name.parse::<u64>().ok()));
+            for (name, _) in linux::names(folder.descriptor())? {
+                kept.extend(
+                    std::str::from_utf8(name.as_bytes()).ok().and_then(|name| name.parse::<u64>().ok()),
+                );
             }
             match kept.into_iter().min() {
                 Some(oldest) => return remove_tree(&folder, &number(oldest)?).map(|()| true),

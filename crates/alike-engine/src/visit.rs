@@ -31,7 +31,10 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             Task::Look { place, .. } if self.work.stop.is_set() => self.release(place),
             Task::Look { place, extent } => self.look(place, extent, more),
             Task::Enter { parent, name, id, how, extent } => {
-                let extent = self.owed(id).unwrap_or(extent);
+                let extent = match self.owed(id) {
+                    Some(owed) => extent.with(owed),
+                    None => extent,
+                };
                 match self.enter(&parent, &name, id, how) {
                     Ok((place, seen_before)) => {
                         // Held on to, it would keep the whole chain above open while that is being finished.
@@ -51,9 +54,12 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
     /// A folder that is looked at again by its name would be entered for its own attributes only: what it was to be
     /// entered for is kept for then, or nobody would ever list it and the pass would call it equal.
     fn owe(&self, id: Option<FolderId>, extent: Extent) {
-        if let (Some(id), Extent::Folder | Extent::Subtree) = (id, &extent) {
-            self.wait_for(|waiting| waiting.owed.insert(id, extent));
-        }
+        self.wait_for(|waiting| {
+            if let Some(id) = id {
+                let before = waiting.owed.remove(&id).unwrap_or(Extent::Names(BTreeSet::new()));
+                waiting.owed.insert(id, before.with(extent));
+            }
+        });
     }
 
     fn owed(&self, id: Option<FolderId>) -> Option<Extent> {
@@ -255,6 +261,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         }
         let mut tasks = Vec::new();
         if let (false, Err(error)) = (plan.now.is_empty(), self.check_inside(place)) {
+            self.owe(Some(place.id), extent.clone());
             return self.fail_folder(place, error);
         }
         for step in plan.now {

@@ -102,7 +102,7 @@ impl Console {
     /// Says something to the person at the terminal.
     pub(crate) fn say(&self, text: &str) {
         self.flush();
-        self.status.suspend(|| eprintln!("alike: {text}"));
+        self.status.suspend(|| say!("alike: {text}"));
     }
 
     /// Asks the person at the terminal; without one, the answer is no.
@@ -111,7 +111,7 @@ impl Console {
             return false;
         }
         self.flush();
-        eprint!("alike: {question} [y/N] ");
+        let _ = write!(io::stderr(), "alike: {question} [y/N] ");
         let mut answer = String::new();
         io::stdin().read_line(&mut answer).is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
     }

@@ -49,7 +49,7 @@ pub(crate) fn log(args: &LogArgs) -> Result<ExitCode, Failure> {
         }
     }
     if rows.is_empty() {
-        eprintln!("alike: nothing in the history of {}", replica.display());
+        say!("alike: nothing in the history of {}", replica.display());
     }
     Ok(ExitCode::from(if rows.is_empty() { DIFFERS } else { IDENTICAL }))
 }

@@ -237,7 +237,7 @@ impl LogFile {
         self.flush();
         match Self::open(&self.path) {
             Ok(fresh) => *self = fresh,
-            Err(why) => eprintln!("alike: {why}"),
+            Err(why) => say!("alike: {why}"),
         }
     }
 
@@ -246,7 +246,7 @@ impl LogFile {
             && !self.complained
         {
             self.complained = true;
-            eprintln!("alike: the log file {} cannot be written: {why}", self.path.display());
+            say!("alike: the log file {} cannot be written: {why}", self.path.display());
         }
     }
 }

@@ -2,6 +2,14 @@
 //!
 //! Floor 3, the program: words in, words out. See `DESIGN.md` for the map.
 
+/// A line on standard error. Nobody may be there to read it: that is no reason to stop.
+macro_rules! say {
+    ($($words:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), $($words)*);
+    }};
+}
+
 mod args;
 mod check;
 mod console;
@@ -48,7 +56,7 @@ fn main() -> ExitCode {
         Err(Failure::Usage(text)) => (text, 2),
         Err(Failure::Halted(text)) => (text, 3),
     };
-    eprintln!("alike: {text}");
+    say!("alike: {text}");
     ExitCode::from(code)
 }
 
@@ -60,15 +68,15 @@ fn complain(error: &clap::Error) -> ExitCode {
             return ExitCode::SUCCESS;
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
-            eprintln!("alike: say what to do, for instance: alike mirror SOURCE REPLICA");
+            say!("alike: say what to do, for instance: alike mirror SOURCE REPLICA");
         }
         _ => {
             let text = error.to_string();
             let first = text.split("\n\n").next().unwrap_or_default();
             let first: Vec<&str> = first.lines().map(str::trim).collect();
-            eprintln!("alike: {}", first.join(" ").trim_start_matches("error: "));
+            say!("alike: {}", first.join(" ").trim_start_matches("error: "));
         }
     }
-    eprintln!("alike: \"alike --help\" lists the commands, \"alike COMMAND --help\" its flags");
+    say!("alike: \"alike --help\" lists the commands, \"alike COMMAND --help\" its flags");
     ExitCode::from(2)
 }

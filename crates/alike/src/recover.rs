@@ -1,6 +1,6 @@
 //! `alike undo` and `alike restore`: taking back what passes did.
 
-use std::io::{BufRead, IsTerminal};
+use std::io::{BufRead, IsTerminal, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::ExitCode;
@@ -126,7 +126,7 @@ fn chosen(all: &[Written], pass: Option<u64>) -> Result<u64, Failure> {
 }
 
 fn agreed(question: &str) -> bool {
-    eprint!("alike: {question} [y/N] ");
+    let _ = write!(std::io::stderr(), "alike: {question} [y/N] ");
     let mut answer = String::new();
     let read = std::io::stdin().lock().read_line(&mut answer);
     read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
@@ -136,9 +136,9 @@ fn resume(site: &Site) -> Result<ExitCode, Failure> {
     match site.hold() {
         Some(hold) => {
             site.resume()?;
-            eprintln!("alike: {}; the mirror goes on", hold.why);
+            say!("alike: {}; the mirror goes on", hold.why);
         }
-        None => eprintln!("alike: nothing is held"),
+        None => say!("alike: nothing is held"),
     }
     Ok(ExitCode::from(IDENTICAL))
 }
@@ -213,7 +213,7 @@ fn wanted(site: &Site, all: &[Written], args: &RestoreArgs, path: &RelPath) -> R
 /// Says what could not be brought back whole.
 fn told(copied: &Copied) -> ExitCode {
     for (path, why) in &copied.failed {
-        eprintln!("alike: {path}: {why}");
+        say!("alike: {path}: {why}");
     }
     code(copied.failed.is_empty())
 }
@@ -224,7 +224,7 @@ fn code(fine: bool) -> ExitCode {
 
 fn say(output: &OutputArgs, text: &str) {
     if !output.quiet {
-        eprintln!("alike: {text}");
+        say!("alike: {text}");
     }
 }
 

@@ -70,6 +70,6 @@ fn empty_it(site: &mut Site, before: Time) -> Result<ExitCode, Failure> {
         0 => "",
         _ => "; what was taken away in the last hour stays, for a mirror is running",
     };
-    eprintln!("alike: {what}{stays}");
+    say!("alike: {what}{stays}");
     Ok(ExitCode::from(IDENTICAL))
 }

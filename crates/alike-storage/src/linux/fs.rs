@@ -186,6 +186,26 @@ pub fn list(folder: BorrowedFd<'_>) -> Result<Vec<Entry>> {
     Ok(entries)
 }
 
+/// Lists an open folder without a look at any entry: names, and whether the system says at once that it is a folder.
+///
+/// # Errors
+/// When any part of the listing failed.
+pub fn names(folder: BorrowedFd<'_>) -> Result<Vec<(Name, bool)>> {
+    rustix::fs::seek(folder, SeekFrom::Start(0))?;
+    let mut found = Vec::new();
+    let mut buffer = vec![MaybeUninit::uninit(); LISTING_BUFFER];
+    let mut entries = RawDir::new(folder, &mut buffer);
+    while let Some(entry) = entries.next() {
+        let entry = match entry {
+            Err(Errno::INTR) => continue,
+            other => other?,
+        };
+        let is_folder = entry.file_type() == FileType::Directory;
+        found.extend(Name::new(entry.file_name().to_bytes()).map(|name| (name, is_folder)));
+    }
+    Ok(found)
+}
+
 /// A flag that forbids writing to all, root too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flag {

@@ -60,8 +60,10 @@ impl Deeds<'_> {
                 Ok((done, Some(shown)))
             }
             Err(error) => {
-                // Without this line there is a deed with nothing kept, which counts as void as well.
-                let _ = slot.bucket.write(&Line::Void { void: slot.n }, true);
+                // It may have failed after it was kept. Without the line, a deed with nothing kept counts as void as well.
+                if !slot.holds(old, patch) {
+                    let _ = slot.bucket.write(&Line::Void { void: slot.n }, true);
+                }
                 Err(error)
             }
         }

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use alike_model::entry::Time;
+use alike_model::entry::{Stamp, Time};
 use alike_model::path::Name;
 use alike_storage::{Folder, linux, remove_tree};
 
@@ -50,6 +50,14 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
+    /// True when what looked like `old`, or the way back to it, is kept here, or that cannot be told.
+    pub(crate) fn holds(&self, old: &Stamp, patch: bool) -> bool {
+        match linux::look(self.bucket.folder.descriptor(), &self.name) {
+            Ok(there) => there.is_some_and(|there| patch || there.identity() == old.identity()),
+            Err(_) => true,
+        }
+    }
+
     /// Where it is kept, for the log.
     pub(crate) fn shown(&self) -> String {
         format!("{}/{}", self.bucket.name, self.n)

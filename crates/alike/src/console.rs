@@ -111,9 +111,7 @@ impl Console {
             return false;
         }
         self.flush();
-        let _ = write!(io::stderr(), "alike: {question} [y/N] ");
-        let mut answer = String::new();
-        io::stdin().read_line(&mut answer).is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
+        agreed(question)
     }
 
     /// Opens the log file anew.
@@ -294,4 +292,11 @@ fn ago(time: Duration) -> String {
         seconds @ 3600..=86_399 => format!("{} h", seconds / 3600),
         seconds => format!("{} days", seconds / 86_400),
     }
+}
+
+/// Asks whoever is at the terminal.
+pub(crate) fn agreed(question: &str) -> bool {
+    let _ = write!(io::stderr(), "alike: {question} [y/N] ");
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer).is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
 }

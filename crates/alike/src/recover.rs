@@ -1,6 +1,6 @@
 //! `alike undo` and `alike restore`: taking back what passes did.
 
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::IsTerminal;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::ExitCode;
@@ -13,7 +13,7 @@ use alike_engine::undoing::{self, Undone, last_pass, preview};
 use alike_model::path::{Escaped, Name, RelPath};
 
 use crate::args::{OutputArgs, RestoreArgs, UndoArgs};
-use crate::console::{Console, Options};
+use crate::console::{Console, Options, agreed};
 use crate::history::path_on;
 use crate::log::{Form, LogFile};
 use crate::run::{DIFFERS, Failure, IDENTICAL, now};
@@ -123,13 +123,6 @@ fn chosen(all: &[Written], pass: Option<u64>) -> Result<u64, Failure> {
             "pass {pass} did nothing, or is not in the history any more; alike log shows it"
         ))
     })
-}
-
-fn agreed(question: &str) -> bool {
-    let _ = write!(std::io::stderr(), "alike: {question} [y/N] ");
-    let mut answer = String::new();
-    let read = std::io::stdin().lock().read_line(&mut answer);
-    read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
 }
 
 fn resume(site: &Site) -> Result<ExitCode, Failure> {

@@ -88,21 +88,7 @@ impl Deeds<'_> {
 
     /// A deed that says nothing but what and where.
     pub(crate) fn plain(&self, path: &RelPath, action: Action) -> Deed {
-        Deed {
-            n: 0,
-            pass: self.pass,
-            at: (self.clock)(),
-            action,
-            path: path.clone(),
-            from: None,
-            reason: String::new(),
-            old: None,
-            kept: false,
-            patch: false,
-            swapped: false,
-            xattrs: None,
-            now: None,
-        }
+        Deed::of((self.pass, (self.clock)()), action, path)
     }
 
     /// Takes a step; when the disk is full, what was kept longest goes first.

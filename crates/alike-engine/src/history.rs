@@ -84,6 +84,27 @@ pub struct Deed {
     pub now: Option<Look>,
 }
 
+impl Deed {
+    /// A deed of which nothing is known yet but who did what, when and where. It gets its number from the bucket.
+    pub(crate) fn of((pass, at): (u64, Time), action: Action, path: &RelPath) -> Self {
+        Self {
+            n: 0,
+            pass,
+            at,
+            action,
+            path: path.clone(),
+            from: None,
+            reason: String::new(),
+            old: None,
+            kept: false,
+            patch: false,
+            swapped: false,
+            xattrs: None,
+            now: None,
+        }
+    }
+}
+
 /// How an entry looked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Look {

@@ -49,21 +49,8 @@ impl<'a> Mend<'a> {
     }
 
     pub(crate) fn deed(&self, action: Action, path: &RelPath, reason: &str) -> Deed {
-        Deed {
-            n: 0,
-            pass: self.pass,
-            at: (self.clock)(),
-            action,
-            path: path.clone(),
-            from: None,
-            reason: reason.to_owned(),
-            old: None,
-            kept: false,
-            patch: false,
-            swapped: false,
-            xattrs: None,
-            now: None,
-        }
+        let moment = (self.pass, (self.clock)());
+        Deed { reason: reason.to_owned(), ..Deed::of(moment, action, path) }
     }
 
     /// What is at a path goes to the trash. Returns where.

@@ -9,28 +9,12 @@ mod common;
 use std::path::{Path, PathBuf};
 
 use alike_testkit::Pair;
-use common::{SOON, pair};
+use common::{Dice, SOON, pair};
 
 /// Seeds of histories; 8 and 12 once ended in a rename of a folder into itself.
 const SEEDS: [u64; 10] = [1, 2, 3, 4, 5, 6, 7, 8, 12, 20_261_121];
 const ROUNDS: usize = 14;
 const NAMES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
-
-/// A small generator (xorshift64*), so that a history is the same everywhere.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        usize::try_from(self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33).unwrap() % limit
-    }
-
-    fn pick<'a, T>(&mut self, from: &'a [T]) -> Option<&'a T> {
-        if from.is_empty() { None } else { Some(&from[self.below(from.len())]) }
-    }
-}
 
 /// All paths below `top`, and which of them are folders.
 fn paths(top: &Path) -> (Vec<PathBuf>, Vec<PathBuf>) {

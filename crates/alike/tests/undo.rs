@@ -10,7 +10,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use alike_testkit::{NOBODY, Pair, Run, Snapshot, compare, name, root_or_say, wait_until};
-use common::{SOON, events, has, pair, steps_but_meta, text};
+use common::{Dice, SOON, events, has, pair, steps_but_meta, text};
 
 const SEEDS: [u64; 12] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 20_261_122];
 const ROUNDS: usize = 6;
@@ -55,22 +55,6 @@ fn but_for_names_in_the_trash(mut differences: Vec<String>) -> Vec<String> {
 fn is_identical(pair: &Pair, context: &str) {
     let differences = but_for_names_in_the_trash(pair.differences());
     assert!(differences.is_empty(), "{}\n{context}", differences.join("\n"));
-}
-
-/// A small generator (xorshift64*), so that a history is the same everywhere.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        usize::try_from(self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33).unwrap() % limit
-    }
-
-    fn pick<'a, T>(&mut self, from: &'a [T]) -> Option<&'a T> {
-        if from.is_empty() { None } else { Some(&from[self.below(from.len())]) }
-    }
 }
 
 fn paths(top: &Path) -> (Vec<PathBuf>, Vec<PathBuf>) {

@@ -119,3 +119,19 @@ pub fn has(events: &[Event], action: &str, path: &str) -> bool {
 pub fn text(path: &Path) -> &str {
     path.to_str().unwrap_or_else(|| panic!("not a plain path: {}", path.display()))
 }
+
+/// A small generator (xorshift64*), so that a history is the same everywhere.
+pub struct Dice(pub u64);
+
+impl Dice {
+    pub fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        usize::try_from(self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33).unwrap() % limit
+    }
+
+    pub fn pick<'a, T>(&mut self, from: &'a [T]) -> Option<&'a T> {
+        if from.is_empty() { None } else { Some(&from[self.below(from.len())]) }
+    }
+}

@@ -104,7 +104,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
 
     /// Notes whether somebody may be writing to a file of the source that is about to be compared.
     pub(crate) fn note_writers(&self, content: &Content, source: &Stamp) {
-        if !hides_stores(content, source, (self.work.clock)()) {
+        if !hides_stores(content, source, (self.work.clock)()) || content.is_written_back(source) {
             return;
         }
         if !content.hold_off_writers() {
@@ -134,7 +134,7 @@ impl<S: Source, R: Replica> Working<'_, S, R> {
     /// Looks whether anybody may be writing to a file that is about to be read.
     pub(crate) fn guard(&self, content: &Content, source: &Stamp) -> Result<Guard> {
         let now = (self.deeds.clock)();
-        if !hides_stores(content, source, now) {
+        if !hides_stores(content, source, now) || !is_racy(source, now) && content.is_written_back(source) {
             return Ok(Guard::Stamp);
         }
         if !content.hold_off_writers() {

@@ -8,7 +8,7 @@ use alike_model::entry::Stamp;
 use alike_model::xattrs::{Namespaces, Xattrs};
 
 use crate::error::{Error, Result};
-use crate::linux;
+use crate::linux::{self, Mappings};
 
 /// An open regular file of a source. What is read may be torn while somebody writes: compare [`Content::stamp`] after
 /// reading with the look before it.
@@ -76,14 +76,25 @@ impl Content {
     /// disk.
     #[must_use]
     pub fn leaves_stamps(&self, stamp: &Stamp) -> bool {
+        self.mappings(stamp) != Mappings::Unseen
+    }
+
+    /// True when whoever stores through a mapping from now on surely leaves a stamp: no page waits to be brought to the disk.
+    /// One call, where a lease takes four.
+    #[must_use]
+    pub fn is_written_back(&self, stamp: &Stamp) -> bool {
+        self.mappings(stamp) == Mappings::Local && linux::is_written_back(self.descriptor())
+    }
+
+    fn mappings(&self, stamp: &Stamp) -> Mappings {
         thread_local! {
             // Asking costs more than a short look, and the answer is one for a filesystem.
-            static LAST: Cell<Option<(u64, bool)>> = const { Cell::new(None) };
+            static LAST: Cell<Option<(u64, Mappings)>> = const { Cell::new(None) };
         }
         match LAST.get() {
             Some((dev, answer)) if dev == stamp.dev => answer,
             _ => {
-                let answer = linux::stamps_tell_of_mappings(self.descriptor());
+                let answer = linux::mappings(self.descriptor());
                 LAST.set(Some((stamp.dev, answer)));
                 answer
             }

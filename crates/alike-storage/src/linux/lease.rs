@@ -24,15 +24,79 @@ pub fn end_lease(file: BorrowedFd<'_>) {
     fcntl::set_lease(file, fcntl::UNLOCK);
 }
 
-/// False where stores through a mapping never change the times of a file: what is only in memory is never written back, so the
-/// kernel need not know which pages changed.
+/// What stores through a mapping leave behind on a filesystem.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mappings {
+    /// Nothing that can be relied on: what is only in memory is never written back, so the kernel need not know which pages
+    /// changed.
+    Unseen,
+    /// The first store to a page leaves a stamp, each time after that page was brought to the disk.
+    Stamped,
+    /// The same, and the pages that this kernel has of a file are all that there are: [`is_written_back`] is enough.
+    Local,
+}
+
+/// What stores through a mapping leave behind on the filesystem of a file.
 #[must_use]
-pub fn stamps_tell_of_mappings(file: BorrowedFd<'_>) -> bool {
+pub fn mappings(file: BorrowedFd<'_>) -> Mappings {
     const TMPFS: u32 = 0x0102_1994;
     const RAMFS: u32 = 0x8584_58F6;
     const HUGETLBFS: u32 = 0x9584_58F6;
+    const EXT4: u32 = 0xEF53;
+    const XFS: u32 = 0x5846_5342;
+    const BTRFS: u32 = 0x9123_683E;
     // The kind is 32 bits wide; as which type it comes differs between machines.
-    rustix::fs::fstatfs(file).is_ok_and(|stat| ![TMPFS, RAMFS, HUGETLBFS].contains(&(stat.f_type as u32)))
+    match rustix::fs::fstatfs(file).map(|stat| stat.f_type as u32) {
+        Err(_) | Ok(TMPFS | RAMFS | HUGETLBFS) => Mappings::Unseen,
+        Ok(EXT4 | XFS | BTRFS) => Mappings::Local,
+        Ok(_) => Mappings::Stamped,
+    }
+}
+
+/// True when surely no page of a file waits to be brought to the disk. `false` also where the kernel does not say: before
+/// Linux 6.5, and of another's file.
+#[must_use]
+pub fn is_written_back(file: BorrowedFd<'_>) -> bool {
+    cache::is_clean(file)
+}
+
+#[allow(unsafe_code)]
+mod cache {
+    //! `cachestat`, which neither rustix nor libc has for all machines.
+
+    use super::{AsRawFd, BorrowedFd};
+
+    /// The same number everywhere: it came after the tables of system calls were made one.
+    const CACHESTAT: libc::c_long = 451;
+
+    /// `struct cachestat_range` of `linux/mman.h`: from where, and how much, 0 for all.
+    #[repr(C)]
+    struct Range {
+        from: u64,
+        length: u64,
+    }
+
+    /// `struct cachestat`, in pages.
+    #[repr(C)]
+    #[derive(Default)]
+    struct Pages {
+        cached: u64,
+        dirty: u64,
+        in_writeback: u64,
+        /// Also what a file on persistent memory has mapped, dirty or not.
+        evicted: u64,
+        evicted_lately: u64,
+    }
+
+    pub(super) fn is_clean(file: BorrowedFd<'_>) -> bool {
+        let all = Range { from: 0, length: 0 };
+        let mut pages = Pages::default();
+        let range = std::ptr::from_ref(&all);
+        // SAFETY: both structures have the kernel's layout and live through the call, which writes only into the second.
+        let answer =
+            unsafe { libc::syscall(CACHESTAT, file.as_raw_fd(), range, std::ptr::from_mut(&mut pages), 0) };
+        answer == 0 && pages.dirty == 0 && pages.in_writeback == 0 && pages.evicted == 0
+    }
 }
 
 #[allow(unsafe_code)]
@@ -112,5 +176,20 @@ mod tests {
             assert!(!take_lease(file.as_fd()));
         });
         assert!(take_lease(file.as_fd()), "the writer has closed it");
+    }
+
+    #[test]
+    fn a_file_is_written_back_once_it_is_on_the_disk_and_not_while_a_page_waits() {
+        // Temporary files are often in memory; what was built is not.
+        let built = std::env::current_exe().unwrap();
+        let scratch = Scratch(built.with_file_name(format!("waiting-{}", std::process::id())));
+        let mut file = File::create_new(&scratch.0).unwrap();
+        assert_eq!(mappings(file.as_fd()), Mappings::Local, "this test needs ext4, XFS or btrfs");
+        for text in ["one", "two"] {
+            std::io::Write::write_all(&mut file, text.as_bytes()).unwrap();
+            assert!(!is_written_back(file.as_fd()), "what was just written waits");
+            file.sync_all().unwrap();
+            assert!(is_written_back(file.as_fd()), "this test needs Linux 6.5");
+        }
     }
 }

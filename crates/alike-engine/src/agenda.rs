@@ -33,6 +33,8 @@ pub(crate) struct Agenda {
     /// as well: else a file that is written to without rest would be all that is ever copied.
     pub(crate) restless: (Dirty, Option<Instant>),
     pub(crate) rest: Duration,
+    /// What was looked at beside the full pass that is under way.
+    pub(crate) beside_full: Dirty,
     /// When the next full pass is due.
     pub(crate) full: Instant,
     /// Since when something is not on the disk.
@@ -64,6 +66,7 @@ impl Agenda {
             pause: FIRST_PAUSE,
             restless: (Dirty::new(), None),
             rest: FIRST_PAUSE,
+            beside_full: Dirty::new(),
             full: Instant::now(),
             unflushed: None,
             halted: false,
@@ -85,6 +88,11 @@ impl Agenda {
         self.restless = (Dirty::new(), None);
         self.judge = false;
         self.left_to_full = false;
+    }
+
+    /// What was looked at beside it is looked at once more: it may have taken a step that was prepared before.
+    pub(crate) fn end_full(&mut self) {
+        self.dirty.absorb(std::mem::take(&mut self.beside_full));
     }
 
     /// While nothing may be deleted, whatever is dirty waits for a full pass, which is judged and may end that. It comes
@@ -124,10 +132,12 @@ impl Agenda {
         }
     }
 
-    pub(crate) fn next_due(&self) -> Instant {
+    /// When something is to be done next, if nothing is heard; with `in_full`, a full pass is under way.
+    pub(crate) fn next_due(&self, in_full: bool) -> Instant {
         let flush = self.unflushed.map(|since| since + FLUSH_AFTER);
         let dues = [self.created.1, self.written.1, self.failed.1, self.restless.1, flush];
-        dues.into_iter().flatten().fold(self.full, Instant::min)
+        let full = if in_full { Instant::now() + LONGEST_RETRY } else { self.full };
+        dues.into_iter().flatten().fold(full, Instant::min)
     }
 
     pub(crate) fn fail(&mut self, dirty: Dirty) {

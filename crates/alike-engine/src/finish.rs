@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use alike_model::dirty::Extent;
 use alike_model::event::Action;
+use alike_model::known::Row;
 use alike_model::path::{Name, RelPath};
 use alike_model::plan::folder_meta;
 use alike_storage::{Error, Replica, Result, Source};
@@ -125,10 +126,11 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             }
         }
         if !draft.edits.is_empty() || draft.filter.is_some() {
-            let mut row = self.row(place.id).unwrap_or_default().edited(draft.edits);
-            row.filter = draft.filter.unwrap_or(row.filter);
-            row.xattrs = self.work.policy.xattrs;
-            self.work.index.put(place.id, &row);
+            let xattrs = self.work.policy.xattrs;
+            self.work.index.edit(place.id, |row| {
+                let row = row.for_xattrs(xattrs).edited(draft.edits);
+                Row { filter: draft.filter.unwrap_or(row.filter), xattrs, ..row }
+            });
         }
     }
 }

@@ -1,56 +1,71 @@
-//! One flush at a time, beside the passes.
+//! What live passes did is brought to the disk, beside the passes that go on meanwhile: replica first, index after.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::Scope;
 use std::time::{Duration, Instant};
 
-use crate::error::PassError;
-use crate::index::Index;
+use alike_model::dirty::Dirty;
+use alike_storage::Replica;
 
-/// A last flush is waited for only when the ones before took no longer.
+use crate::agenda::Agenda;
+use crate::error::PassError;
+use crate::worker::Mirror;
+
+/// A last flush is waited for only when the one before took no longer.
 const QUICK: Duration = Duration::from_millis(700);
 
-/// Whether a flush is under way, and how the last one ended.
-#[derive(Default)]
-pub(crate) struct Flushing(Mutex<Progress>);
-
-#[derive(Default)]
-struct Progress {
-    since: Option<Instant>,
-    ended: Option<Result<(), PassError>>,
-    took: Duration,
-}
-
-impl Flushing {
-    /// Begins, and seals what the index has taken in so far: what comes later is for the next one. False when one is
-    /// under way.
-    pub(crate) fn begin(&self, index: &Index) -> bool {
-        let mut progress = self.lock();
-        if progress.since.is_some() {
-            return false;
+impl Mirror<'_> {
+    /// Begins a flush, unless one is under way.
+    pub(crate) fn flush<'scope>(&'scope self, agenda: &mut Agenda, scope: &'scope Scope<'scope, '_>) {
+        if self.begin_flush() {
+            agenda.unflushed = None;
+            scope.spawn(|| {
+                self.flushing.end(self.bring_to_disk());
+                self.controls.waker.wake();
+            });
+        } else {
+            // One is under way: the next is due a while later, not at once and for ever.
+            agenda.unflushed = Some(Instant::now());
         }
-        progress.since = Some(Instant::now());
-        index.seal();
-        true
     }
 
-    /// Ends it.
-    pub(crate) fn end(&self, result: Result<(), PassError>) {
-        let mut progress = self.lock();
-        progress.took = progress.since.take().map(|since| since.elapsed()).unwrap_or_default();
-        progress.ended = Some(result);
+    /// The last flush, when it can be had soon; else the next start compares again what was copied since the one before.
+    pub(crate) fn last_flush(&self, agenda: &mut Agenda) {
+        let is_stopped = self.controls.stop.is_set();
+        if (!is_stopped || self.flushing.took() < QUICK) && self.begin_flush() {
+            self.flushing.end(self.bring_to_disk());
+        } else if is_stopped {
+            self.pair.index.abandon();
+        }
+        self.see_flushed(agenda);
     }
 
-    /// How the last one ended; told once.
-    pub(crate) fn take(&self) -> Option<Result<(), PassError>> {
-        self.lock().ended.take()
+    /// Seals what the index has taken in so far: what comes later is for the next one.
+    fn begin_flush(&self) -> bool {
+        let begins = self.flushing.begin();
+        if begins {
+            self.pair.index.seal();
+        }
+        begins
     }
 
-    /// True when the last one did not take long.
-    pub(crate) fn is_quick(&self) -> bool {
-        self.lock().took < QUICK
+    fn bring_to_disk(&self) -> Result<(), PassError> {
+        let before = (self.clock)();
+        if self.rhythm.sync {
+            if let Err(error) = self.pair.replica.sync() {
+                // What is on the disk is unknown now, so what the index says of it is worth nothing.
+                self.pair.index.disk_failed()?;
+                return Err(PassError::Sync(error));
+            }
+            self.pair.index.disk.took_all(before, false);
+        }
+        Ok(self.pair.index.commit()?)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Progress> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Takes in how the last one ended.
+    pub(crate) fn see_flushed(&self, agenda: &mut Agenda) {
+        if let Some(Err(error)) = self.flushing.take() {
+            self.trouble(&error);
+            agenda.fail(Dirty::everything());
+        }
     }
 }

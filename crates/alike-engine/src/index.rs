@@ -45,6 +45,8 @@ pub struct Index {
     may_write: bool,
     store: RwLock<Store>,
     fresh: Mutex<Fresh>,
+    /// Held while a row is changed.
+    edits: Mutex<()>,
     next: AtomicU64,
     passes: AtomicU64,
     indexed: Mutex<Option<Time>>,
@@ -91,6 +93,7 @@ impl Index {
             may_write,
             store: RwLock::default(),
             fresh: Mutex::default(),
+            edits: Mutex::default(),
             next: AtomicU64::new(1),
             passes: AtomicU64::new(0),
             indexed: Mutex::new(None),
@@ -222,11 +225,16 @@ impl Index {
         guarded(read).ok()?
     }
 
-    /// Takes in the row of a folder.
-    pub(crate) fn put(&self, id: FolderId, row: &Row) {
+    fn put(&self, id: FolderId, row: &Row) {
         if let Some(bytes) = rows::to_bytes(id, row) {
             self.take_in(id, Some(bytes));
         }
+    }
+
+    /// Changes the row of a folder; of two passes that do, none undoes what the other has learnt.
+    pub(crate) fn edit(&self, id: FolderId, edit: impl FnOnce(Row) -> Row) {
+        let _one = self.edits.lock().unwrap_or_else(PoisonError::into_inner);
+        self.put(id, &edit(self.row(id).unwrap_or_default()));
     }
 
     /// Forgets a folder.

@@ -55,7 +55,7 @@ impl Learnt {
                 })
                 .collect();
             if !edits.is_empty() {
-                index.put(folder, &row.edited(edits));
+                index.edit(folder, |row| row.edited(edits));
             }
         }
     }

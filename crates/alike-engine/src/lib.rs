@@ -3,6 +3,7 @@
 //! Floor 2. Start reading at [`mod@pass`], which is one page. See `DESIGN.md` for the map.
 
 mod agenda;
+mod aside;
 pub mod batch;
 pub mod beside;
 pub mod check;
@@ -36,6 +37,7 @@ mod names;
 pub mod pace;
 pub mod pair;
 pub mod pass;
+mod passing;
 mod place;
 mod reach;
 mod reading;

@@ -69,6 +69,8 @@ pub struct Work<'a, S: Source, R: Replica> {
     /// An old inode under a new name is left for the next pass when nothing in this one's scope tells where it came from:
     /// that has been announced right after it, and is about to be heard.
     pub patient: bool,
+    /// A full pass is under way: this one keeps to folders that the index knows, and leaves the others to that.
+    pub beside_full: bool,
     /// Other names of the files that a pass looks at; `None` when every pass looks at everything.
     pub siblings: Option<&'a Siblings>,
     /// How many folders may be held open at once; each costs two descriptors.

@@ -42,7 +42,7 @@ pub fn repair<S: Source, R: Replica>(
             .into_iter()
             .filter_map(|name| row.get(name).map(|known| (name.clone(), Some(known.distrusted()))))
             .collect();
-        work.index.put(folder, &row.edited(edits));
+        work.index.edit(folder, |row| row.edited(edits));
     }
     pass(work, Dirty::everything())
 }

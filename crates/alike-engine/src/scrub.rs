@@ -4,7 +4,7 @@
 //! What looks otherwise is for a pass to compare. Nothing is copied; rot is an error in the log.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use alike_model::difference::{Change, Difference, Side, What, blame_contents};
@@ -36,17 +36,17 @@ const SLOWEST: u64 = 256 * 1024;
 /// Whether the scrub may read now.
 #[derive(Default)]
 pub(crate) struct Turn {
-    /// A pass is at work.
-    taken: AtomicBool,
+    /// So many passes are at work.
+    taken: AtomicU32,
     over: AtomicBool,
 }
 
 impl Turn {
     /// A pass takes its turn, and gives it back.
     pub(crate) fn taken_by<T>(&self, pass: impl FnOnce() -> T) -> T {
-        self.taken.store(true, Ordering::Relaxed);
+        self.taken.fetch_add(1, Ordering::Relaxed);
         let done = pass();
-        self.taken.store(false, Ordering::Relaxed);
+        self.taken.fetch_sub(1, Ordering::Relaxed);
         done
     }
 
@@ -140,7 +140,7 @@ impl<'a> Scrub<'a> {
 
     /// Waits while a pass is at work; true when the mirror is over.
     fn wait_for_turn(&self) -> bool {
-        while self.turn.taken.load(Ordering::Relaxed) && !self.is_over() {
+        while self.turn.taken.load(Ordering::Relaxed) > 0 && !self.is_over() {
             std::thread::sleep(NAP);
         }
         self.is_over()

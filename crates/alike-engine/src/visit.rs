@@ -30,6 +30,10 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             Task::Enter { parent, .. } if self.work.stop.is_set() => self.release(parent),
             Task::Look { place, .. } if self.work.stop.is_set() => self.release(place),
             Task::Look { place, extent } => self.look(place, extent, more),
+            // What is missing in a folder that was never proven equal was not announced.
+            Task::Enter { parent, id: None, how: How::ByName, .. } if self.work.beside_full => {
+                self.release(parent);
+            }
             Task::Enter { parent, name, id, how, extent } => {
                 let extent = match self.owed(id) {
                     Some(owed) => extent.with(owed),
@@ -121,7 +125,11 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         let now = (self.work.clock)();
         let row = self.row(place.id);
         let listed = place.draft(|draft| draft.listed);
-        let extent = self.widen(&place, &extent, listed || row.is_some());
+        let is_known = listed || row.is_some();
+        if self.work.beside_full && !is_known && place.replica_stamp.is_some() {
+            return self.release(place);
+        }
+        let extent = self.widen(&place, &extent, is_known);
         place.draft(|draft| draft.listed |= !matches!(extent, Extent::Names(_)));
         match self.scan_folder(&place, &extent) {
             Ok((source, replica)) => {

@@ -182,6 +182,7 @@ pub(crate) fn work<'a>(
         trash: pair.trash.as_ref(),
         held_folders: settings::held_folders(),
         patient: false,
+        beside_full: false,
         siblings: None,
     }
 }

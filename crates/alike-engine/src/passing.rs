@@ -1,0 +1,245 @@
+//! The passes of a mirror: full ones on a thread of their own, and beside them live ones for what the watcher announces.
+//!
+//! A full pass may take long, and what people change meanwhile should not wait for it. But a step that it has prepared may
+//! be taken right after a live pass has looked at the same name. So all that live passes looked at beside a full one is
+//! looked at once more when that is over: they serve early, and nothing depends on them. They keep to folders that the
+//! index knows, for what is missing in others was not announced.
+
+use std::sync::atomic::Ordering;
+use std::thread::Scope;
+use std::time::{Duration, Instant};
+
+use alike_model::dirty::Dirty;
+use alike_model::outcome::{Ending, Outcome};
+use alike_model::policy::{Deletes, MaxDelete, Policy};
+use alike_storage::Folder;
+
+use crate::agenda::Agenda;
+use crate::error::PassError;
+use crate::monitor::State;
+use crate::pair::Spec;
+use crate::pass::{Top, Work, pass};
+use crate::refusal::Refusal;
+use crate::watch::{NoWatch, Watch};
+use crate::watching::say_watching;
+use crate::worker::Mirror;
+
+/// The limit of deletions that the watcher saw happen: none.
+const SEEN: MaxDelete = MaxDelete::Entries(u64::MAX);
+
+/// A full pass that is over.
+pub(crate) struct Passed {
+    done: Result<Outcome, Failed>,
+    /// What it was allowed to delete.
+    deletes: Deletes,
+    is_first: bool,
+}
+
+/// Why nothing came of a full pass.
+enum Failed {
+    Refused(Refusal),
+    Broken(PassError),
+}
+
+/// Which part a pass has among others.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Full,
+    /// A live pass, on its own or beside a full one.
+    Live {
+        beside_full: bool,
+        patient: bool,
+    },
+}
+
+impl Mirror<'_> {
+    /// Begins a full pass. It is not over when this returns.
+    pub(crate) fn begin_full<'scope>(
+        &'scope self,
+        agenda: &mut Agenda,
+        deletes: &mut Deletes,
+        scope: &'scope Scope<'scope, '_>,
+    ) {
+        if !self.full.begin() {
+            return;
+        }
+        self.controls.pass_now.store(false, Ordering::Relaxed);
+        agenda.full = Instant::now() + self.rhythm.interval;
+        agenda.begin_full();
+        let (given, is_first, top) = (*deletes, !agenda.seen, self.top(agenda));
+        // Allowed for one pass only.
+        if given == Deletes::Allowed {
+            *deletes = self.rhythm.later_deletes;
+        }
+        self.monitor.state(State::Working { full: true });
+        scope.spawn(move || {
+            let policy = Policy { deletes: given, ..self.policy };
+            let done = match self.refuse_emptied(given) {
+                Err(refusal) => Err(Failed::Refused(refusal)),
+                Ok(()) => self.pass((Part::Full, top), Dirty::everything(), policy).map_err(Failed::Broken),
+            };
+            self.full.end(Passed { done, deletes: given, is_first });
+            self.controls.waker.wake();
+        });
+    }
+
+    /// Takes in what came of a full pass that is over; true when there was one.
+    pub(crate) fn see_full(&self, agenda: &mut Agenda, deletes: &mut Deletes) -> bool {
+        let Some(Passed { done, deletes: given, is_first }) = self.full.take() else { return false };
+        agenda.full_takes = self.full.took();
+        agenda.end_full();
+        match done {
+            Ok(outcome) => {
+                agenda.seen = true;
+                agenda.halted = matches!(outcome.ending, Ending::Halted(_));
+                agenda.files = outcome.tally.files;
+                if outcome.tally.changes() > 0 {
+                    agenda.unflushed.get_or_insert_with(Instant::now);
+                }
+                if let Some(watcher) = self.watcher {
+                    say_watching(watcher, self.monitor, is_first);
+                }
+                self.end(agenda, &outcome, agenda.full_takes);
+            }
+            Err(failed) => {
+                // It was not this pass that made use of it.
+                *deletes = given;
+                match failed {
+                    Failed::Refused(refusal) => {
+                        self.halt(refusal.to_string());
+                        agenda.halted = true;
+                    }
+                    Failed::Broken(error) => {
+                        self.trouble(&error);
+                        agenda.fail(Dirty::everything());
+                    }
+                }
+            }
+        }
+        true
+    }
+
+    /// A pass for what the watcher announced. Deletions seen as they happen need no judgement: the guard is for what is
+    /// found missing, as by a look at what failed before.
+    pub(crate) fn live_pass(&self, agenda: &mut Agenda, deletes: Deletes) {
+        let deletes = match self.policy.deletes {
+            Deletes::Never => Deletes::Never,
+            Deletes::Within(_) | Deletes::Allowed if agenda.retrying => deletes,
+            Deletes::Within(_) | Deletes::Allowed => Deletes::Within(SEEN),
+        };
+        let dirty = std::mem::take(&mut agenda.dirty);
+        if agenda.retrying && dirty.is_everything() {
+            // Nothing was seen of it: it is judged like any other full pass.
+            agenda.full = Instant::now();
+            return;
+        }
+        agenda.retrying = false;
+        let beside_full = self.full.is_under_way();
+        if beside_full {
+            agenda.beside_full.absorb(dirty.clone());
+            if agenda.beside_full.is_everything() {
+                return;
+            }
+        } else {
+            self.monitor.state(State::Working { full: false });
+        }
+        let started = Instant::now();
+        let part = Part::Live { beside_full, patient: !agenda.waited };
+        match self.pass((part, self.top(agenda)), dirty, Policy { deletes, ..self.policy }) {
+            Ok(outcome) => self.end_live(agenda, &outcome, started.elapsed()),
+            Err(error) => {
+                self.trouble(&error);
+                agenda.fail(Dirty::everything());
+            }
+        }
+    }
+
+    fn end_live(&self, agenda: &mut Agenda, outcome: &Outcome, took: Duration) {
+        let tally = &outcome.tally;
+        agenda.files = (agenda.files + tally.created + tally.linked).saturating_sub(tally.deleted);
+        if tally.changes() > 0 {
+            agenda.unflushed.get_or_insert_with(Instant::now);
+        }
+        if outcome.linked {
+            agenda.left_to_full = true;
+            agenda.full_soon();
+        }
+        agenda.waited = !outcome.awaited.is_empty();
+        if agenda.waited {
+            // A name can be seen a moment before it is announced.
+            std::thread::sleep(Duration::from_millis(1));
+            self.hear(agenda);
+            agenda.dirty.absorb(outcome.awaited.clone());
+        }
+        self.end(agenda, outcome, took);
+    }
+
+    /// What is known of the replica's top folder.
+    fn top(&self, agenda: &Agenda) -> Top {
+        if agenda.seen { Top::There } else { self.pair.replica_top }
+    }
+
+    fn refuse_emptied(&self, deletes: Deletes) -> Result<(), Refusal> {
+        match deletes {
+            Deletes::Within(_) => self.pair.refuse_emptied(&Spec { deletes, ..self.spec.clone() }),
+            Deletes::Never | Deletes::Allowed => Ok(()),
+        }
+    }
+
+    fn pass(
+        &self,
+        (part, replica_top): (Part, Top),
+        dirty: Dirty,
+        policy: Policy,
+    ) -> Result<Outcome, PassError> {
+        let watch: &dyn Watch<Folder> = self.watcher.map_or(&NoWatch, |watcher| watcher);
+        let whole = dirty.is_everything();
+        let most = self.rhythm.held_folders;
+        let work = Work {
+            source: &self.pair.source,
+            replica: &self.pair.replica,
+            replica_top,
+            roots: self.pair.roots,
+            index: &self.pair.index,
+            policy,
+            filter: &self.spec.filter,
+            monitor: self.monitor,
+            watch,
+            clock: self.clock,
+            stop: &self.controls.stop,
+            threads: self.rhythm.threads,
+            // Live changes are brought to the disk together, see `flush`.
+            sync: self.rhythm.sync && whole,
+            settles: self.rhythm.settles,
+            trash: self.pair.trash.as_ref(),
+            // Both may be under way at once.
+            held_folders: if part == Part::Full { most - most / 4 } else { most / 4 },
+            patient: !whole && matches!(part, Part::Live { patient: true, .. }),
+            beside_full: matches!(part, Part::Live { beside_full: true, .. }),
+            siblings: Some(&self.siblings),
+        };
+        self.turn.taken_by(|| pass(&work, dirty))
+    }
+
+    fn end(&self, agenda: &mut Agenda, outcome: &Outcome, took: Duration) {
+        agenda.let_rest(outcome.restless.clone(), took);
+        if outcome.unsettled.is_empty() {
+            agenda.settled();
+        } else {
+            agenda.fail(outcome.unsettled.clone());
+        }
+        if self.full.is_under_way() {
+            return;
+        }
+        self.monitor.state(match &outcome.ending {
+            Ending::Halted(over) => State::Halted(over.to_string()),
+            _ if agenda.halted => State::Halted("deletions are held back; see the log".to_owned()),
+            Ending::Identical if agenda.has_nothing_left() => State::Identical { files: agenda.files },
+            Ending::Identical | Ending::Differs | Ending::Stopped => State::Differs {
+                failed: outcome.tally.failed,
+                held: outcome.tally.held + outcome.tally.skipped,
+                in_motion: agenda.restless.0.names(),
+            },
+        });
+    }
+}

@@ -20,6 +20,7 @@ mod finish;
 mod flushing;
 mod found;
 mod hands;
+mod hearing;
 pub mod history;
 pub mod hold;
 mod ignore_files;

@@ -20,6 +20,7 @@ use crate::batch::Settles;
 use crate::confined::confined;
 use crate::error::PassError;
 use crate::flushing::Flushing;
+use crate::hearing::Ear;
 use crate::monitor::{Event, Monitor, State};
 use crate::pair::{Pair, Spec};
 use crate::pass::{Top, Work, pass};
@@ -66,6 +67,8 @@ pub struct Controls {
 
 /// The limit of deletions that the watcher saw happen: none.
 const SEEN: MaxDelete = MaxDelete::Entries(u64::MAX);
+/// So often in a row a pass leaves something for the next one, to see both ends of a rename.
+const MOST_ROUNDS: u32 = 3;
 /// How often a missing drive is looked for.
 const LOOK_FOR_DRIVE: Duration = Duration::from_secs(1);
 
@@ -98,7 +101,7 @@ pub fn mirror(
             clock,
             controls,
             pair: &pair,
-            watcher: watcher.as_ref(),
+            ear: Ear { watcher: watcher.as_ref(), controls, monitor },
             flushing: Flushing::default(),
             siblings: Siblings::default(),
             turn: Turn::default(),
@@ -146,7 +149,7 @@ struct Mirror<'a> {
     clock: &'a (dyn Fn() -> Time + Sync),
     controls: &'a Controls,
     pair: &'a Pair,
-    watcher: Option<&'a Watcher>,
+    ear: Ear<'a>,
     flushing: Flushing,
     siblings: Siblings,
     /// Passes and the scrub take turns.
@@ -216,7 +219,7 @@ impl Mirror<'_> {
             if outcome.tally.changes() > 0 {
                 agenda.unflushed.get_or_insert_with(Instant::now);
             }
-            if let Some(watcher) = self.watcher {
+            if let Some(watcher) = self.ear.watcher {
                 say_watching(watcher, self.monitor, first);
             }
             self.end(agenda, &outcome, agenda.full_takes);
@@ -245,11 +248,10 @@ impl Mirror<'_> {
                 agenda.left_to_full = true;
                 agenda.full_soon();
             }
-            agenda.waited = !outcome.awaited.is_empty();
-            if agenda.waited {
-                // A name can be seen a moment before it is announced.
-                std::thread::sleep(Duration::from_millis(1));
-                self.hear(agenda);
+            agenda.awaited = outcome.awaited.clone();
+            agenda.rounds = if agenda.awaited.is_empty() { 0 } else { agenda.rounds + 1 };
+            if !agenda.awaited.is_empty() {
+                self.ear.hear_what_left(agenda);
                 agenda.dirty.absorb(outcome.awaited.clone());
             }
             self.end(agenda, &outcome, started.elapsed());
@@ -268,7 +270,8 @@ impl Mirror<'_> {
             agenda.halted = true;
             return None;
         }
-        let watch: &dyn Watch<Folder> = self.watcher.map_or(&NoWatch, |watcher| watcher);
+        let awaited = std::mem::take(&mut agenda.awaited);
+        let watch: &dyn Watch<Folder> = self.ear.watcher.map_or(&NoWatch, |watcher| watcher);
         let work = Work {
             source: &self.pair.source,
             replica: &self.pair.replica,
@@ -287,7 +290,7 @@ impl Mirror<'_> {
             settles: self.rhythm.settles,
             trash: self.pair.trash.as_ref(),
             held_folders: self.rhythm.held_folders,
-            patient: !full && !agenda.waited,
+            patient: (!full && self.ear.watcher.is_some() && agenda.rounds < MOST_ROUNDS).then_some(&awaited),
             siblings: Some(&self.siblings),
         };
         match self.turn.taken_by(|| pass(&work, dirty)) {
@@ -309,6 +312,10 @@ impl Mirror<'_> {
             agenda.settled();
         } else {
             agenda.fail(outcome.unsettled.clone());
+        }
+        if !outcome.awaited.is_empty() {
+            // The next pass, which comes at once, will tell.
+            return;
         }
         self.monitor.state(match &outcome.ending {
             Ending::Halted(over) => State::Halted(over.to_string()),
@@ -387,37 +394,18 @@ impl Mirror<'_> {
             return;
         }
         let until = agenda.next_due().saturating_duration_since(now);
-        let descriptor = self.watcher.map(Watcher::descriptor);
+        let descriptor = self.ear.watcher.map(Watcher::descriptor);
         let heard = self.controls.waker.wait(descriptor, until);
         self.controls.waker.clear();
         if !matches!(heard, Ok(true)) {
             return;
         }
-        self.hear(agenda);
+        self.ear.hear(agenda);
         let patience = Instant::now() + self.rhythm.settle * 10;
         while !self.rhythm.settle.is_zero() && !self.controls.stop.is_set() && Instant::now() < patience {
             match self.controls.waker.wait(descriptor, self.rhythm.settle) {
-                Ok(true) => self.hear(agenda),
+                Ok(true) => drop(self.ear.hear(agenda)),
                 _ => break,
-            }
-        }
-    }
-
-    fn hear(&self, agenda: &mut Agenda) {
-        let Some(watcher) = self.watcher else { return };
-        match watcher.hear() {
-            Ok(heard) => {
-                if heard.overflow {
-                    let text = "inotify: the queue ran over; looking at everything. To avoid it: \
-                                sysctl fs.inotify.max_queued_events=1048576";
-                    self.monitor.event(Event::general(0, Action::Watch, text));
-                }
-                agenda.judge |= heard.unmounted;
-                agenda.take_in(heard);
-            }
-            Err(why) => {
-                self.monitor.event(Event::general(0, Action::Watch, format!("inotify: {why}")));
-                agenda.dirty.absorb(Dirty::everything());
             }
         }
     }

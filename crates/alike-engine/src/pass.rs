@@ -66,9 +66,9 @@ pub struct Work<'a, S: Source, R: Replica> {
     pub settles: Settles,
     /// Where what is taken away goes; `None`: it goes for good.
     pub trash: Option<&'a Trash>,
-    /// An old inode under a new name is left for the next pass when nothing in this one's scope tells where it came from:
-    /// that has been announced right after it, and is about to be heard.
-    pub patient: bool,
+    /// What nobody announced, an old inode under a new name or a name that is gone, is left for the next pass: its other
+    /// end is about to be heard. But not at and below these, which were left once already. `None`: nothing is left.
+    pub patient: Option<&'a Dirty>,
     /// A full pass is under way: this one keeps to folders that the index knows, and leaves the others to that.
     pub beside_full: bool,
     /// Other names of the files that a pass looks at; `None` when every pass looks at everything.
@@ -94,6 +94,8 @@ pub(crate) struct Run<'a, S: Source, R: Replica, H> {
     pub(crate) hands: &'a H,
     /// It looks at everything; only such passes are announced.
     pub(crate) full: bool,
+    /// What it was told to look at, where what nobody announced is left.
+    pub(crate) announced: Dirty,
     started: Instant,
     pub(crate) number: u64,
     /// What was born later cannot be a moved acquaintance; see [`alike_model::plan::Horizon`].
@@ -105,6 +107,8 @@ pub(crate) struct Run<'a, S: Source, R: Replica, H> {
     pub(crate) tally: Mutex<Tally>,
     pub(crate) unsettled: Mutex<Dirty>,
     pub(crate) awaited: Mutex<Dirty>,
+    /// A folder is among what waits for the next pass, and with it what may be in it.
+    pub(crate) folder_waits: AtomicBool,
     pub(crate) linked: AtomicBool,
     /// What waits to be on the disk before it gets its name.
     pub(crate) ready: Mutex<Vec<Ready<S, R>>>,
@@ -152,7 +156,7 @@ fn run<S: Source, R: Replica>(
     dirty: Dirty,
 ) -> Result<Outcome, PassError> {
     work.index.disk.begin_at((work.clock)());
-    let run = Run::begin((work, number), hands, dirty.is_everything());
+    let run = Run::begin((work, number), hands, &dirty);
     let mut tasks = run.scan(dirty)?;
     while !tasks.is_empty() {
         // Each visit scans, compares and plans one folder, and applies what need not wait.
@@ -168,6 +172,7 @@ fn run<S: Source, R: Replica>(
             tasks = run.look_again();
         }
     }
+    run.postpone_unannounced();
     let judgement = guard::judge(run.proposal(), &work.policy);
     match judgement {
         Judgement::Go => run.delete(),
@@ -178,7 +183,8 @@ fn run<S: Source, R: Replica>(
 }
 
 impl<'a, S: Source, R: Replica, H: Hands<S, R>> Run<'a, S, R, H> {
-    fn begin((work, number): (&'a Work<'a, S, R>, u64), hands: &'a H, full: bool) -> Self {
+    fn begin((work, number): (&'a Work<'a, S, R>, u64), hands: &'a H, dirty: &Dirty) -> Self {
+        let full = dirty.is_everything();
         if full {
             work.monitor.event(Event::general(number, Action::PassStart, "full"));
             work.siblings.into_iter().for_each(Siblings::forget);
@@ -188,6 +194,7 @@ impl<'a, S: Source, R: Replica, H: Hands<S, R>> Run<'a, S, R, H> {
             work,
             hands,
             full,
+            announced: work.patient.map_or_else(Dirty::new, |_| dirty.clone()),
             started: Instant::now(),
             number,
             indexed: work.index.indexed(),
@@ -197,6 +204,7 @@ impl<'a, S: Source, R: Replica, H: Hands<S, R>> Run<'a, S, R, H> {
             tally: Mutex::default(),
             unsettled: Mutex::default(),
             awaited: Mutex::default(),
+            folder_waits: AtomicBool::new(false),
             linked: AtomicBool::new(false),
             ready: Mutex::default(),
             unsure: AtomicBool::new(false),

@@ -27,6 +27,9 @@ use crate::worker::Mirror;
 /// The limit of deletions that the watcher saw happen: none.
 const SEEN: MaxDelete = MaxDelete::Entries(u64::MAX);
 
+/// So often in a row a pass leaves something for the next one, to see both ends of a rename.
+const MOST_ROUNDS: u32 = 3;
+
 /// A full pass that is over.
 pub(crate) struct Passed {
     done: Result<Outcome, Failed>,
@@ -43,12 +46,12 @@ enum Failed {
 
 /// Which part a pass has among others.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Part {
+enum Part<'a> {
     Full,
     /// A live pass, on its own or beside a full one.
     Live {
         beside_full: bool,
-        patient: bool,
+        patient: Option<&'a Dirty>,
     },
 }
 
@@ -96,7 +99,7 @@ impl Mirror<'_> {
                 if outcome.tally.changes() > 0 {
                     agenda.unflushed.get_or_insert_with(Instant::now);
                 }
-                if let Some(watcher) = self.watcher {
+                if let Some(watcher) = self.ear.watcher {
                     say_watching(watcher, self.monitor, is_first);
                 }
                 self.end(agenda, &outcome, agenda.full_takes);
@@ -144,7 +147,9 @@ impl Mirror<'_> {
             self.monitor.state(State::Working { full: false });
         }
         let started = Instant::now();
-        let part = Part::Live { beside_full, patient: !agenda.waited };
+        let awaited = std::mem::take(&mut agenda.awaited);
+        let is_patient = self.ear.watcher.is_some() && agenda.rounds < MOST_ROUNDS;
+        let part = Part::Live { beside_full, patient: is_patient.then_some(&awaited) };
         match self.pass((part, self.top(agenda)), dirty, Policy { deletes, ..self.policy }) {
             Ok(outcome) => self.end_live(agenda, &outcome, started.elapsed()),
             Err(error) => {
@@ -164,11 +169,10 @@ impl Mirror<'_> {
             agenda.left_to_full = true;
             agenda.full_soon();
         }
-        agenda.waited = !outcome.awaited.is_empty();
-        if agenda.waited {
-            // A name can be seen a moment before it is announced.
-            std::thread::sleep(Duration::from_millis(1));
-            self.hear(agenda);
+        agenda.awaited = outcome.awaited.clone();
+        agenda.rounds = if agenda.awaited.is_empty() { 0 } else { agenda.rounds + 1 };
+        if !agenda.awaited.is_empty() {
+            self.ear.hear_what_left(agenda);
             agenda.dirty.absorb(outcome.awaited.clone());
         }
         self.end(agenda, outcome, took);
@@ -188,12 +192,16 @@ impl Mirror<'_> {
 
     fn pass(
         &self,
-        (part, replica_top): (Part, Top),
+        (part, replica_top): (Part<'_>, Top),
         dirty: Dirty,
         policy: Policy,
     ) -> Result<Outcome, PassError> {
-        let watch: &dyn Watch<Folder> = self.watcher.map_or(&NoWatch, |watcher| watcher);
+        let watch: &dyn Watch<Folder> = self.ear.watcher.map_or(&NoWatch, |watcher| watcher);
         let whole = dirty.is_everything();
+        let (beside_full, patient) = match part {
+            Part::Full => (false, None),
+            Part::Live { beside_full, patient } => (beside_full, patient),
+        };
         let most = self.rhythm.held_folders;
         let work = Work {
             source: &self.pair.source,
@@ -214,8 +222,8 @@ impl Mirror<'_> {
             trash: self.pair.trash.as_ref(),
             // Both may be under way at once.
             held_folders: if part == Part::Full { most - most / 4 } else { most / 4 },
-            patient: !whole && matches!(part, Part::Live { patient: true, .. }),
-            beside_full: matches!(part, Part::Live { beside_full: true, .. }),
+            patient: patient.filter(|_| !whole),
+            beside_full,
             siblings: Some(&self.siblings),
         };
         self.turn.taken_by(|| pass(&work, dirty))
@@ -228,7 +236,8 @@ impl Mirror<'_> {
         } else {
             agenda.fail(outcome.unsettled.clone());
         }
-        if self.full.is_under_way() {
+        if self.full.is_under_way() || !outcome.awaited.is_empty() {
+            // It is still under way, or the next pass comes at once.
             return;
         }
         self.monitor.state(match &outcome.ending {

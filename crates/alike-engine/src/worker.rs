@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::Scope;
 use std::time::{Duration, Instant};
 
-use alike_model::dirty::Dirty;
 use alike_model::entry::Time;
 use alike_model::event::Action;
 use alike_model::policy::{Deletes, Policy};
@@ -18,6 +17,7 @@ use crate::aside::Aside;
 use crate::batch::Settles;
 use crate::confined::confined;
 use crate::error::PassError;
+use crate::hearing::Ear;
 use crate::monitor::{Event, Monitor, State};
 use crate::pair::{Pair, Spec};
 use crate::passing::Passed;
@@ -94,7 +94,7 @@ pub fn mirror(
             clock,
             controls,
             pair: &pair,
-            watcher: watcher.as_ref(),
+            ear: Ear { watcher: watcher.as_ref(), controls, monitor },
             flushing: Aside::default(),
             full: Aside::default(),
             siblings: Siblings::default(),
@@ -144,7 +144,7 @@ pub(crate) struct Mirror<'a> {
     pub(crate) clock: &'a (dyn Fn() -> Time + Sync),
     pub(crate) controls: &'a Controls,
     pub(crate) pair: &'a Pair,
-    pub(crate) watcher: Option<&'a Watcher>,
+    pub(crate) ear: Ear<'a>,
     pub(crate) flushing: Aside<Result<(), PassError>>,
     pub(crate) full: Aside<Passed>,
     pub(crate) siblings: Siblings,
@@ -218,37 +218,18 @@ impl Mirror<'_> {
             return;
         }
         let until = agenda.next_due(self.full.is_under_way()).saturating_duration_since(now);
-        let descriptor = self.watcher.map(Watcher::descriptor);
+        let descriptor = self.ear.watcher.map(Watcher::descriptor);
         let heard = self.controls.waker.wait(descriptor, until);
         self.controls.waker.clear();
         if !matches!(heard, Ok(true)) {
             return;
         }
-        self.hear(agenda);
+        self.ear.hear(agenda);
         let patience = Instant::now() + self.rhythm.settle * 10;
         while !self.rhythm.settle.is_zero() && !self.controls.stop.is_set() && Instant::now() < patience {
             match self.controls.waker.wait(descriptor, self.rhythm.settle) {
-                Ok(true) => self.hear(agenda),
+                Ok(true) => drop(self.ear.hear(agenda)),
                 _ => break,
-            }
-        }
-    }
-
-    pub(crate) fn hear(&self, agenda: &mut Agenda) {
-        let Some(watcher) = self.watcher else { return };
-        match watcher.hear() {
-            Ok(heard) => {
-                if heard.overflow {
-                    let text = "inotify: the queue ran over; looking at everything. To avoid it: \
-                                sysctl fs.inotify.max_queued_events=1048576";
-                    self.monitor.event(Event::general(0, Action::Watch, text));
-                }
-                agenda.judge |= heard.unmounted;
-                agenda.take_in(heard);
-            }
-            Err(why) => {
-                self.monitor.event(Event::general(0, Action::Watch, format!("inotify: {why}")));
-                agenda.dirty.absorb(Dirty::everything());
             }
         }
     }

@@ -181,7 +181,7 @@ pub(crate) fn work<'a>(
         settles: settings::settles(args),
         trash: pair.trash.as_ref(),
         held_folders: settings::held_folders(),
-        patient: false,
+        patient: None,
         beside_full: false,
         siblings: None,
     }

@@ -71,8 +71,11 @@ impl Ear<'_> {
         match watcher.hear() {
             Ok(heard) => {
                 if heard.overflow {
-                    let text = "inotify: the queue ran over; looking at everything. To avoid it: \
-                                sysctl fs.inotify.max_queued_events=1048576";
+                    let by = if watcher.is_wide() { "fanotify" } else { "inotify" };
+                    let text = format!(
+                        "{by}: the queue ran over; looking at everything. To avoid it: \
+                         sysctl fs.{by}.max_queued_events=1048576"
+                    );
                     self.monitor.event(Event::general(0, Action::Watch, text));
                 }
                 agenda.judge |= heard.unmounted;
@@ -81,7 +84,7 @@ impl Ear<'_> {
                 told
             }
             Err(why) => {
-                self.monitor.event(Event::general(0, Action::Watch, format!("inotify: {why}")));
+                self.monitor.event(Event::general(0, Action::Watch, format!("not heard: {why}")));
                 agenda.dirty.absorb(Dirty::everything());
                 (false, true)
             }

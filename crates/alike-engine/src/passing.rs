@@ -148,10 +148,11 @@ impl Mirror<'_> {
         }
         let started = Instant::now();
         let awaited = std::mem::take(&mut agenda.awaited);
-        let is_patient = self.ear.watcher.is_some() && agenda.rounds < MOST_ROUNDS;
+        // Where something came from may not be in the index before the full pass is over.
+        let is_patient = beside_full || self.ear.watcher.is_some() && agenda.rounds < MOST_ROUNDS;
         let part = Part::Live { beside_full, patient: is_patient.then_some(&awaited) };
         match self.pass((part, self.top(agenda)), dirty, Policy { deletes, ..self.policy }) {
-            Ok(outcome) => self.end_live(agenda, &outcome, started.elapsed()),
+            Ok(outcome) => self.end_live(agenda, (&outcome, beside_full), started.elapsed()),
             Err(error) => {
                 self.trouble(&error);
                 agenda.fail(Dirty::everything());
@@ -159,7 +160,7 @@ impl Mirror<'_> {
         }
     }
 
-    fn end_live(&self, agenda: &mut Agenda, outcome: &Outcome, took: Duration) {
+    fn end_live(&self, agenda: &mut Agenda, (outcome, beside_full): (&Outcome, bool), took: Duration) {
         let tally = &outcome.tally;
         agenda.files = (agenda.files + tally.created + tally.linked).saturating_sub(tally.deleted);
         if tally.changes() > 0 {
@@ -169,11 +170,12 @@ impl Mirror<'_> {
             agenda.left_to_full = true;
             agenda.full_soon();
         }
-        agenda.awaited = outcome.awaited.clone();
+        // Beside a full pass, what waits is looked at when that is over.
+        agenda.awaited = if beside_full { Dirty::new() } else { outcome.awaited.clone() };
         agenda.rounds = if agenda.awaited.is_empty() { 0 } else { agenda.rounds + 1 };
         if !agenda.awaited.is_empty() {
             self.ear.hear_what_left(agenda);
-            agenda.dirty.absorb(outcome.awaited.clone());
+            agenda.dirty.absorb(agenda.awaited.clone());
         }
         self.end(agenda, outcome, took);
     }

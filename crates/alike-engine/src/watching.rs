@@ -1,16 +1,18 @@
 //! What people are told of watching.
 
 use alike_model::event::Action;
+use alike_storage::{Local, Source};
 
 use crate::monitor::{Event, Monitor};
-use crate::watch::Watcher;
+use crate::watch::{Means, Watcher};
 
-/// A watcher, where one is wanted and can be had; says so where it cannot.
-pub(crate) fn open_watcher(wanted: bool, monitor: &dyn Monitor) -> Option<Watcher> {
-    if !wanted {
+/// A watcher of a source, where one is wanted and can be had; says so where it cannot.
+pub(crate) fn open_watcher(source: &Local, means: Means, monitor: &dyn Monitor) -> Option<Watcher> {
+    if means == Means::None {
         return None;
     }
-    match Watcher::new() {
+    let opened = source.root().map_err(std::io::Error::other).and_then(|root| Watcher::new(&root, means));
+    match opened {
         Ok(watcher) => Some(watcher),
         Err(why) => {
             let text = format!("not watching ({why}); every interval finds what changed");
@@ -23,9 +25,7 @@ pub(crate) fn open_watcher(wanted: bool, monitor: &dyn Monitor) -> Option<Watche
 /// Says how much is watched, at first, and what cannot be.
 pub(crate) fn say_watching(watcher: &Watcher, monitor: &dyn Monitor, first: bool) {
     if first {
-        let noun = if watcher.watched() == 1 { "folder" } else { "folders" };
-        let text = format!("inotify: {} {noun}", watcher.watched());
-        monitor.event(Event::general(0, Action::Watch, text));
+        monitor.event(Event::general(0, Action::Watch, by_which_means(watcher)));
     }
     if let Some((count, why)) = watcher.take_refused() {
         let advice = match why.kind() {
@@ -37,5 +37,23 @@ pub(crate) fn say_watching(watcher: &Watcher, monitor: &dyn Monitor, first: bool
         let text =
             format!("inotify: {} folders; {count} unwatched, found each interval{advice}", watcher.watched());
         monitor.event(Event::general(0, Action::Watch, text));
+    }
+}
+
+fn by_which_means(watcher: &Watcher) -> String {
+    let count = watcher.watched();
+    let noun = if count == 1 { "folder" } else { "folders" };
+    match (watcher.is_wide(), count) {
+        (true, 0) => "fanotify: the whole filesystem".to_owned(),
+        (true, _) => format!("fanotify: the whole filesystem; inotify: {count} {noun} on others"),
+        (false, _) => {
+            let why = watcher.why_narrow().map(|why| match why.kind() {
+                std::io::ErrorKind::PermissionDenied => {
+                    "; with CAP_SYS_ADMIN one mark would do (fanotify)".to_owned()
+                }
+                _ => format!("; no fanotify here ({why})"),
+            });
+            format!("inotify: {count} {noun}{}", why.unwrap_or_default())
+        }
     }
 }

@@ -25,7 +25,7 @@ use crate::refusal::Refusal;
 use crate::scrub::{Scrub, Turn};
 use crate::siblings::Siblings;
 use crate::stop::Stop;
-use crate::watch::Watcher;
+use crate::watch::{Means, Watcher};
 use crate::watching::open_watcher;
 
 /// How a mirror runs.
@@ -33,8 +33,8 @@ use crate::watching::open_watcher;
 pub struct Rhythm {
     /// A full pass this long after the last one.
     pub interval: Duration,
-    /// Watch the source beside.
-    pub watch: bool,
+    /// By what the source is watched beside.
+    pub watch: Means,
     /// Wait until the source has been quiet this long, but not longer than ten times that.
     pub settle: Duration,
     /// What may be deleted after the first pass, where that one may delete everything.
@@ -84,7 +84,7 @@ pub fn mirror(
         ..spec.clone()
     };
     while !controls.stop.is_set() {
-        let watcher = open_watcher(rhythm.watch, monitor);
+        let watcher = open_watcher(&pair.source, rhythm.watch, monitor);
         pair.notes(&policy).iter().for_each(|note| monitor.note(note));
         let mirror = Mirror {
             spec,

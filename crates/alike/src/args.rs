@@ -116,6 +116,9 @@ pub(crate) struct MirrorArgs {
     /// Do not watch; the interval alone finds what changed
     #[arg(long)]
     pub(crate) no_watch: bool,
+    /// How to watch: fanotify takes one mark for the whole filesystem and CAP_SYS_ADMIN, inotify one a folder
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = WatcherArg::Auto, conflicts_with = "no_watch")]
+    pub(crate) watcher: WatcherArg,
     /// Wait until the source has been quiet this long before copying
     #[arg(long, value_name = "TIME", default_value = "0ms", value_parser = duration, allow_hyphen_values = true)]
     pub(crate) settle: Duration,
@@ -259,6 +262,13 @@ pub(crate) struct Trash(pub(crate) Option<Duration>);
 pub(crate) enum WhenArg {
     Auto,
     Never,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WatcherArg {
+    Auto,
+    Fanotify,
+    Inotify,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

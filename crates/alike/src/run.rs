@@ -114,7 +114,7 @@ pub(crate) fn mirror_until_stopped(args: &MirrorArgs) -> Result<ExitCode, Failur
     let signals = signals::listen(&console)?;
     let rhythm = Rhythm {
         interval: args.interval,
-        watch: !args.no_watch,
+        watch: settings::means(args),
         settle: args.settle,
         later_deletes: Deletes::Within(args.pass.max_delete),
         threads: settings::threads(&args.pass),

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use alike_engine::batch::Settles;
 use alike_engine::pair::Spec;
+use alike_engine::watch::Means;
 use alike_model::filter::{Filter, Patterns};
 use alike_model::path::RelPath;
 use alike_model::policy::{Compare, Deletes, Hash, Policy};
@@ -11,7 +12,9 @@ use alike_model::xattrs::Namespaces;
 use alike_storage::{Saving, linux, plain};
 use etcetera::BaseStrategy;
 
-use crate::args::{CompareArg, HashArg, OutputArgs, PairArgs, PassArgs, SyncArg, WhenArg};
+use crate::args::{
+    CompareArg, HashArg, MirrorArgs, OutputArgs, PairArgs, PassArgs, SyncArg, WatcherArg, WhenArg,
+};
 use crate::console::{Console, Options};
 use crate::log::{Form, LogFile};
 
@@ -172,6 +175,15 @@ pub(crate) fn threads(args: &PassArgs) -> usize {
 
 pub(crate) fn syncs(args: &PassArgs) -> bool {
     args.sync != SyncArg::None
+}
+
+pub(crate) fn means(args: &MirrorArgs) -> Means {
+    match args.watcher {
+        _ if args.no_watch => Means::None,
+        WatcherArg::Auto => Means::Auto,
+        WatcherArg::Fanotify => Means::Fanotify,
+        WatcherArg::Inotify => Means::Inotify,
+    }
 }
 
 pub(crate) fn settles(args: &PassArgs) -> Settles {

@@ -4,6 +4,7 @@
 
 mod confine;
 mod copy;
+mod fanotify;
 mod fs;
 mod inotify;
 mod lease;
@@ -15,6 +16,7 @@ mod xattr;
 
 pub use confine::{Confinement, confine};
 pub use copy::{can_punch_holes, clone, copy, next_data, punch_hole, read_at, set_size, write_at};
+pub use fanotify::{Fanotify, Handle, Report};
 pub use fs::*;
 pub use inotify::{Change, Half, Inotify, Mark, What};
 pub use lease::{Mappings, end_lease, is_lease_whole, is_written_back, mappings, take_lease};
@@ -22,7 +24,7 @@ pub use locks::{holder_of_lock, wake_process};
 pub use order::{settle_contents, sync_file};
 pub use scrutiny::{Block, drop_cached, read_direct, stand_back, will_read_on};
 pub use system::{
-    Waker, am_root, filesystem_id, may_make_devices, path_in_filesystem, path_of_open,
-    raise_descriptor_limit, room, sync_filesystem, writeback_millis,
+    Waker, am_root, any_of, filesystem_id, may_make_devices, mount_and_time, path_in_filesystem,
+    path_of_open, raise_descriptor_limit, room, sync_filesystem, where_is, writeback_millis,
 };
 pub use xattr::Inode;

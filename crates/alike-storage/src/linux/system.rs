@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, poll};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, epoll, poll};
+use rustix::fs::{AtFlags, StatxFlags};
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit};
 
@@ -29,6 +30,24 @@ pub fn may_make_devices() -> bool {
 #[must_use]
 pub fn path_of_open(open: BorrowedFd<'_>) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&open)))
+}
+
+/// The path that what is open has now.
+///
+/// # Errors
+/// When the system refuses.
+pub fn where_is(open: BorrowedFd<'_>) -> Result<PathBuf> {
+    std::fs::read_link(path_of_open(open))
+}
+
+/// The number of the mount through which a folder was opened, and when its names changed last, in seconds.
+///
+/// # Errors
+/// When the system refuses.
+pub fn mount_and_time(folder: BorrowedFd<'_>) -> Result<(u64, i64)> {
+    let wanted = StatxFlags::MTIME | StatxFlags::MNT_ID;
+    let stat = rustix::fs::statx(folder, c"", AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC, wanted)?;
+    Ok((stat.stx_mnt_id, stat.stx_mtime.tv_sec))
 }
 
 /// How many bytes a filesystem has free for this process, and how many it has in all.
@@ -165,6 +184,18 @@ impl Waker {
             Err(errno) => Err(errno.into()),
         }
     }
+}
+
+/// A descriptor that can be read when any of these can.
+///
+/// # Errors
+/// When the process has no descriptors left.
+pub fn any_of(all: &[BorrowedFd<'_>]) -> Result<OwnedFd> {
+    let any = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+    for (at, one) in all.iter().enumerate() {
+        epoll::add(&any, one, epoll::EventData::new_u64(at as u64), epoll::EventFlags::IN)?;
+    }
+    Ok(any)
 }
 
 #[allow(unsafe_code)]

@@ -1,0 +1,127 @@
+//! Watching a whole filesystem: what the kernel reports of its folders becomes dirt of a tree that lies somewhere in it.
+//!
+//! A report names a folder by a handle, and where that folder is now tells whether it concerns the tree. What happens
+//! elsewhere on the filesystem is told too: where that is much in one folder, the kernel is asked to leave that out.
+
+use std::collections::{BTreeSet, HashMap};
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use alike_model::dirty::{Dirty, Extent};
+use alike_model::path::RelPath;
+use alike_storage::Folder;
+use alike_storage::linux::{Fanotify, Handle, Report, mount_and_time, where_is};
+
+use crate::watch::Heard;
+
+/// So many folders are kept in mind, with where they are.
+const MOST_KNOWN: usize = 16_384;
+/// A folder elsewhere of which this was reported so often is a nuisance.
+const NUISANCE: u32 = 64;
+
+/// A mark for a whole filesystem.
+pub(crate) struct Wide {
+    fanotify: Fanotify,
+    /// Where the tree is, and the mount that it is seen through.
+    root: PathBuf,
+    mount: u64,
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    /// Where folders are in the tree; `Err`: elsewhere, and how much was heard of it.
+    folders: HashMap<Handle, Result<RelPath, u32>>,
+    /// Some are left out by the kernel.
+    ignores: bool,
+}
+
+impl Wide {
+    /// Marks the filesystem that the tree with this top folder is on.
+    pub(crate) fn new(root: &Folder) -> io::Result<Self> {
+        let fanotify = Fanotify::of_filesystem(root.descriptor())?;
+        let (mount, _) = mount_and_time(root.descriptor())?;
+        Ok(Self { fanotify, root: where_is(root.descriptor())?, mount, known: Mutex::default() })
+    }
+
+    /// True for folders that are seen through this mount.
+    pub(crate) fn covers(&self, mount: u64) -> bool {
+        self.mount == mount
+    }
+
+    /// Can be read when there is something to hear.
+    pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
+        self.fanotify.descriptor()
+    }
+
+    /// Takes all that is there; does not wait.
+    pub(crate) fn hear(&self, heard: &mut Heard) -> io::Result<()> {
+        let mut buffer = vec![0; 64 * 1024];
+        let mut reports = Vec::new();
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        while self.fanotify.take(&mut buffer, &mut reports)? {
+            for report in reports.drain(..) {
+                self.sort_in(report, &mut known, heard)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn sort_in(&self, report: Report, known: &mut Known, heard: &mut Heard) -> io::Result<()> {
+        if report.overflow || report.moved_folder {
+            // What was elsewhere may be in the tree now, and the other way round.
+            known.folders.clear();
+            if std::mem::take(&mut known.ignores) {
+                self.fanotify.ignore_none()?;
+            }
+        }
+        if report.overflow {
+            heard.overflow = true;
+            heard.dirty.absorb(Dirty::everything());
+        }
+        for (handle, name) in report.at {
+            let Some(path) = self.find(known, handle)? else { continue };
+            heard.left |= report.moved_folder;
+            match name {
+                None => heard.dirty.mark(path, Extent::Names(BTreeSet::new())),
+                Some(name) if report.changed => heard.dirty.mark_name(path, name),
+                Some(name) => {
+                    if report.created {
+                        heard.created.mark_name(path.clone(), name.clone());
+                    }
+                    if report.written {
+                        heard.written.mark_name(path, name);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Where a folder is in the tree; `None` when it is elsewhere or gone, which what holds it reports as well.
+    fn find(&self, known: &mut Known, handle: Handle) -> io::Result<Option<RelPath>> {
+        use std::os::unix::ffi::OsStrExt;
+        if known.folders.len() > MOST_KNOWN {
+            known.folders.clear();
+        }
+        match known.folders.get_mut(&handle) {
+            Some(Ok(path)) => return Ok(Some(path.clone())),
+            Some(Err(heard)) => {
+                *heard += 1;
+                if *heard == NUISANCE {
+                    // Before Linux 6.0 it is not done; then it costs time, and nothing else.
+                    known.ignores |= self.fanotify.ignore(&handle).is_ok();
+                }
+                return Ok(None);
+            }
+            None => {}
+        }
+        let Some(path) = self.fanotify.path_of(&handle)? else { return Ok(None) };
+        let inside = path.strip_prefix(&self.root).ok();
+        let found = inside.and_then(|inside| RelPath::parse(inside.as_os_str().as_bytes()));
+        known.folders.insert(handle, found.clone().ok_or(0));
+        Ok(found)
+    }
+}

@@ -108,6 +108,12 @@ impl Node {
         }
     }
 
+    /// The same with other contents.
+    fn with(&self, kind: Kind) -> Self {
+        let Self { mode, uid, gid, rdev, nlink, mtime, ctime, ref xattrs, .. } = *self;
+        Self { kind, mode, uid, gid, rdev, nlink, mtime, ctime, xattrs: xattrs.clone() }
+    }
+
     /// How it is on the disk before it was ever brought there, when its name is.
     fn newborn(&self) -> Self {
         let kind = match &self.kind {
@@ -117,7 +123,7 @@ impl Node {
             Kind::Symlink(_) | Kind::Special => return self.clone(),
         };
         let (mode, mtime) = (self.mode & !0o7777 | 0o600, SystemTime::UNIX_EPOCH);
-        Self { kind, mode, mtime, ctime: mtime, xattrs: BTreeMap::new(), ..self.clone() }
+        Self { mode, mtime, ctime: mtime, xattrs: BTreeMap::new(), ..self.with(kind) }
     }
 }
 
@@ -136,6 +142,12 @@ impl Cached {
 
     pub(crate) fn asked(&self) -> Asked {
         self.asked
+    }
+
+    /// All that was written is on the disk.
+    pub(crate) fn bring_all(&mut self) {
+        self.disk.clone_from(&self.now);
+        self.dirt.clear();
     }
 
     /// Only what is on the disk is left.
@@ -256,7 +268,7 @@ impl Cached {
                 let range = range.start.min(content.len())..range.end.min(content.len());
                 have[range.clone()].copy_from_slice(&content[range]);
             }
-            *brought = Node { kind: Kind::File(have), ..node.clone() };
+            *brought = node.with(Kind::File(have));
         } else {
             *brought = node.clone();
         }

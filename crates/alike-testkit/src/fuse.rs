@@ -55,6 +55,11 @@ impl FaultyDisk {
         asked
     }
 
+    /// Brings all that was written to the disk, as a long rest would; what the kernel still keeps to itself is left out.
+    pub fn rest(&self) {
+        lock(&self.tree).bring_all();
+    }
+
     /// Cuts the power and brings it back: what is left is what was on the disk.
     pub fn cut_power(&mut self) {
         self.unmount();

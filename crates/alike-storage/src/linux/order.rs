@@ -49,11 +49,12 @@ pub fn settle_contents(open: BorrowedFd<'_>) -> Result<()> {
         return Ok(());
     }
     if !IN_ORDER.contains(&filesystem) {
-        return Ok(match is_synced_as_a_whole(open)? {
-            true => rustix::fs::fdatasync(open)?,
+        let synced = match is_synced_as_a_whole(open)? {
+            true => rustix::fs::fdatasync(open),
             // Nobody will bring its attributes later.
-            false => rustix::fs::fsync(open)?,
-        });
+            false => rustix::fs::fsync(open),
+        };
+        return synced.map_err(Error::from);
     }
     let flags =
         libc::SYNC_FILE_RANGE_WAIT_BEFORE | libc::SYNC_FILE_RANGE_WRITE | libc::SYNC_FILE_RANGE_WAIT_AFTER;

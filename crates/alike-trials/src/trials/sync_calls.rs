@@ -1,7 +1,7 @@
 //! The k-th call that syncs fails with an error, on a real ext4 and xfs: whoever is told so must not say done, and must copy
 //! again rather than sync again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
@@ -114,7 +114,8 @@ fn try_point(ground: &Ground, rig: &mut Rig, point: Point) -> Vec<Fault> {
     if told && ground.tool == Tool::Alike {
         let now = files(room);
         // What was written in the pass that was told, and stands there as it was, was only synced again.
-        let is_new = |path: &&PathBuf| after[*path] != before.get(*path).copied().unwrap_or_default();
+        let old: BTreeSet<u64> = before.into_values().collect();
+        let is_new = |path: &&PathBuf| !old.contains(&after[*path]);
         let same = after.keys().filter(is_new).filter(|path| now.get(*path) == after.get(*path));
         faults.extend(same.take(3).map(|path| fault("not copied again", path.display().to_string())));
     }

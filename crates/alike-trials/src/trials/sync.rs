@@ -37,7 +37,7 @@ enum Wrong {
 
 pub fn run(ground: &Ground) -> Sums {
     let mut sums = Sums::default();
-    for (under, quick, full, seconds) in [(Under::Fuse, 50, 200, 9.0), (Under::Ext4, 12, 120, 4.0)] {
+    for (under, quick, full, seconds) in [(Under::Fuse, 50, 200, 12.0), (Under::Ext4, 12, 120, 3.0)] {
         let (ground, asked) = learn(ground, under);
         let points = (1..=if ground.full { full } else { quick }).collect();
         let limit = Limit { points: usize::MAX, seconds: if ground.full { 1_200.0 } else { seconds } };

@@ -67,7 +67,7 @@ fn on(ground: &Ground, kind: &str) -> Result<Sums, String> {
     let ground = Ground { jobs: 1, ..ground.clone() };
     let limit = match ground.full {
         true => Limit { points: usize::MAX, seconds: 600.0 },
-        false => Limit { points: 16, seconds: 2.0 },
+        false => Limit { points: 16, seconds: 1.5 },
     };
     let label = |point: &Point| {
         format!("sync {kind} {} {}{}", point.k, point.error.0, if point.on { " on" } else { "" })

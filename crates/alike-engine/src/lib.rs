@@ -13,6 +13,7 @@ pub mod damage;
 mod deeds;
 mod departures;
 mod disk;
+mod done;
 mod doubt;
 pub mod error;
 mod examine;

@@ -4,7 +4,6 @@
 //! would cost more than all copying.
 
 use std::collections::HashMap;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
@@ -84,10 +83,6 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             true => Err(Error::Interrupted),
             false => self.hands.settle(&ready.iter().map(|one| &one.prepared).collect::<Vec<_>>()),
         };
-        if let Err(error) = &settled {
-            // What the disk did not take may look clean by now: nothing of it is believed.
-            self.unsure.fetch_or(!error.is_interrupted(), Ordering::Relaxed);
-        }
         let mut inside: HashMap<*const Place<S, R>, bool> = HashMap::new();
         for Ready { place, step, prepared, begun: (now, since) } in ready {
             let is_inside =

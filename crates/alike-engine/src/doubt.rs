@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use alike_model::compare::{Contents, Finding, Look, Verdict};
 use alike_model::difference::{Change, blame_contents};
-use alike_model::entry::{Kind, Stamp};
+use alike_model::entry::{Kind, Stamp, Time};
 use alike_model::path::Name;
 use alike_model::policy::{Compare, Hash};
 use alike_model::reason::Reason;
@@ -20,6 +20,8 @@ use crate::place::Here;
 use crate::reading::Reading;
 
 const BLOCK: usize = 256 * 1024;
+/// A stamp may be older than what left it by this much.
+const TICK_MILLIS: u32 = 3_000;
 /// From here on it pays to ask where the holes are.
 const WORTH_ASKING: u64 = 4 * 1024 * 1024;
 
@@ -28,8 +30,10 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
     /// look clean in memory, and once told, the system says nothing of it any more.
     pub(crate) fn distrust_disk(&self, mut findings: Vec<Finding>) -> Vec<Finding> {
         let Some(since) = self.work.index.disk.unsure() else { return findings };
+        // A disk's clock has ticks, some of two seconds.
+        let is_since = |ctime: Time| ctime.plus_millis(TICK_MILLIS) >= since;
         for finding in &mut findings {
-            let is_late = finding.replica.is_some_and(|old| old.kind == Kind::File && old.ctime >= since);
+            let is_late = finding.replica.is_some_and(|old| old.kind == Kind::File && is_since(old.ctime));
             if is_late && matches!(finding.verdict, Verdict::Same { .. } | Verdict::Doubt | Verdict::Meta(_))
             {
                 finding.verdict = Verdict::Differs(Reason::Unsure);

@@ -112,7 +112,9 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             let name = name.as_ref().unwrap_or(&anonymous);
             folder_meta(name, &place.source_stamp, replica, place.xattrs.clone(), &self.work.policy)
         });
-        if (meta.is_some() || draft.touched) && !self.work.stop.is_set() {
+        let claims = !draft.edits.is_empty() || draft.filter.is_some();
+        let dresses = (meta.is_some() || draft.touched) && !self.work.stop.is_set();
+        if dresses {
             let started = Instant::now();
             match self.hands.dress(place) {
                 Ok(()) => {
@@ -125,7 +127,15 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
                 Err(error) => self.fail(place.path(), error.to_string()),
             }
         }
-        if !draft.edits.is_empty() || draft.filter.is_some() {
+        if (dresses || claims) && self.hands.must_settle_names(place.device()) {
+            // What is to be called equal, whoever made it so: a pass that was killed may have left it in memory alone.
+            let names: Vec<&Name> = draft.edits.iter().map(|(name, _)| name).collect();
+            let folder = place.replica(self.work.replica);
+            if let Err(error) = folder.and_then(|folder| self.hands.settle_names(&folder, &names)) {
+                return self.fail(place.path(), error.to_string());
+            }
+        }
+        if claims {
             let xattrs = self.work.policy.xattrs;
             self.work.index.edit(place.id, |row| {
                 let row = row.for_xattrs(xattrs).edited(draft.edits);

@@ -51,9 +51,9 @@ impl Mirror<'_> {
     fn bring_to_disk(&self) -> Result<(), PassError> {
         let before = (self.clock)();
         if self.rhythm.sync {
-            if let Err(error) = self.pair.replica.sync() {
+            if let Err(error) = self.pair.index.disk.ask(|| self.pair.replica.sync()) {
                 // What is on the disk is unknown now, so what the index says of it is worth nothing.
-                self.pair.index.disk_failed()?;
+                self.pair.index.forget_all()?;
                 return Err(PassError::Sync(error));
             }
             self.pair.index.disk.took_all(before, false);

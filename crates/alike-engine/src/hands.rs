@@ -13,44 +13,11 @@ use alike_storage::{Content, Error, New, Over, Replica, Result, Source, Want};
 
 use crate::batch::Settles;
 use crate::deeds::Deeds;
+use crate::disk::Disk;
+pub(crate) use crate::done::Done;
 use crate::history::{Deed, Look};
 use crate::motion::Guard;
 use crate::place::Place;
-
-/// What became of a step.
-#[derive(Debug, Default)]
-pub(crate) struct Done {
-    /// How the replica's entry looks now; `None` when it is gone, and in a rehearsal.
-    pub(crate) replica: Option<Stamp>,
-    /// Bytes copied.
-    pub(crate) bytes: Option<u64>,
-    /// Where the trash keeps what was there before.
-    pub(crate) kept: Option<String>,
-    /// An extended attribute that could not be set: it was done, but both sides are not equal.
-    pub(crate) lacks: Option<Error>,
-    /// Somebody has the source's file open for writing: what is done to it next may leave no stamp.
-    pub(crate) has_writers: bool,
-    /// It was copied while it was being written; nothing proves that what is there now is one version of it.
-    pub(crate) is_best_effort: bool,
-}
-
-impl Done {
-    /// Done, and no bytes were copied.
-    pub(crate) fn looks(replica: Stamp) -> Self {
-        Self { replica: Some(replica), ..Self::default() }
-    }
-
-    /// What the log tells of it: bytes copied, and where is kept what was there before.
-    pub(crate) fn came_to(&self) -> (Option<u64>, Option<String>) {
-        (self.bytes, self.kept.clone())
-    }
-}
-
-impl From<(Stamp, Option<String>)> for Done {
-    fn from((replica, kept): (Stamp, Option<String>)) -> Self {
-        Self { kept, ..Self::looks(replica) }
-    }
-}
 
 /// An entry that is complete but has no name yet.
 pub(crate) struct Prepared<T> {
@@ -77,6 +44,12 @@ pub(crate) trait Hands<S: Source, R: Replica>: Sync {
 
     /// Brings prepared entries to the disk: many at once, or few one by one.
     fn settle(&self, prepared: &[&Prepared<R::Staged>]) -> Result<()>;
+
+    /// True when what is done on this device has to be brought to the disk name by name.
+    fn must_settle_names(&self, device: u64) -> bool;
+
+    /// Brings these names of a folder, and the folder, to the disk.
+    fn settle_names(&self, folder: &R::Folder, names: &[&Name]) -> Result<()>;
 
     /// Gives a prepared entry its name.
     fn publish(&self, place: &Place<S, R>, step: &Step, prepared: Prepared<R::Staged>) -> Result<Done>;
@@ -149,12 +122,11 @@ pub(crate) struct Working<'a, S, R> {
     /// What is done is brought to the disk.
     pub(crate) sync: bool,
     pub(crate) settles: Settles,
+    /// Told when it does not take what it is given.
+    pub(crate) disk: &'a Disk,
     pub(crate) deeds: Deeds<'a>,
     pub(crate) interrupted: &'a (dyn Fn() -> bool + Sync),
 }
-
-/// More files than this are brought to the disk with all else on it, rather than one by one.
-const FEW: usize = 4;
 
 impl<S: Source, R: Replica> Working<'_, S, R> {
     /// Makes an entry like the source's, without a name: the only way in which contents reach a replica.
@@ -294,14 +266,23 @@ impl<S: Source, R: Replica> Hands<S, R> for Working<'_, S, R> {
     }
 
     fn settle(&self, prepared: &[&Prepared<R::Staged>]) -> Result<()> {
-        let contents = || prepared.iter().filter(|one| one.bytes.is_some_and(|bytes| bytes > 0));
-        match contents().count() {
-            _ if self.settles == Settles::No => Ok(()),
-            0..=FEW => {
-                contents().filter_map(|one| one.staged.as_ref()).try_for_each(|one| self.replica.settle(one))
-            }
-            _ => self.replica.sync(),
+        if self.settles == Settles::No {
+            return Ok(());
         }
+        let contents = prepared.iter().filter(|one| one.bytes.is_some_and(|bytes| bytes > 0));
+        let contents: Vec<_> = contents.filter_map(|one| one.staged.as_ref()).collect();
+        self.disk.ask(|| self.replica.settle(&contents))
+    }
+
+    fn must_settle_names(&self, device: u64) -> bool {
+        self.settles != Settles::No && !self.replica.sync_reaches(device)
+    }
+
+    fn settle_names(&self, folder: &R::Folder, names: &[&Name]) -> Result<()> {
+        self.disk.ask(|| {
+            names.iter().try_for_each(|name| self.replica.settle_name(folder, name))?;
+            self.replica.settle_folder(folder)
+        })
     }
 
     fn take_in_motion(&self, place: &Place<S, R>, step: &Step) -> Result<Done> {
@@ -317,7 +298,8 @@ impl<S: Source, R: Replica> Hands<S, R> for Working<'_, S, R> {
         };
         let done = self.put(place, step, (step.verb.replaces(), patch), put)?;
         if self.settles == Settles::Each {
-            self.replica.settle_folder(&*place.replica(self.replica)?)?;
+            let folder = &*place.replica(self.replica)?;
+            self.disk.ask(|| self.replica.settle_folder(folder))?;
         }
         Ok(Done { bytes, lacks, has_writers, ..done })
     }
@@ -436,7 +418,7 @@ impl<S: Source, R: Replica> Hands<S, R> for Working<'_, S, R> {
     }
 
     fn sync(&self) -> Result<()> {
-        if self.sync { self.replica.sync() } else { Ok(()) }
+        if self.sync { self.disk.ask(|| self.replica.sync()) } else { Ok(()) }
     }
 }
 

@@ -193,15 +193,6 @@ impl Index {
         }
     }
 
-    /// The disk did not take all: nothing that is known of what it was given since it last did holds.
-    ///
-    /// # Errors
-    /// When the file cannot be removed.
-    pub(crate) fn disk_failed(&self) -> Result<(), IndexError> {
-        self.disk.failed();
-        self.forget_all()
-    }
-
     /// Leaves the file as it was last committed, whatever was spilled since: for the end of the process, when the replica
     /// has not been brought to the disk. Closed in good order, the database would bring along what was spilled.
     pub(crate) fn abandon(&self) {

@@ -3,6 +3,7 @@
 //! What a first pass copies is told in some fifty bytes an entry. A frame stands for itself, so damage costs that frame and
 //! no more, and what the disk does not give back as it was is not believed.
 
+use std::fs::File;
 use std::io::{self, Write};
 
 use xxhash_rust::xxh3::xxh3_64;
@@ -50,6 +51,14 @@ impl<W: Write> Scribe<W> {
             self.before = Before::default();
         }
         Ok(())
+    }
+}
+
+impl Scribe<File> {
+    /// Brings all lines to the disk.
+    pub(crate) fn settle(&mut self) -> io::Result<()> {
+        self.flush()?;
+        self.to.sync_all()
     }
 }
 

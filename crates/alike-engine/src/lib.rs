@@ -14,6 +14,7 @@ pub mod damage;
 mod deeds;
 mod departures;
 mod disk;
+mod done;
 mod doubt;
 pub mod error;
 mod examine;

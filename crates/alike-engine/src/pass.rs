@@ -4,7 +4,7 @@
 //! judged when all of them are known (moves, deletions) waits for its stage.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::time::Instant;
 
 use alike_model::dirty::Dirty;
@@ -16,7 +16,7 @@ use alike_model::known::{FolderId, Row};
 use alike_model::outcome::{Ending, Outcome, Tally};
 use alike_model::path::RelPath;
 use alike_model::policy::{Deletes, Policy};
-use alike_storage::{Replica, Source};
+use alike_storage::{Replica, Source, plain};
 
 use crate::batch::{Ready, Settles};
 use crate::crew;
@@ -112,8 +112,8 @@ pub(crate) struct Run<'a, S: Source, R: Replica, H> {
     pub(crate) linked: AtomicBool,
     /// What waits to be on the disk before it gets its name.
     pub(crate) ready: Mutex<Vec<Ready<S, R>>>,
-    /// Some of that may not have got there.
-    pub(crate) unsure: AtomicBool,
+    /// How often the disk had failed before.
+    failures: u64,
     pub(crate) motion: Motion,
 }
 
@@ -129,6 +129,7 @@ pub fn pass<S: Source, R: Replica>(work: &Work<'_, S, R>, dirty: Dirty) -> Resul
         policy: work.policy,
         sync: work.sync,
         settles: work.settles,
+        disk: &work.index.disk,
         deeds: Deeds {
             trash: work.trash,
             pass: work.index.next_pass(),
@@ -155,7 +156,7 @@ fn run<S: Source, R: Replica>(
     hands: &impl Hands<S, R>,
     dirty: Dirty,
 ) -> Result<Outcome, PassError> {
-    work.index.disk.begin_at((work.clock)());
+    work.index.disk.begin_at((work.clock)(), work.index.indexed());
     let run = Run::begin((work, number), hands, &dirty);
     let mut tasks = run.scan(dirty)?;
     while !tasks.is_empty() {
@@ -207,7 +208,7 @@ impl<'a, S: Source, R: Replica, H: Hands<S, R>> Run<'a, S, R, H> {
             folder_waits: AtomicBool::new(false),
             linked: AtomicBool::new(false),
             ready: Mutex::default(),
-            unsure: AtomicBool::new(false),
+            failures: work.index.disk.failures(),
             motion: Motion::default(),
         }
     }
@@ -218,16 +219,22 @@ impl<'a, S: Source, R: Replica, H: Hands<S, R>> Run<'a, S, R, H> {
         if let Some(trash) = self.work.trash {
             // Neither stops a mirror: what is not written down cannot be taken back, what does not go goes later.
             let _ = trash.flush();
+            if self.hands.must_settle_names(trash.device())
+                && let Err(cause) = trash.settle()
+            {
+                self.fail(RelPath::root(), format!("cannot bring the trash to the disk: {}", plain(&cause)));
+            }
             let _ = if self.full { trash.tidy((self.work.clock)()) } else { Ok(()) };
         }
         // Also what was only found equal: a pass that was killed may have left it in memory alone.
         let changed = self.tally(|tally| tally.changes()) > 0 || self.work.index.is_uncommitted();
         let before = (self.work.clock)();
         let synced = if changed { self.hands.sync() } else { Ok(()) };
-        if synced.is_err() || self.unsure.load(Ordering::Relaxed) {
-            // What is on the disk is unknown now, so what the index says of it is worth nothing.
-            self.work.index.disk_failed()?;
-            return synced.map_err(PassError::Sync);
+        if let Err(why) = synced.and_then(|()| self.work.index.disk.failed_since(self.failures)) {
+            // What is on the disk is unknown now, so what the index says of it is worth nothing. That also goes when it failed
+            // earlier: told once, it may have been about what was copied beside, and says yes to that ever after.
+            self.work.index.forget_all()?;
+            return Err(PassError::Sync(why));
         }
         if self.work.sync {
             let everything = self.full && !self.work.stop.is_set() && self.tally(|tally| tally.is_clean());

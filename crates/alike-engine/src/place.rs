@@ -165,6 +165,12 @@ impl<S: Source, R: Replica> Place<S, R> {
         path
     }
 
+    /// The device that the replica's folder is on; one that was just made is where the one above is.
+    pub(crate) fn device(&self) -> u64 {
+        let mut above = std::iter::successors(Some(self), |place| place.parent.as_deref());
+        above.find_map(|place| place.replica_stamp.as_ref()).map_or(0, |stamp| stamp.dev)
+    }
+
     /// How many folders are above it.
     pub(crate) fn depth(&self) -> usize {
         std::iter::successors(self.parent.as_deref(), |place| place.parent.as_deref()).count()

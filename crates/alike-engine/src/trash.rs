@@ -118,6 +118,14 @@ impl Trash {
         current.map_or(Ok(()), |bucket| bucket.journal().flush())
     }
 
+    /// Brings the bucket of this moment to the disk, where that does not happen with all else.
+    pub(crate) fn settle(&self) -> io::Result<()> {
+        let Some(bucket) = self.lock().clone() else { return Ok(()) };
+        bucket.journal().settle()?;
+        linux::sync_folder(bucket.folder.descriptor())?;
+        linux::sync_folder(Folder::open(&self.path())?.descriptor())
+    }
+
     /// The bucket of this moment.
     fn bucket(&self, now: Time) -> io::Result<Arc<Bucket>> {
         let mut current = self.lock();

@@ -106,11 +106,11 @@ pub trait Replica: Source {
     /// When it could not be made whole.
     fn stage(&self, folder: &Self::Folder, new: New<'_>) -> Result<(Self::Staged, Option<Error>)>;
 
-    /// Sees to it that a staged file never has a name without its contents, also after a power cut; the name may be lost.
+    /// Sees to it that no staged file ever has a name without its contents, also after a power cut; the name may be lost.
     ///
     /// # Errors
     /// When any of it may not be there.
-    fn settle(&self, staged: &Self::Staged) -> Result<()>;
+    fn settle(&self, staged: &[&Self::Staged]) -> Result<()>;
 
     /// True when publishing will change a file in place: what is kept of the old version is then a patch that leads back
     /// to it ([`take_back`]).
@@ -121,6 +121,18 @@ pub trait Replica: Source {
     /// # Errors
     /// When any of them may not be there.
     fn settle_folder(&self, folder: &Self::Folder) -> Result<()>;
+
+    /// True when [`Replica::sync`] reaches what is on this device: all below the top folder, and not what is mounted in it. Where
+    /// it does not, each name must be settled by itself.
+    fn sync_reaches(&self, device: u64) -> bool;
+
+    /// Brings a file to the disk; another kind of entry gets there with its folder. What is gone, or nobody may read, counts as
+    /// being there.
+    ///
+    /// # Errors
+    /// When any of it may not be there.
+    fn settle_name(&self, folder: &Self::Folder, name: &Name) -> Result<()>;
+
     /// True when a second look at a file of the source finds what was staged of it. It then was that, every byte, at the
     /// moment between the two looks, also if somebody is writing to it.
     ///
@@ -223,7 +235,7 @@ pub trait Replica: Source {
     /// When the system refuses.
     fn open_kept(&self, keep: &Folder) -> Result<Self::Folder>;
 
-    /// Brings all that was written to the disk.
+    /// Brings all that was written to the disk, as far as it reaches; see [`Replica::sync_reaches`].
     ///
     /// # Errors
     /// When any of it may not be there: all that was done since the last success is then unknown.

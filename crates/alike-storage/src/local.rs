@@ -19,10 +19,16 @@ use crate::over::Over;
 use crate::publish::Staged;
 use crate::{New, Replica, Source, Want, linux};
 
+/// More files than this are brought to the disk with all else on it, rather than one by one.
+const FEW: usize = 4;
+
 /// A folder of this machine, held open: what is mounted or moved over its path later does not change what it is.
 #[derive(Debug)]
 pub struct Local {
     root: OwnedFd,
+    /// The device of the top folder, and whether its filesystem can be synced as a whole.
+    device: u64,
+    is_whole: bool,
     pub(crate) staging: OnceLock<OwnedFd>,
     pub(crate) staged: AtomicU64,
     pub(crate) saving: Saving,
@@ -77,8 +83,11 @@ impl Local {
     /// # Errors
     /// When it cannot be opened or is no folder.
     pub fn open(path: &Path) -> std::io::Result<Self> {
+        let root = linux::open_root(path)?;
         Ok(Self {
-            root: linux::open_root(path)?,
+            device: linux::look_at_open(root.as_fd())?.dev,
+            is_whole: linux::is_synced_as_a_whole(root.as_fd())?,
+            root,
             staging: OnceLock::new(),
             staged: AtomicU64::new(0),
             saving: Saving::default(),
@@ -282,8 +291,36 @@ impl Replica for Local {
         self.look(other.0, other.1)?.ok_or(Error::Changed)
     }
 
-    fn settle(&self, staged: &Staged) -> Result<()> {
-        self.settle_staged(staged)
+    fn settle(&self, staged: &[&Staged]) -> Result<()> {
+        if staged.len() <= FEW || !self.is_whole {
+            return staged.iter().try_for_each(|one| self.settle_staged(one));
+        }
+        self.sync()?;
+        // What is mounted inside is not reached.
+        let elsewhere = |one: &&&Staged| one.device().is_some_and(|device| device != self.device);
+        staged.iter().filter(elsewhere).try_for_each(|one| self.settle_staged(one))
+    }
+
+    fn sync_reaches(&self, device: u64) -> bool {
+        self.is_whole && device == self.device
+    }
+
+    fn settle_name(&self, folder: &Folder, name: &Name) -> Result<()> {
+        let at = folder.descriptor();
+        // Never opened but to be a file: a device would notice.
+        let is_file = |now: Stamp| now.kind == Kind::File;
+        if !linux::look(at, name).map_err(lost)?.is_some_and(is_file) {
+            return Ok(());
+        }
+        match linux::open_for_reading(at, name) {
+            Ok(file) => linux::sync_file(file.as_fd()).map_err(lost),
+            Err(cause) => match Error::of("", cause) {
+                // Who may not read it was given it as a whole, and open.
+                error if error.is_changed() || error.is_denied() => Ok(()),
+                Error::Io { cause, .. } => Err(lost(cause)),
+                other => Err(other),
+            },
+        }
     }
 
     fn changes_in_place(&self, staged: &Staged) -> bool {
@@ -291,7 +328,7 @@ impl Replica for Local {
     }
 
     fn settle_folder(&self, folder: &Folder) -> Result<()> {
-        linux::sync_file(folder.descriptor()).map_err(|cause| Error::of("bring its name to the disk", cause))
+        linux::sync_folder(folder.descriptor()).map_err(lost)
     }
 
     fn open_kept(&self, keep: &Folder) -> Result<Folder> {
@@ -303,8 +340,18 @@ impl Replica for Local {
     }
 
     fn sync(&self) -> Result<()> {
-        linux::sync_filesystem(self.root.as_fd()).map_err(|cause| Error::of("bring it to the disk", cause))
+        if !self.is_whole {
+            // The folders that no row tells of: alike's own, and the way to the top.
+            self.own_folder().and_then(|own| linux::sync_folder(own.descriptor())).map_err(lost)?;
+            linux::sync_way_to(self.root.as_fd()).map_err(lost)?;
+        }
+        linux::sync_filesystem(self.root.as_fd()).map_err(lost)
     }
+}
+
+/// Whatever the system's answer is: that it changed meanwhile is none.
+pub(crate) fn lost(cause: std::io::Error) -> Error {
+    Error::Io { op: "bring it to the disk", cause }
 }
 
 impl Local {

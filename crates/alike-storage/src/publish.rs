@@ -13,7 +13,7 @@ use crate::attributes::{close_to_others, dress, is_for_the_same};
 use crate::error::{Error, Result};
 use crate::flags::{explain, refused};
 use crate::linux::Inode;
-use crate::local::{Folder, Local};
+use crate::local::{Folder, Local, lost};
 use crate::over::Over;
 use crate::patch::{self, Patch};
 use crate::{Content, New, Want, delta, linux};
@@ -115,7 +115,7 @@ impl Local {
             Place::Named(Temporary { file: Some(file), .. }) => linux::settle_contents(file.as_fd()),
             Place::Named(_) | Place::Patch(..) => Ok(()),
         }
-        .map_err(|cause| Error::of("bring it to the disk", cause))
+        .map_err(lost)
     }
 
     pub(crate) fn publish_staged(
@@ -351,6 +351,16 @@ impl Local {
 }
 
 impl Staged {
+    /// The device that its contents are on, when it has any.
+    pub(crate) fn device(&self) -> Option<u64> {
+        let file = match &self.0 {
+            Place::Nameless(file) => file,
+            Place::Named(Temporary { file, .. }) => file.as_ref()?,
+            Place::Patch(..) => return None,
+        };
+        linux::look_at_open(file.as_fd()).ok().map(|now| now.dev)
+    }
+
     /// True when `from` has what was staged.
     pub(crate) fn is_like(
         &self,

@@ -6,9 +6,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod attributes;
+mod cached;
 mod compare;
 mod everything;
 mod furnish;
+mod fuse;
 mod links;
 mod live;
 mod machine;
@@ -22,7 +24,9 @@ mod walk;
 
 use std::time::{Duration, Instant};
 
+pub use cached::{Asked, Faults};
 pub use compare::{Leave, allocated, compare, compare_but};
+pub use fuse::FaultyDisk;
 pub use live::Live;
 pub use machine::{Flag, Mount, NOBODY, is_root, root_or_say, shared};
 pub use pair::Pair;

@@ -61,6 +61,23 @@ impl Disk {
         done.map(drop)
     }
 
+    /// Lets go of the image, so that what lies under it can be taken away.
+    pub fn detach(&mut self) -> Result<(), String> {
+        self.unmount()?;
+        say(Command::new("losetup").arg("-d").arg(&self.device)).map(drop)
+    }
+
+    /// Takes the image up again, mended as its owner would where it cannot be mounted.
+    pub fn attach(&mut self) -> Result<(), String> {
+        self.device =
+            say(Command::new("losetup").args(["--find", "--show"]).arg(&self.image))?.trim().to_owned();
+        self.mount().or_else(|_| {
+            // It says with its code that it found something to mend.
+            let _ = say(Command::new("e2fsck").args(["-f", "-y"]).arg(&self.device));
+            self.mount()
+        })
+    }
+
     pub fn remount(&self, option: &str) -> Result<(), String> {
         say(Command::new("mount").args(["-o", &format!("remount,{option}")]).arg(&self.at)).map(drop)
     }

@@ -9,6 +9,8 @@ mod power;
 mod races;
 mod rewrites;
 mod short;
+mod sync;
+mod sync_calls;
 mod writer;
 
 use crate::room::Ground;
@@ -62,6 +64,13 @@ pub static TRIALS: &[Trial] = &[
         failure: "a torn file, a gap, something gone that exit 0 had promised; no recovery",
         fits: |_| true,
         run: power::run,
+    },
+    Trial {
+        name: "sync",
+        what: "a sync or write that fails once or from there on, or lies, on a disk with a cache (FUSE, and ext4 on it), power cut after the end; the k-th sync call fails on ext4 and xfs",
+        failure: "something gone that exit 0 had promised; what may be lost is not copied again; a lie that no check finds; no recovery",
+        fits: |_| true,
+        run: sync::run,
     },
     Trial {
         name: "writer",

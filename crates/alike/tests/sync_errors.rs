@@ -1,0 +1,183 @@
+//! What a disk says of what it was given: done is done only when the power can be cut after it, and what a disk may have
+//! lost is given to it again, also by the next process.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use std::path::Path;
+use std::time::Duration;
+
+use alike_testkit::{Faults, FaultyDisk, Mount, Pair, Run, Tree, forget_cached, root_or_say};
+use common::{Event, SOON, events, pair};
+
+/// A pair whose replica is on a disk with a cache of its own, as FUSE has it: `syncfs` says yes there and does nothing.
+fn on_a_faulty_disk(writeback: bool) -> Option<(Pair, FaultyDisk)> {
+    if !root_or_say("a filesystem of its own") {
+        return None;
+    }
+    let mut pair = pair();
+    let disk = FaultyDisk::mount(&pair.beside("disk"), writeback);
+    pair.replica = Tree::at(disk.at().join("replica"));
+    Some((pair, disk))
+}
+
+fn furnish(source: &Tree) {
+    for i in 0..12 {
+        source.file(format!("file-{i}"), format!("content of {i}\n").repeat(700 * i));
+    }
+    source
+        .file("d/e/one", "one")
+        .file("d/two", "two")
+        .file("empty", "")
+        .folder("hollow")
+        .symlink("link", "file-3");
+    source.fifo("d/pipe").hard_link("file-4", "d/link").mode("file-5", 0o640).mode("hollow", 0o700);
+}
+
+/// Cuts the power; what alike had said is done must be there.
+#[track_caller]
+fn survives(pair: &Pair, disk: &mut FaultyDisk, when: &str) {
+    disk.cut_power();
+    pair.assert_identical(when);
+}
+
+#[test]
+fn what_is_done_is_on_the_disk_where_a_filesystem_cannot_be_synced_as_a_whole() {
+    for (writeback, flags) in [(false, [].as_slice()), (true, &[]), (false, &["--sync", "file"])] {
+        let Some((pair, mut disk)) = on_a_faulty_disk(writeback) else { return };
+        furnish(&pair.source);
+        pair.mirrored_with(flags);
+        survives(&pair, &mut disk, "a first pass");
+        pair.source.rename("file-7", "d/e/seven").rename("d/e", "moved").remove("file-8").remove("link");
+        pair.source
+            .file("link", "a file now")
+            .append("file-9", "more")
+            .mode("file-10", 0o600)
+            .mode("d", 0o711);
+        pair.source
+            .mtime("file-11", 1_600_000_000, 5)
+            .hard_link("file-1", "moved/link")
+            .symlink("to", "nowhere");
+        pair.mirrored_with(flags);
+        survives(&pair, &mut disk, "changes of every kind");
+        pair.source.remove("moved").remove("d").mode("file-1", 0o400);
+        pair.mirrored_with(flags);
+        survives(&pair, &mut disk, "folders gone");
+    }
+}
+
+#[test]
+fn what_a_pass_that_was_killed_left_is_on_the_disk_when_the_next_says_done() {
+    let Some((pair, mut disk)) = on_a_faulty_disk(false) else { return };
+    furnish(&pair.source);
+    pair.mirrored_with(&["--sync", "none"]);
+    // As if it had been killed before the end: nothing of it is known.
+    std::fs::remove_dir_all(pair.alike.state_dir()).unwrap();
+    pair.mirrored();
+    survives(&pair, &mut disk, "a pass that finds all equal");
+}
+
+#[test]
+fn what_a_live_mirror_calls_identical_is_on_the_disk_where_each_file_is_synced() {
+    let Some((pair, mut disk)) = on_a_faulty_disk(false) else { return };
+    furnish(&pair.source);
+    let mut live = pair.mirror_with(&[]);
+    live.wait_identical(SOON);
+    pair.source.file("d/new", "live").rename("file-2", "d/e/two").remove("file-6");
+    live.wait_identical(SOON);
+    live.terminate();
+    live.wait_exit(SOON);
+    survives(&pair, &mut disk, "a live mirror that was stopped");
+}
+
+/// Each fault at each moment there is, on a disk of its own: when alike says done, all is on the disk; when it does not, the
+/// next process has it copied again.
+#[track_caller]
+fn is_never_taken_for_done(flags: &[&str], fault: impl Fn(u64) -> Faults) {
+    for nth in 1.. {
+        let Some((pair, mut disk)) = on_a_faulty_disk(false) else { return };
+        furnish(&pair.source);
+        disk.arm(fault(nth));
+        let run = pair.once_with(flags);
+        let asked = disk.disarm();
+        if !asked.hit {
+            assert!(nth > 5, "it asked for {asked:?} only");
+            return;
+        }
+        if run.code != Some(0) {
+            pair.mirrored_with(flags);
+        }
+        survives(&pair, &mut disk, &format!("fault {nth}: {}", run.report()));
+    }
+}
+
+#[test]
+fn a_sync_of_a_file_that_fails_once_is_never_taken_for_done() {
+    is_never_taken_for_done(&[], |nth| Faults { sync_fails: Some(nth), ..Faults::default() });
+}
+
+#[test]
+fn a_sync_of_a_folder_that_fails_once_is_never_taken_for_done() {
+    let fault = |nth| Faults { folder_sync_fails: Some(nth), ..Faults::default() };
+    is_never_taken_for_done(&[], fault);
+    is_never_taken_for_done(&["--sync", "file"], fault);
+}
+
+#[test]
+fn a_write_that_is_lost_after_it_was_taken_is_never_taken_for_done() {
+    is_never_taken_for_done(&[], |nth| Faults { write_fails_late: Some(nth), ..Faults::default() });
+}
+
+fn forget_index(state: &Path) {
+    for entry in std::fs::read_dir(state).unwrap() {
+        let _ = std::fs::remove_file(entry.unwrap().path().join("index.redb"));
+    }
+}
+
+/// Files copied because the disk may lack them.
+fn copied_again(run: &Run, path: &str) -> usize {
+    let is_unsure = |event: &&Event| event.text("reason").starts_with("may not have reached the disk");
+    events(run).iter().filter(is_unsure).filter(|event| event.path.starts_with(path)).count()
+}
+
+/// On ext4, the disk of which is a file on the faulty disk, the kernel itself loses pages and calls them clean: the next
+/// process would find the replica equal, in memory.
+#[test]
+fn what_a_disk_may_have_lost_is_copied_again_by_the_next_process() {
+    let Some((mut pair, disk)) = on_a_faulty_disk(false) else { return };
+    let ext4 = Mount::loop_filesystem(&disk.at().join("ext4"), "ext4", 48);
+    pair.replica = Tree::at(ext4.at().join("replica"));
+    for i in 0..20 {
+        pair.source.file(format!("old-{i}"), vec![b'o'; 50_000]);
+    }
+    pair.mirrored();
+    // What is three seconds older than the last success is on the disk beyond doubt.
+    std::thread::sleep(Duration::from_millis(3_100));
+    pair.source.file("between", "a success");
+    pair.mirrored();
+    for i in 0..40 {
+        pair.source.file(format!("d/new-{i}"), vec![b'n'; 50_000]);
+    }
+    // As if it had been killed when all was written and nothing brought to the disk.
+    pair.once_with(&["--sync", "none"]).expect(0);
+    forget_index(&pair.alike.state_dir());
+    // What the next process begins with must not count as the last success.
+    std::thread::sleep(Duration::from_millis(3_100));
+    disk.arm(Faults { write_fails: Some(3), ..Faults::default() });
+    let failed = pair.once();
+    let asked = disk.disarm();
+    assert!(asked.hit, "nothing failed: {asked:?}");
+    failed.expect(1).expect_message_with("bring it to the disk");
+    pair.assert_identical("it looks as if nothing were missing");
+    let again = pair.once_with(&["--json"]);
+    again.expect(0);
+    assert_eq!(copied_again(&again, "d/new-"), 40, "all that was new: {}", again.report());
+    assert_eq!(copied_again(&again, "old-"), 0, "and no more: {}", again.report());
+    for i in 0..40 {
+        forget_cached(&pair.replica.path(format!("d/new-{i}")));
+    }
+    pair.assert_identical("what is on the disk");
+    assert_eq!(copied_again(&pair.once_with(&["--json"]), ""), 0, "once is enough");
+    drop(ext4);
+}

@@ -140,7 +140,8 @@ impl Mirror<'_> {
         let beside_full = self.full.is_under_way();
         if beside_full {
             agenda.beside_full.absorb(dirty.clone());
-            if agenda.beside_full.is_everything() {
+            // Of a first copy nothing is known yet: what was renamed would look new.
+            if agenda.beside_full.is_everything() || self.pair.index.indexed().is_none() {
                 return;
             }
         } else {

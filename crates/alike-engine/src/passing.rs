@@ -30,6 +30,10 @@ const SEEN: MaxDelete = MaxDelete::Entries(u64::MAX);
 /// So often in a row a pass leaves something for the next one, to see both ends of a rename.
 const MOST_ROUNDS: u32 = 3;
 
+/// Where not everything is heard, everything is looked at this often, but for at most one part in so many of the time.
+const POLL: Duration = Duration::from_secs(10);
+const SHARE: u32 = 20;
+
 /// A full pass that is over.
 pub(crate) struct Passed {
     done: Result<Outcome, Failed>,
@@ -99,8 +103,10 @@ impl Mirror<'_> {
                 if outcome.tally.changes() > 0 {
                     agenda.unflushed.get_or_insert_with(Instant::now);
                 }
-                if let Some(watcher) = self.ear.watcher {
-                    say_watching(watcher, self.monitor, is_first);
+                if let Some(watcher) = self.ear.watcher
+                    && !say_watching(watcher, self.monitor, is_first)
+                {
+                    agenda.full = agenda.full.min(Instant::now() + POLL.max(agenda.full_takes * SHARE));
                 }
                 self.end(agenda, &outcome, agenda.full_takes);
             }

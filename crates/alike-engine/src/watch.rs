@@ -71,6 +71,8 @@ pub struct Watcher {
     /// Why there is no `wide` though it was wanted.
     narrow: Option<io::Error>,
     marks: Marks,
+    /// Others than this kernel may change the source.
+    is_shared: bool,
     either: OwnedFd,
 }
 
@@ -93,7 +95,8 @@ impl Watcher {
         let mut queues = vec![marks.descriptor()];
         queues.extend(wide.as_ref().map(Wide::descriptor));
         let either = linux::any_of(&queues)?;
-        Ok(Self { wide, narrow, marks, either })
+        let is_shared = linux::is_shared(root.descriptor());
+        Ok(Self { wide, narrow, marks, is_shared, either })
     }
 
     /// True when the source's filesystem is watched as a whole.
@@ -104,6 +107,11 @@ impl Watcher {
     /// Why the filesystem is not watched as a whole, where that was tried.
     pub fn why_narrow(&self) -> Option<&io::Error> {
         self.narrow.as_ref()
+    }
+
+    /// True when the source is on a filesystem that others than this kernel may change: nobody tells of that.
+    pub fn is_shared(&self) -> bool {
+        self.is_shared
     }
 
     /// Number of folders that are watched one by one.

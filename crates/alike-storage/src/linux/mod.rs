@@ -24,7 +24,7 @@ pub use locks::{holder_of_lock, wake_process};
 pub use order::{is_synced_as_a_whole, settle_contents, sync_file, sync_folder, sync_way_to};
 pub use scrutiny::{Block, drop_cached, read_direct, stand_back, will_read_on};
 pub use system::{
-    Waker, am_root, any_of, filesystem_id, may_make_devices, mount_and_time, path_in_filesystem,
+    Waker, am_root, any_of, filesystem_id, is_shared, may_make_devices, mount_and_time, path_in_filesystem,
     path_of_open, raise_descriptor_limit, room, sync_filesystem, where_is, writeback_millis,
 };
 pub use xattr::Inode;

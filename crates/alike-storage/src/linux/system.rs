@@ -186,6 +186,30 @@ impl Waker {
     }
 }
 
+/// True for filesystems that others than this kernel may change, other machines or the program that serves them: no event
+/// tells of that. Of overlays, what lies below may be changed beside them.
+#[must_use]
+pub fn is_shared(open: BorrowedFd<'_>) -> bool {
+    // From `linux/magic.h`: NFS, SMB (three names), 9P, Ceph, AFS, FUSE, OCFS2, VirtualBox, overlay; and from their own sources
+    // Lustre and GFS2.
+    const SHARED: [u32; 13] = [
+        0x6969,
+        0x517B,
+        0xFF53_4D42,
+        0xFE53_4D42,
+        0x0102_1997,
+        0x00C3_6400,
+        0x5346_414F,
+        0x6573_5546,
+        0x7461_636F,
+        0x786F_4256,
+        0x794C_7630,
+        0x0BD0_0BD0,
+        0x0116_1970,
+    ];
+    rustix::fs::fstatfs(open).is_ok_and(|stat| SHARED.contains(&(stat.f_type as u32)))
+}
+
 /// A descriptor that can be read when any of these can.
 ///
 /// # Errors

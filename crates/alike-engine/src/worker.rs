@@ -3,7 +3,7 @@
 //! One loop and one code path: whatever wakes it, dirt is collected, and a pass cleans it. What cannot be cleaned (a
 //! drive that is gone, a path that fails) is tried again after a while that grows.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::Scope;
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,8 @@ use crate::confined::confined;
 use crate::error::PassError;
 use crate::flushing::Flushing;
 use crate::hearing::Ear;
-use crate::monitor::{Event, Monitor, State};
+use crate::monitor::{Event, Monitor, State, damaged};
+use crate::pace::Pace;
 use crate::pair::{Pair, Spec};
 use crate::pass::{Top, Work, pass};
 use crate::refusal::Refusal;
@@ -48,6 +49,8 @@ pub struct Rhythm {
     pub sync: bool,
     /// Whether contents are on the disk before they get a name.
     pub settles: Settles,
+    /// Contents are copied no faster than so many bytes a second.
+    pub bwlimit: Option<u64>,
     /// How many folders may be held open at once.
     pub held_folders: usize,
     /// Everything is read once in this time.
@@ -83,6 +86,7 @@ pub fn mirror(
     (monitor, clock): (&dyn Monitor, &(dyn Fn() -> Time + Sync)),
     controls: &Controls,
 ) -> Result<(), Refusal> {
+    let found = AtomicU64::new(0);
     let mut pair = Pair::open(spec)?;
     let mut allowed = policy.deletes;
     // What the first pass may delete does not hold for later ones.
@@ -104,6 +108,8 @@ pub fn mirror(
             ear: Ear { watcher: watcher.as_ref(), controls, monitor },
             flushing: Flushing::default(),
             siblings: Siblings::default(),
+            pace: Pace::new(rhythm.bwlimit),
+            found: &found,
             turn: Turn::default(),
         };
         confined(&pair, monitor, &mut || mirror.run(&mut allowed));
@@ -116,7 +122,11 @@ pub fn mirror(
             None => break,
         }
     }
-    monitor.event(Event::general(0, Action::Stop, "stopped"));
+    let stopped = match found.into_inner() {
+        0 => "stopped".to_owned(),
+        found => format!("stopped; {}", damaged(found)),
+    };
+    monitor.event(Event::general(0, Action::Stop, stopped));
     Ok(())
 }
 
@@ -152,6 +162,9 @@ struct Mirror<'a> {
     ear: Ear<'a>,
     flushing: Flushing,
     siblings: Siblings,
+    pace: Pace,
+    /// What the scrub found since the start.
+    found: &'a AtomicU64,
     /// Passes and the scrub take turns.
     turn: Turn,
 }
@@ -164,7 +177,7 @@ impl Mirror<'_> {
             if let Some(period) = self.rhythm.scrub {
                 let (trees, stop) = ((&self.pair.source, &self.pair.replica), &self.controls.stop);
                 let told = (self.monitor, self.clock);
-                let scrub = Scrub::new(trees, &self.pair.index, told, (stop, &self.turn), period);
+                let scrub = Scrub::new(trees, &self.pair.index, told, (stop, &self.turn, self.found), period);
                 scope.spawn(move || scrub.run());
             }
             self.work(&mut agenda, deletes, scope);
@@ -285,6 +298,7 @@ impl Mirror<'_> {
             clock: self.clock,
             stop: &self.controls.stop,
             threads: self.rhythm.threads,
+            pace: &self.pace,
             // Live changes are brought to the disk together, see `flush`.
             sync: self.rhythm.sync && full,
             settles: self.rhythm.settles,
@@ -317,9 +331,11 @@ impl Mirror<'_> {
             // The next pass, which comes at once, will tell.
             return;
         }
+        let found = self.found.load(Ordering::Relaxed);
         self.monitor.state(match &outcome.ending {
             Ending::Halted(over) => State::Halted(over.to_string()),
             _ if agenda.halted => State::Halted("deletions are held back; see the log".to_owned()),
+            Ending::Identical if agenda.has_nothing_left() && found > 0 => State::Damaged { found },
             Ending::Identical if agenda.has_nothing_left() => State::Identical { files: agenda.files },
             Ending::Identical | Ending::Differs | Ending::Stopped => State::Differs {
                 failed: outcome.tally.failed,

@@ -203,6 +203,9 @@ pub(crate) struct PassArgs {
     /// When copies are brought to the disk: together, each file by itself, or left to the system
     #[arg(long, value_enum, default_value_t = SyncArg::Pass)]
     pub(crate) sync: SyncArg,
+    /// Copy no more than this a second (check: read, both sides together): 20M, 500K; a bare number is KiB
+    #[arg(long, value_name = "RATE", value_parser = crate::check::rate)]
+    pub(crate) bwlimit: Option<u64>,
     /// Folders looked at at once
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) threads: Option<u16>,

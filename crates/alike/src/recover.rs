@@ -82,12 +82,13 @@ fn undo_held(site: &Site, args: &UndoArgs, shown: &Arc<Console>) -> Result<Optio
         return Ok(None);
     }
     let question = format!("undo pass {pass}: {}?", steps(counted.steps));
-    if !args.yes && std::io::stdin().is_terminal() && !agreed(&question) {
+    let console = Arc::new(Console::new(options(&args.output, Form::Json)?));
+    // From here on Ctrl+C lets the replica go first.
+    let signals = signals::listen(&console)?;
+    if !args.yes && std::io::stdin().is_terminal() && !agreed(&question, &signals) {
         say(&args.output, "nothing was changed");
         return Ok(None);
     }
-    let console = Arc::new(Console::new(options(&args.output, Form::Json)?));
-    let signals = signals::listen(&console)?;
     let undone = undoing::undo(site, (&all, pass), &*console, &now, &signals.controls.stop);
     console.finish();
     Ok(Some((pass, undone.map_err(failed)?)))

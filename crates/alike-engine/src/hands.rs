@@ -379,9 +379,7 @@ impl<S: Source, R: Replica> Hands<S, R> for Working<'_, S, R> {
     }
 
     fn note_left(&self, path: &RelPath, stamp: &Stamp) {
-        if self.deeds.trash.is_some() {
-            self.deeds.add(Deed { old: Some(stamp.into()), ..self.deeds.plain(path, Action::Meta) });
-        }
+        self.deeds.add(Deed { old: Some(stamp.into()), ..self.deeds.plain(path, Action::Meta) });
     }
 
     fn remove(&self, folder: &R::Folder, path: &RelPath, step: &Step) -> Result<Option<String>> {

@@ -33,10 +33,10 @@ fn contents_are_copied_at_the_pace_that_was_asked_for_by_all_threads_together() 
     let pair = pair();
     // Large files, small ones, and more folders than threads.
     for n in 0..4 {
-        pair.source.file(&format!("large-{n}"), bytes(MIB, n));
+        pair.source.file(format!("large-{n}"), bytes(MIB, n));
     }
     for n in 0..64 {
-        pair.source.file(&format!("folder-{}/small-{n}", n % 8), bytes(MIB / 32, n));
+        pair.source.file(format!("folder-{}/small-{n}", n % 8), bytes(MIB / 32, n));
     }
     let took = seconds(&pair, &["--bwlimit", "2M", "--threads", "4", "--reflink", "never"]);
     assert!((3.0 * 0.8..=3.0 * 1.2).contains(&took), "6 MiB at 2 MiB a second took {took} s");
@@ -61,14 +61,14 @@ fn what_changes_live_keeps_the_pace_too() {
 fn what_has_no_contents_is_not_slowed() {
     let pair = pair();
     for n in 0..500 {
-        pair.source.file(&format!("folder-{n}/empty"), "").symlink(&format!("folder-{n}/link"), "empty");
+        pair.source.file(format!("folder-{n}/empty"), "").symlink(format!("folder-{n}/link"), "empty");
     }
     pair.source.file("large", bytes(MIB, 1));
     pair.once().expect(0);
     // A move, new attributes and deletions.
     pair.source.rename("large", "moved").mode("folder-1/empty", 0o600).remove("folder-2/link");
     for n in 0..500 {
-        pair.source.folder(&format!("more-{n}"));
+        pair.source.folder(format!("more-{n}"));
     }
     let took = seconds(&pair, &["--bwlimit", "1"]);
     assert!(took < 10.0, "it took {took} s");

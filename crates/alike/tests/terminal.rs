@@ -11,11 +11,11 @@ use common::pair;
 fn halted() -> Pair {
     let pair = pair();
     for n in 0..30 {
-        pair.source.file(&format!("file-{n}"), "x");
+        pair.source.file(format!("file-{n}"), "x");
     }
     pair.once().expect(0);
     for n in 0..25 {
-        pair.source.remove(&format!("file-{n}"));
+        pair.source.remove(format!("file-{n}"));
     }
     pair
 }

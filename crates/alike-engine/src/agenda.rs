@@ -45,8 +45,10 @@ pub(crate) struct Agenda {
     pub(crate) retrying: bool,
     /// Something was left to the next full pass.
     pub(crate) left_to_full: bool,
-    /// The last pass left something for what would be heard next.
-    pub(crate) waited: bool,
+    /// What the last pass left for what would be heard next.
+    pub(crate) awaited: Dirty,
+    /// How many passes in a row did.
+    pub(crate) rounds: u32,
     /// How long the last full pass took.
     pub(crate) full_takes: Duration,
     pub(crate) files: u64,
@@ -70,7 +72,8 @@ impl Agenda {
             judge: false,
             retrying: false,
             left_to_full: false,
-            waited: false,
+            awaited: Dirty::new(),
+            rounds: 0,
             full_takes: Duration::ZERO,
             files: 0,
             seen: false,

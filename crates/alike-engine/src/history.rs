@@ -1,10 +1,11 @@
 //! The history: what passes did on a replica, a line each, so that it can be shown and taken back.
 //!
-//! Each bucket of the trash has a journal of such lines (JSON). What takes something away is written before it is done, so
+//! Each bucket of the trash has a journal of such lines. What takes something away is written before it is done, so
 //! that nothing is in the trash without a line; what became of it comes after. A journal that broke off lacks its end only.
+//! Older journals were lines of JSON, and are read for as long as they are kept.
 
 use std::collections::HashMap;
-use std::io::BufRead;
+use std::io::{Read, Seek, SeekFrom};
 
 use alike_model::entry::{Identity, Kind, Stamp, Time};
 use alike_model::event::Action;
@@ -12,10 +13,12 @@ use alike_model::path::RelPath;
 use alike_model::xattrs::Xattrs;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer};
+
+use crate::journal;
 
 /// A line of a journal.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum Line {
     /// Something that is done, or about to be.
@@ -40,7 +43,7 @@ pub(crate) enum Line {
 }
 
 /// One thing that a pass did to one path.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Deed {
     /// Its number in the bucket, from 1; also the name under which the bucket keeps what was there before.
     pub n: u64,
@@ -49,38 +52,33 @@ pub struct Deed {
     /// When.
     pub at: Time,
     /// What.
-    #[serde(serialize_with = "write_action", deserialize_with = "read_action")]
+    #[serde(deserialize_with = "read_action")]
     pub action: Action,
     /// On which path of the replica.
-    #[serde(serialize_with = "write_path", deserialize_with = "read_path")]
+    #[serde(deserialize_with = "read_path")]
     pub path: RelPath,
     /// For a rename the old path, for a link another name of the same file.
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        serialize_with = "write_some_path",
-        deserialize_with = "read_some_path"
-    )]
+    #[serde(default, deserialize_with = "read_some_path")]
     pub from: Option<RelPath>,
     /// Why, in the words of the log.
     pub reason: String,
     /// What was there before; with `kept` it is in the bucket.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub old: Option<Look>,
     /// The bucket keeps what was there before.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default)]
     pub kept: bool,
     /// Only the way back is kept: a patch that makes the old version of the new one.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default)]
     pub patch: bool,
     /// Two entries changed names: `path` and `from`.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default)]
     pub swapped: bool,
     /// The extended attributes before, where they changed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub xattrs: Option<Xattrs>,
     /// How the entry looked when it was done.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub now: Option<Look>,
 }
 
@@ -106,7 +104,7 @@ impl Deed {
 }
 
 /// How an entry looked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub struct Look {
     /// What it was.
     pub kind: Kind,
@@ -142,46 +140,65 @@ impl From<&Stamp> for Look {
 }
 
 /// Reads a journal: the deeds that were done, in order. What is no line, such as an end that broke off, is passed over.
-///
-/// # Errors
-/// When it cannot be read.
-pub fn read(journal: impl BufRead) -> std::io::Result<Vec<Deed>> {
-    let mut deeds: Vec<Option<Deed>> = Vec::new();
-    let mut at: HashMap<u64, usize> = HashMap::new();
-    for line in journal.split(b'\n') {
-        match serde_json::from_slice(&line?) {
-            Ok(Line::Deed(deed)) => {
-                at.insert(deed.n, deeds.len());
-                deeds.push(Some(*deed));
+#[must_use]
+pub fn read(bytes: &[u8]) -> Vec<Deed> {
+    read_as(is_json(bytes), bytes)
+}
+
+fn is_json(journal: &[u8]) -> bool {
+    journal.first() == Some(&b'{')
+}
+
+fn read_as(json: bool, bytes: &[u8]) -> Vec<Deed> {
+    let mut all = Lines::default();
+    match json {
+        true => bytes.split(|byte| *byte == b'\n').for_each(|line| {
+            serde_json::from_slice(line).into_iter().for_each(|line| all.take(line));
+        }),
+        false => journal::read(bytes, |line| all.take(line)),
+    }
+    all.deeds.into_iter().flatten().collect()
+}
+
+/// What was read.
+#[derive(Default)]
+struct Lines {
+    deeds: Vec<Option<Deed>>,
+    at: HashMap<u64, usize>,
+}
+
+impl Lines {
+    fn take(&mut self, line: Line) {
+        match line {
+            Line::Deed(deed) => {
+                self.at.insert(deed.n, self.deeds.len());
+                self.deeds.push(Some(*deed));
             }
-            Ok(Line::Done { done, now }) => {
-                if let Some(deed) = at.get(&done).and_then(|at| deeds[*at].as_mut()) {
-                    deed.now = now;
-                }
-            }
-            Ok(Line::Unkept { unkept }) => {
-                at.get(&unkept)
-                    .and_then(|at| deeds[*at].as_mut())
-                    .into_iter()
-                    .for_each(|deed| deed.kept = false);
-            }
-            Ok(Line::Void { void }) => at.get(&void).into_iter().for_each(|at| deeds[*at] = None),
-            Err(_) => {}
+            Line::Done { done, now } => self.change(done, |deed| deed.now = now),
+            Line::Unkept { unkept } => self.change(unkept, |deed| deed.kept = false),
+            Line::Void { void } => self.at.get(&void).into_iter().for_each(|at| self.deeds[*at] = None),
         }
     }
-    Ok(deeds.into_iter().flatten().collect())
+
+    fn change(&mut self, n: u64, change: impl FnOnce(&mut Deed)) {
+        if let Some(deed) = self.at.get(&n).and_then(|at| self.deeds[*at].as_mut()) {
+            change(deed);
+        }
+    }
 }
 
 /// The number of the last pass in a journal; 0 when there is none. Passes only grow, so its end tells.
-pub(crate) fn last_pass(mut journal: std::fs::File) -> std::io::Result<u64> {
-    use std::io::{Read, Seek, SeekFrom};
+pub(crate) fn last_pass(mut journal: impl Read + Seek) -> std::io::Result<u64> {
     const END: u64 = 64 * 1024;
-    let length = journal.metadata()?.len();
+    let length = journal.seek(SeekFrom::End(0))?;
+    journal.rewind()?;
+    let mut first = Vec::new();
+    journal.by_ref().take(1).read_to_end(&mut first)?;
     for from in [length.saturating_sub(END), 0] {
         journal.seek(SeekFrom::Start(from))?;
         let mut end = Vec::new();
         journal.by_ref().take(length - from).read_to_end(&mut end)?;
-        let last = read(end.as_slice())?.iter().map(|deed| deed.pass).max();
+        let last = read_as(is_json(&first), &end).iter().map(|deed| deed.pass).max();
         if let Some(last) = last {
             return Ok(last);
         }
@@ -189,21 +206,12 @@ pub(crate) fn last_pass(mut journal: std::fs::File) -> std::io::Result<u64> {
     Ok(0)
 }
 
-/// A path as text where it is some, else its bytes: what comes back is what was written.
-#[derive(Serialize, Deserialize)]
+/// A path as older journals have it: as text where it is some, else its bytes.
+#[derive(Deserialize)]
 #[serde(untagged)]
 enum PathText {
     Text(String),
     Bytes { base64: String },
-}
-
-impl From<&RelPath> for PathText {
-    fn from(path: &RelPath) -> Self {
-        match std::str::from_utf8(path.as_bytes()) {
-            Ok(text) => Self::Text(text.to_owned()),
-            Err(_) => Self::Bytes { base64: BASE64_STANDARD.encode(path.as_bytes()) },
-        }
-    }
 }
 
 impl PathText {
@@ -216,24 +224,12 @@ impl PathText {
     }
 }
 
-fn write_path<S: Serializer>(path: &RelPath, to: S) -> Result<S::Ok, S::Error> {
-    PathText::from(path).serialize(to)
-}
-
 fn read_path<'de, D: Deserializer<'de>>(from: D) -> Result<RelPath, D::Error> {
     PathText::deserialize(from)?.into_path()
 }
 
-fn write_some_path<S: Serializer>(path: &Option<RelPath>, to: S) -> Result<S::Ok, S::Error> {
-    path.as_ref().map(PathText::from).serialize(to)
-}
-
 fn read_some_path<'de, D: Deserializer<'de>>(from: D) -> Result<Option<RelPath>, D::Error> {
     Option::<PathText>::deserialize(from)?.map(PathText::into_path).transpose()
-}
-
-fn write_action<S: Serializer>(action: &Action, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_str(action.as_str())
 }
 
 fn read_action<'de, D: Deserializer<'de>>(from: D) -> Result<Action, D::Error> {
@@ -241,7 +237,32 @@ fn read_action<'de, D: Deserializer<'de>>(from: D) -> Result<Action, D::Error> {
     Action::parse(&word).ok_or_else(|| serde::de::Error::custom("is no action"))
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
-fn is_false(value: &bool) -> bool {
-    !value
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+    use super::*;
+
+    /// As the first versions wrote them.
+    const OLD: &str = r#"{"n":1,"pass":7,"at":{"secs":1790000000,"nanos":5},"action":"create","path":"docs/a.txt","reason":"new","now":{"kind":"File","id":{"ino":12,"btime":{"secs":1790000000,"nanos":4}},"size":3,"mode":420,"uid":0,"gid":0,"mtime":{"secs":1700000000,"nanos":0},"nlink":1}}
+{"n":2,"pass":7,"at":{"secs":1790000001,"nanos":5},"action":"rename","path":{"base64":"ZG9jcy//"},"from":"old","reason":"moved"}
+{"n":3,"pass":8,"at":{"secs":1790000002,"nanos":5},"action":"delete","path":"gone","reason":"gone","old":{"kind":"File","id":{"ino":13,"btime":null},"size":3,"mode":420,"uid":0,"gid":0,"mtime":{"secs":1700000000,"nanos":0},"nlink":1},"kept":true}
+{"n":4,"pass":8,"at":{"secs":1790000002,"nanos":5},"action":"delete","path":"not done","reason":"gone","kept":true}
+{"n":5,"pass":8,"at":{"secs":1790000002,"nanos":5},"action":"delete","path":"linked","reason":"gone","kept":true}
+{"done":3,"now":null}
+{"unkept":5}
+{"void":4}
+{"n":6,"pass":8,"at":{"secs":17900"#;
+
+    #[test]
+    fn a_journal_of_an_older_version_is_read() {
+        let deeds = read(OLD.as_bytes());
+        let paths: Vec<&[u8]> = deeds.iter().map(|deed| deed.path.as_bytes()).collect();
+        assert_eq!(paths, [&b"docs/a.txt"[..], b"docs/\xff", b"gone", b"linked"]);
+        assert_eq!(deeds[1].from, RelPath::parse(b"old"));
+        assert_eq!(deeds[0].now.map(|now| now.id.ino), Some(12));
+        assert_eq!((deeds[2].kept, deeds[2].old.map(|old| old.size)), (true, Some(3)));
+        assert!(!deeds[3].kept);
+        assert_eq!(last_pass(std::io::Cursor::new(OLD)).unwrap(), 8);
+    }
 }

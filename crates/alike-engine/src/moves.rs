@@ -7,6 +7,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use alike_model::compare::{Finding, Verdict, compare_entry};
@@ -14,7 +15,7 @@ use alike_model::dirty::Extent;
 use alike_model::entry::{Kind, Stamp, Time};
 use alike_model::known::FolderId;
 use alike_model::path::{Name, RelPath};
-use alike_model::plan::{Arrival, Step, Verb};
+use alike_model::plan::{Arrival, Removal, Step, Verb};
 use alike_model::reason::Reason;
 use alike_storage::{Error, Replica, Result, Source};
 
@@ -66,9 +67,11 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         // New folders next, for something may have moved into them.
         let (taken, free): (Vec<_>, Vec<_>) =
             left.into_iter().partition(|(_, arrival)| arrival.occupied.is_some());
-        if self.work.patient {
-            free.into_iter().for_each(|free| self.postpone(free));
-        } else if !free.is_empty() {
+        let (later, free): (Vec<_>, Vec<_>) =
+            free.into_iter().partition(|(place, arrival)| self.may_wait(&place.path().join(&arrival.name)));
+        self.folder_waits.fetch_or(!later.is_empty(), Ordering::Relaxed);
+        later.into_iter().for_each(|(place, arrival)| self.postpone(&place, arrival.name));
+        if !free.is_empty() {
             self.wait_for(|waiting| waiting.arrivals.extend(taken.into_iter().chain(files)));
             return self.tasks_for(free.into_iter().map(|(place, arrival)| (place, arrival.name)).collect());
         }
@@ -76,7 +79,9 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         for (place, arrival) in files {
             match self.match_one(&place, &arrival, &wanted) {
                 Some(moved) => self.move_file(moved),
-                None if self.work.patient && arrival.occupied.is_none() => self.postpone((place, arrival)),
+                None if arrival.occupied.is_none() && self.may_wait(&place.path().join(&arrival.name)) => {
+                    self.postpone(&place, arrival.name);
+                }
                 None => left.extend(self.withdraw(vec![(place, arrival)])),
             }
         }
@@ -84,11 +89,43 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         self.tasks_for(left)
     }
 
-    /// Leaves an arrival for the next pass, which will know where it came from.
-    fn postpone(&self, (place, arrival): At<S, R, Arrival>) {
-        let path = place.path();
-        self.awaited.lock().unwrap_or_else(std::sync::PoisonError::into_inner).mark_name(path, arrival.name);
-        self.release(place);
+    /// True for what the next pass will know more of: where it came from, or went to.
+    fn may_wait(&self, path: &RelPath) -> bool {
+        self.work.patient.is_some_and(|before| !before.is_at_or_above(path))
+    }
+
+    fn postpone(&self, place: &Arc<Place<S, R>>, name: Name) {
+        let mut awaited = self.awaited.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        awaited.mark_name(place.path(), name);
+        drop(awaited);
+        self.release(Arc::clone(place));
+    }
+
+    /// Leaves for the next pass what was found gone before anybody said so: it may have got another name, which this pass
+    /// was not told to look at, or one in a folder that waits.
+    pub(crate) fn postpone_unannounced(&self) {
+        if self.work.patient.is_none() {
+            return;
+        }
+        let folder_waits = self.folder_waits.load(Ordering::Relaxed);
+        let is_early = |place: &Arc<Place<S, R>>, removal: &Removal| {
+            let known =
+                removal.known.is_some() && removal.then.is_none() && removal.reason != Reason::Excluded;
+            let path = place.path();
+            let unannounced =
+                || !self.announced.has(&path, &removal.name) && self.may_wait(&path.join(&removal.name));
+            known && (folder_waits || unannounced())
+        };
+        let early: Vec<_> = self.wait_for(|waiting| {
+            let meant = waiting
+                .removals
+                .iter_mut()
+                .filter(|removal| removal.as_ref().is_some_and(|(place, removal)| is_early(place, removal)));
+            meant.filter_map(Option::take).collect()
+        });
+        for (place, removal) in early {
+            self.postpone(&place, removal.name);
+        }
     }
 
     /// What stands under these names will be compared where it is, so it can no longer be taken away from there.

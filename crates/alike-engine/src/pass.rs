@@ -26,6 +26,7 @@ use crate::hands::{Hands, Working};
 use crate::index::Index;
 use crate::monitor::{Event, Monitor};
 use crate::motion::Motion;
+use crate::pace::{Pace, Paced};
 use crate::place::Shelf;
 use crate::rehearsing::Rehearsing;
 use crate::siblings::Siblings;
@@ -60,15 +61,17 @@ pub struct Work<'a, S: Source, R: Replica> {
     pub stop: &'a Stop,
     /// How many folders are visited at once, at least 1.
     pub threads: usize,
+    /// How fast contents are copied, over all threads and passes.
+    pub pace: &'a Pace,
     /// What is done is on the disk before it is called done.
     pub sync: bool,
     /// Whether contents are on the disk before they get a name.
     pub settles: Settles,
     /// Where what is taken away goes; `None`: it goes for good.
     pub trash: Option<&'a Trash>,
-    /// An old inode under a new name is left for the next pass when nothing in this one's scope tells where it came from:
-    /// that has been announced right after it, and is about to be heard.
-    pub patient: bool,
+    /// What nobody announced, an old inode under a new name or a name that is gone, is left for the next pass: its other
+    /// end is about to be heard. But not at and below these, which were left once already. `None`: nothing is left.
+    pub patient: Option<&'a Dirty>,
     /// Other names of the files that a pass looks at; `None` when every pass looks at everything.
     pub siblings: Option<&'a Siblings>,
     /// How many folders may be held open at once; each costs two descriptors.
@@ -92,6 +95,8 @@ pub(crate) struct Run<'a, S: Source, R: Replica, H> {
     pub(crate) hands: &'a H,
     /// It looks at everything; only such passes are announced.
     pub(crate) full: bool,
+    /// What it was told to look at, where what nobody announced is left.
+    pub(crate) announced: Dirty,
     started: Instant,
     pub(crate) number: u64,
     /// What was born later cannot be a moved acquaintance; see [`alike_model::plan::Horizon`].
@@ -103,6 +108,8 @@ pub(crate) struct Run<'a, S: Source, R: Replica, H> {
     pub(crate) tally: Mutex<Tally>,
     pub(crate) unsettled: Mutex<Dirty>,
     pub(crate) awaited: Mutex<Dirty>,
+    /// A folder is among what waits for the next pass, and with it what may be in it.
+    pub(crate) folder_waits: AtomicBool,
     pub(crate) linked: AtomicBool,
     /// What waits to be on the disk before it gets its name.
     pub(crate) ready: Mutex<Vec<Ready<S, R>>>,
@@ -131,7 +138,7 @@ pub fn pass<S: Source, R: Replica>(work: &Work<'_, S, R>, dirty: Dirty) -> Resul
             staying: Mutex::default(),
             linked: Mutex::default(),
         },
-        interrupted: &|| work.stop.is_set(),
+        flow: Paced { pace: work.pace, interrupted: &|| work.stop.is_set() },
     };
     let number = hands.deeds.pass;
     run((work, number), &hands, dirty)
@@ -151,7 +158,7 @@ fn run<S: Source, R: Replica>(
     dirty: Dirty,
 ) -> Result<Outcome, PassError> {
     work.index.disk.begin_at((work.clock)(), work.index.indexed());
-    let run = Run::begin((work, number), hands, dirty.is_everything());
+    let run = Run::begin((work, number), hands, &dirty);
     let mut tasks = run.scan(dirty)?;
     while !tasks.is_empty() {
         // Each visit scans, compares and plans one folder, and applies what need not wait.
@@ -167,6 +174,7 @@ fn run<S: Source, R: Replica>(
             tasks = run.look_again();
         }
     }
+    run.postpone_unannounced();
     let judgement = guard::judge(run.proposal(), &work.policy);
     match judgement {
         Judgement::Go => run.delete(),
@@ -177,7 +185,8 @@ fn run<S: Source, R: Replica>(
 }
 
 impl<'a, S: Source, R: Replica, H: Hands<S, R>> Run<'a, S, R, H> {
-    fn begin((work, number): (&'a Work<'a, S, R>, u64), hands: &'a H, full: bool) -> Self {
+    fn begin((work, number): (&'a Work<'a, S, R>, u64), hands: &'a H, dirty: &Dirty) -> Self {
+        let full = dirty.is_everything();
         if full {
             work.monitor.event(Event::general(number, Action::PassStart, "full"));
             work.siblings.into_iter().for_each(Siblings::forget);
@@ -187,6 +196,7 @@ impl<'a, S: Source, R: Replica, H: Hands<S, R>> Run<'a, S, R, H> {
             work,
             hands,
             full,
+            announced: work.patient.map_or_else(Dirty::new, |_| dirty.clone()),
             started: Instant::now(),
             number,
             indexed: work.index.indexed(),
@@ -196,6 +206,7 @@ impl<'a, S: Source, R: Replica, H: Hands<S, R>> Run<'a, S, R, H> {
             tally: Mutex::default(),
             unsettled: Mutex::default(),
             awaited: Mutex::default(),
+            folder_waits: AtomicBool::new(false),
             linked: AtomicBool::new(false),
             ready: Mutex::default(),
             failures: work.index.disk.failures(),

@@ -5,7 +5,7 @@
 //! only the room that what it keeps had before.
 
 use std::fs::{self, File};
-use std::io::{self, BufReader, BufWriter, Write};
+use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,6 +17,7 @@ use alike_model::path::Name;
 use alike_storage::{Folder, linux, remove_tree};
 
 use crate::history::{self, Deed, Line};
+use crate::journal::Scribe;
 
 /// A bucket is filled this long.
 const HOUR: i64 = 3600;
@@ -39,7 +40,7 @@ pub(crate) struct Bucket {
     opened: Time,
     pub(crate) folder: Folder,
     last: AtomicU64,
-    journal: Mutex<BufWriter<File>>,
+    journal: Mutex<Scribe<File>>,
 }
 
 /// A number in a bucket, for what a step takes away.
@@ -120,7 +121,7 @@ impl Trash {
     /// Brings the bucket of this moment to the disk, where that does not happen with all else.
     pub(crate) fn settle(&self) -> io::Result<()> {
         let Some(bucket) = self.lock().clone() else { return Ok(()) };
-        bucket.journal().get_ref().sync_all()?;
+        bucket.journal().settle()?;
         linux::sync_folder(bucket.folder.descriptor())?;
         linux::sync_folder(Folder::open(&self.path())?.descriptor())
     }
@@ -154,7 +155,7 @@ impl Trash {
         }
         let folder = Folder::open(&trash.join(&name))?;
         let journal = File::options().append(true).create_new(true).open(folder.path().join("journal"))?;
-        let journal = Mutex::new(BufWriter::with_capacity(64 * 1024, journal));
+        let journal = Mutex::new(Scribe::new(journal));
         Ok(Bucket { name, opened: now, folder, last: AtomicU64::new(0), journal })
     }
 
@@ -181,9 +182,9 @@ impl Trash {
     /// # Errors
     /// When it cannot be read.
     pub fn deeds(&self, bucket: &str) -> io::Result<Vec<Deed>> {
-        match File::open(self.path().join(bucket).join("journal")) {
+        match fs::read(self.path().join(bucket).join("journal")) {
             Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-            journal => history::read(BufReader::new(journal?)),
+            journal => Ok(history::read(&journal?)),
         }
     }
 
@@ -280,14 +281,12 @@ impl Trash {
 impl Bucket {
     /// Writes a line; `now`: not only into memory.
     pub(crate) fn write(&self, line: &Line, now: bool) -> io::Result<()> {
-        let mut text = serde_json::to_vec(line)?;
-        text.push(b'\n');
         let mut journal = self.journal();
-        journal.write_all(&text)?;
+        journal.write(line)?;
         if now { journal.flush() } else { Ok(()) }
     }
 
-    fn journal(&self) -> MutexGuard<'_, BufWriter<File>> {
+    fn journal(&self) -> MutexGuard<'_, Scribe<File>> {
         self.journal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

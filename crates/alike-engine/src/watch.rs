@@ -3,7 +3,7 @@
 //! Events say only "look here"; what changed is found by the same scan that serves the interval and the start. What may
 //! have been missed (the queue ran over, a folder left) makes dirt that is coarser, never less.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::BorrowedFd;
@@ -12,7 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use alike_model::dirty::{Dirty, Extent};
 use alike_model::path::RelPath;
 use alike_storage::Folder;
-use alike_storage::linux::{Change, Inotify, Mark, What};
+use alike_storage::linux::{Change, Half, Inotify, Mark, What};
 
 /// Told of each folder of the source before it is looked at, so that no change falls between look and watch.
 pub trait Watch<F>: Sync {
@@ -46,6 +46,10 @@ pub struct Heard {
     pub overflow: bool,
     /// Something was unmounted: what is missing now was not deleted by anybody.
     pub unmounted: bool,
+    /// Of a rename only the old name was heard so far. A pass that looked now would take it for a deletion.
+    pub half: bool,
+    /// Something left its name: for another, for outside, or a folder for good.
+    pub left: bool,
 }
 
 /// Watches by inotify, one mark a folder.
@@ -58,6 +62,8 @@ pub struct Watcher {
 struct Marks {
     paths: HashMap<Mark, RelPath>,
     marks: BTreeMap<RelPath, Mark>,
+    /// Renames of which only the old name was heard.
+    halves: HashSet<u32>,
     /// Folders that could not be marked, and why the first of them could not.
     unwatched: u64,
     refused: Option<io::Error>,
@@ -98,14 +104,20 @@ impl Watcher {
         let mut buffer = [MaybeUninit::uninit(); 64 * 1024];
         loop {
             let changes = self.inotify.take(&mut buffer)?;
+            let mut marks = self.lock();
             if changes.is_empty() {
+                heard.half = !marks.halves.is_empty();
                 return Ok(heard);
             }
-            let mut marks = self.lock();
             for change in changes {
                 marks.sort_in(change, &mut heard);
             }
         }
+    }
+
+    /// Waits no longer for the other half of a rename: it led out of the tree, or into a folder that is not watched yet.
+    pub fn give_up_halves(&self) {
+        self.lock().halves.clear();
     }
 
     fn lock(&self) -> MutexGuard<'_, Marks> {
@@ -117,6 +129,7 @@ impl Marks {
     fn sort_in(&mut self, change: Change, heard: &mut Heard) {
         let Some(mark) = change.mark else {
             heard.overflow = true;
+            self.halves.clear();
             heard.dirty.absorb(Dirty::everything());
             return;
         };
@@ -128,7 +141,14 @@ impl Marks {
             }
             return;
         }
+        if let Some(Half::To(number)) = change.half {
+            self.halves.remove(&number);
+        }
         let Some(path) = self.paths.get(&mark).cloned() else { return };
+        if let Some(Half::From(number)) = change.half {
+            self.halves.insert(number);
+            heard.left = true;
+        }
         match (change.what, change.name) {
             (What::Written, Some(name)) => heard.written.mark_name(path, name),
             (What::Created, Some(name)) => heard.created.mark_name(path, name),
@@ -136,10 +156,13 @@ impl Marks {
                 heard.unmounted = true;
                 heard.dirty.mark(path, Extent::Subtree);
             }
-            (What::FolderLeft, _) => match path.split() {
-                Some((parent, name)) => heard.dirty.mark_name(parent, name),
-                None => heard.dirty.absorb(Dirty::everything()),
-            },
+            (What::FolderLeft, _) => {
+                heard.left = true;
+                match path.split() {
+                    Some((parent, name)) => heard.dirty.mark_name(parent, name),
+                    None => heard.dirty.absorb(Dirty::everything()),
+                }
+            }
             (_, Some(name)) => heard.dirty.mark_name(path, name),
             (_, None) => heard.dirty.mark(path, Extent::Names(std::collections::BTreeSet::new())),
         }
@@ -187,5 +210,40 @@ impl Watch<Folder> for Watcher {
                 self.inotify.unmark(mark);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn of_a_rename_the_other_half_is_waited_for_and_of_nothing_else() {
+        let top = a_folder();
+        let watcher = Watcher::new().unwrap();
+        watcher.about_to_look(&RelPath::root, &Folder::open(&top).unwrap());
+        let mark = *watcher.lock().paths.keys().next().unwrap();
+        let told = |name: &[u8], half| {
+            let name = alike_model::path::Name::new(name);
+            let mut heard = Heard::default();
+            watcher.lock().sort_in(Change { mark: Some(mark), name, what: What::Changed, half }, &mut heard);
+            (watcher.hear().unwrap().half, heard.dirty.names())
+        };
+        assert_eq!(told(b"saved", None), (false, 1));
+        assert_eq!(told(b"old", Some(Half::From(7))), (true, 1));
+        assert_eq!(told(b"other", Some(Half::To(8))), (true, 1), "one of another rename, from outside");
+        assert_eq!(told(b"new", Some(Half::To(7))), (false, 1));
+        assert_eq!(told(b"out", Some(Half::From(9))), (true, 1));
+        watcher.give_up_halves();
+        assert!(!watcher.hear().unwrap().half);
+        std::fs::remove_dir(top).unwrap();
+    }
+
+    fn a_folder() -> std::path::PathBuf {
+        let top = std::env::temp_dir().join(format!("alike-watch-{}", std::process::id()));
+        std::fs::create_dir(&top).unwrap();
+        top
     }
 }

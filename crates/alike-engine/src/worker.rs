@@ -3,7 +3,7 @@
 //! One loop and one code path: whatever wakes it, dirt is collected, and a pass cleans it. What cannot be cleaned (a
 //! drive that is gone, a path that fails) is tried again after a while that grows.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::Scope;
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,9 @@ use crate::batch::Settles;
 use crate::confined::confined;
 use crate::error::PassError;
 use crate::flushing::Flushing;
-use crate::monitor::{Event, Monitor, State};
+use crate::hearing::Ear;
+use crate::monitor::{Event, Monitor, State, damaged};
+use crate::pace::Pace;
 use crate::pair::{Pair, Spec};
 use crate::pass::{Top, Work, pass};
 use crate::refusal::Refusal;
@@ -47,6 +49,8 @@ pub struct Rhythm {
     pub sync: bool,
     /// Whether contents are on the disk before they get a name.
     pub settles: Settles,
+    /// Contents are copied no faster than so many bytes a second.
+    pub bwlimit: Option<u64>,
     /// How many folders may be held open at once.
     pub held_folders: usize,
     /// Everything is read once in this time.
@@ -66,6 +70,8 @@ pub struct Controls {
 
 /// The limit of deletions that the watcher saw happen: none.
 const SEEN: MaxDelete = MaxDelete::Entries(u64::MAX);
+/// So often in a row a pass leaves something for the next one, to see both ends of a rename.
+const MOST_ROUNDS: u32 = 3;
 /// How often a missing drive is looked for.
 const LOOK_FOR_DRIVE: Duration = Duration::from_secs(1);
 
@@ -80,6 +86,7 @@ pub fn mirror(
     (monitor, clock): (&dyn Monitor, &(dyn Fn() -> Time + Sync)),
     controls: &Controls,
 ) -> Result<(), Refusal> {
+    let found = AtomicU64::new(0);
     let mut pair = Pair::open(spec)?;
     let mut allowed = policy.deletes;
     // What the first pass may delete does not hold for later ones.
@@ -98,9 +105,11 @@ pub fn mirror(
             clock,
             controls,
             pair: &pair,
-            watcher: watcher.as_ref(),
+            ear: Ear { watcher: watcher.as_ref(), controls, monitor },
             flushing: Flushing::default(),
             siblings: Siblings::default(),
+            pace: Pace::new(rhythm.bwlimit),
+            found: &found,
             turn: Turn::default(),
         };
         confined(&pair, monitor, &mut || mirror.run(&mut allowed));
@@ -113,7 +122,11 @@ pub fn mirror(
             None => break,
         }
     }
-    monitor.event(Event::general(0, Action::Stop, "stopped"));
+    let stopped = match found.into_inner() {
+        0 => "stopped".to_owned(),
+        found => format!("stopped; {}", damaged(found)),
+    };
+    monitor.event(Event::general(0, Action::Stop, stopped));
     Ok(())
 }
 
@@ -146,9 +159,12 @@ struct Mirror<'a> {
     clock: &'a (dyn Fn() -> Time + Sync),
     controls: &'a Controls,
     pair: &'a Pair,
-    watcher: Option<&'a Watcher>,
+    ear: Ear<'a>,
     flushing: Flushing,
     siblings: Siblings,
+    pace: Pace,
+    /// What the scrub found since the start.
+    found: &'a AtomicU64,
     /// Passes and the scrub take turns.
     turn: Turn,
 }
@@ -161,7 +177,7 @@ impl Mirror<'_> {
             if let Some(period) = self.rhythm.scrub {
                 let (trees, stop) = ((&self.pair.source, &self.pair.replica), &self.controls.stop);
                 let told = (self.monitor, self.clock);
-                let scrub = Scrub::new(trees, &self.pair.index, told, (stop, &self.turn), period);
+                let scrub = Scrub::new(trees, &self.pair.index, told, (stop, &self.turn, self.found), period);
                 scope.spawn(move || scrub.run());
             }
             self.work(&mut agenda, deletes, scope);
@@ -216,7 +232,7 @@ impl Mirror<'_> {
             if outcome.tally.changes() > 0 {
                 agenda.unflushed.get_or_insert_with(Instant::now);
             }
-            if let Some(watcher) = self.watcher {
+            if let Some(watcher) = self.ear.watcher {
                 say_watching(watcher, self.monitor, first);
             }
             self.end(agenda, &outcome, agenda.full_takes);
@@ -245,11 +261,10 @@ impl Mirror<'_> {
                 agenda.left_to_full = true;
                 agenda.full_soon();
             }
-            agenda.waited = !outcome.awaited.is_empty();
-            if agenda.waited {
-                // A name can be seen a moment before it is announced.
-                std::thread::sleep(Duration::from_millis(1));
-                self.hear(agenda);
+            agenda.awaited = outcome.awaited.clone();
+            agenda.rounds = if agenda.awaited.is_empty() { 0 } else { agenda.rounds + 1 };
+            if !agenda.awaited.is_empty() {
+                self.ear.hear_what_left(agenda);
                 agenda.dirty.absorb(outcome.awaited.clone());
             }
             self.end(agenda, &outcome, started.elapsed());
@@ -268,7 +283,8 @@ impl Mirror<'_> {
             agenda.halted = true;
             return None;
         }
-        let watch: &dyn Watch<Folder> = self.watcher.map_or(&NoWatch, |watcher| watcher);
+        let awaited = std::mem::take(&mut agenda.awaited);
+        let watch: &dyn Watch<Folder> = self.ear.watcher.map_or(&NoWatch, |watcher| watcher);
         let work = Work {
             source: &self.pair.source,
             replica: &self.pair.replica,
@@ -282,12 +298,13 @@ impl Mirror<'_> {
             clock: self.clock,
             stop: &self.controls.stop,
             threads: self.rhythm.threads,
+            pace: &self.pace,
             // Live changes are brought to the disk together, see `flush`.
             sync: self.rhythm.sync && full,
             settles: self.rhythm.settles,
             trash: self.pair.trash.as_ref(),
             held_folders: self.rhythm.held_folders,
-            patient: !full && !agenda.waited,
+            patient: (!full && self.ear.watcher.is_some() && agenda.rounds < MOST_ROUNDS).then_some(&awaited),
             siblings: Some(&self.siblings),
         };
         match self.turn.taken_by(|| pass(&work, dirty)) {
@@ -310,9 +327,15 @@ impl Mirror<'_> {
         } else {
             agenda.fail(outcome.unsettled.clone());
         }
+        if !outcome.awaited.is_empty() {
+            // The next pass, which comes at once, will tell.
+            return;
+        }
+        let found = self.found.load(Ordering::Relaxed);
         self.monitor.state(match &outcome.ending {
             Ending::Halted(over) => State::Halted(over.to_string()),
             _ if agenda.halted => State::Halted("deletions are held back; see the log".to_owned()),
+            Ending::Identical if agenda.has_nothing_left() && found > 0 => State::Damaged { found },
             Ending::Identical if agenda.has_nothing_left() => State::Identical { files: agenda.files },
             Ending::Identical | Ending::Differs | Ending::Stopped => State::Differs {
                 failed: outcome.tally.failed,
@@ -387,37 +410,18 @@ impl Mirror<'_> {
             return;
         }
         let until = agenda.next_due().saturating_duration_since(now);
-        let descriptor = self.watcher.map(Watcher::descriptor);
+        let descriptor = self.ear.watcher.map(Watcher::descriptor);
         let heard = self.controls.waker.wait(descriptor, until);
         self.controls.waker.clear();
         if !matches!(heard, Ok(true)) {
             return;
         }
-        self.hear(agenda);
+        self.ear.hear(agenda);
         let patience = Instant::now() + self.rhythm.settle * 10;
         while !self.rhythm.settle.is_zero() && !self.controls.stop.is_set() && Instant::now() < patience {
             match self.controls.waker.wait(descriptor, self.rhythm.settle) {
-                Ok(true) => self.hear(agenda),
+                Ok(true) => drop(self.ear.hear(agenda)),
                 _ => break,
-            }
-        }
-    }
-
-    fn hear(&self, agenda: &mut Agenda) {
-        let Some(watcher) = self.watcher else { return };
-        match watcher.hear() {
-            Ok(heard) => {
-                if heard.overflow {
-                    let text = "inotify: the queue ran over; looking at everything. To avoid it: \
-                                sysctl fs.inotify.max_queued_events=1048576";
-                    self.monitor.event(Event::general(0, Action::Watch, text));
-                }
-                agenda.judge |= heard.unmounted;
-                agenda.take_in(heard);
-            }
-            Err(why) => {
-                self.monitor.event(Event::general(0, Action::Watch, format!("inotify: {why}")));
-                agenda.dirty.absorb(Dirty::everything());
             }
         }
     }

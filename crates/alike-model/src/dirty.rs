@@ -78,6 +78,37 @@ impl Dirty {
         self.folders.values().map(count).sum()
     }
 
+    /// True when it says to look at this name.
+    #[must_use]
+    pub fn has(&self, folder: &RelPath, name: &Name) -> bool {
+        let is_named = match self.folders.get(folder) {
+            Some(Extent::Names(names)) => names.contains(name),
+            Some(Extent::Folder | Extent::Subtree) => true,
+            None => false,
+        };
+        let mut above = Some(folder.clone());
+        is_named
+            || std::iter::from_fn(|| {
+                let at = above.take()?;
+                above = at.split().map(|(parent, _)| parent);
+                Some(at)
+            })
+            .any(|at| self.folders.get(&at) == Some(&Extent::Subtree))
+    }
+
+    /// True when it says to look at this path, or at something that it lies in.
+    #[must_use]
+    pub fn is_at_or_above(&self, path: &RelPath) -> bool {
+        let mut at = path.split();
+        while let Some((folder, name)) = at {
+            if self.has(&folder, &name) {
+                return true;
+            }
+            at = folder.split();
+        }
+        false
+    }
+
     /// Adds one name of a folder.
     pub fn mark_name(&mut self, folder: RelPath, name: Name) {
         self.mark(folder, Extent::Names(BTreeSet::from([name])));

@@ -243,6 +243,24 @@ fn a_folder_renamed_live_is_one_rename_and_is_watched_under_its_new_name() {
 }
 
 #[test]
+fn a_folder_moved_live_into_one_that_came_from_outside_is_one_rename() {
+    let pair = pair_with_files(30);
+    let outside = pair.beside("outside");
+    std::fs::create_dir(&outside).unwrap();
+    let mut live = pair.mirror_with(&[]);
+    live.wait_identical(SOON);
+    let folder = pair.replica.ino("even");
+    // Both are heard at once: the one waits for word of where it came from, and what may be in it waits with it.
+    live.stand_still();
+    std::fs::rename(outside, pair.source.path("new")).unwrap();
+    pair.source.rename("even", "new/place");
+    live.go_on();
+    live.wait_identical(SOON);
+    assert_eq!(pair.replica.ino("new/place"), folder);
+    live.stop();
+}
+
+#[test]
 fn what_moves_out_of_the_source_goes_and_what_moves_in_comes_live() {
     let pair = pair_with_files(4);
     let mut live = pair.mirror_with(&[]);

@@ -27,6 +27,17 @@ pub struct Change {
     pub name: Option<Name>,
     /// What happened.
     pub what: What,
+    /// The half of a rename that this is.
+    pub half: Option<Half>,
+}
+
+/// A rename is told in two halves, a moment apart, with one number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Half {
+    /// The old name is gone; the new one, if it is in a folder that is marked, comes next.
+    From(u32),
+    /// The new name.
+    To(u32),
 }
 
 /// What happened, as far as it matters.
@@ -102,6 +113,7 @@ impl Inotify {
                     mark: (!event.events().contains(ReadFlags::QUEUE_OVERFLOW)).then_some(Mark(event.wd())),
                     name: event.file_name().and_then(|name| Name::new(name.to_bytes())),
                     what: what(event.events()),
+                    half: half(event.events(), event.cookie()),
                 }),
                 Err(Errno::WOULDBLOCK) => return Ok(changes),
                 Err(Errno::INTR) => {}
@@ -111,6 +123,14 @@ impl Inotify {
                 return Ok(changes);
             }
         }
+    }
+}
+
+fn half(events: ReadFlags, cookie: u32) -> Option<Half> {
+    if events.contains(ReadFlags::MOVED_FROM) {
+        Some(Half::From(cookie))
+    } else {
+        events.contains(ReadFlags::MOVED_TO).then_some(Half::To(cookie))
     }
 }
 

@@ -16,7 +16,7 @@ mod xattr;
 pub use confine::{Confinement, confine};
 pub use copy::{can_punch_holes, clone, copy, next_data, punch_hole, read_at, set_size, write_at};
 pub use fs::*;
-pub use inotify::{Change, Inotify, Mark, What};
+pub use inotify::{Change, Half, Inotify, Mark, What};
 pub use lease::{Mappings, end_lease, is_lease_whole, is_written_back, mappings, take_lease};
 pub use locks::{holder_of_lock, wake_process};
 pub use order::{is_synced_as_a_whole, settle_contents, sync_file, sync_folder, sync_way_to};

@@ -1,0 +1,283 @@
+//! A journal as bytes: frames of lines, each with a checksum.
+//!
+//! What a first pass copies is told in some fifty bytes an entry. A frame stands for itself, so damage costs that frame and
+//! no more, and what the disk does not give back as it was is not believed.
+
+use std::fs::File;
+use std::io::{self, Write};
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::history::Line;
+use crate::packed::{Before, Packed};
+
+/// Before each frame: no text begins so, and no path has it.
+const MAGIC: [u8; 4] = [0xf5, 0, b'a', 2];
+/// Magic, length and checksum.
+const HEAD: usize = 12;
+/// A frame is written when it is this long: what a kill may cost of what was only added, and damage of everything.
+const FULL: usize = 8 * 1024;
+
+/// Writes lines.
+pub(crate) struct Scribe<W: Write> {
+    to: W,
+    frame: Vec<u8>,
+    before: Before,
+}
+
+impl<W: Write> Scribe<W> {
+    pub(crate) fn new(to: W) -> Self {
+        Self { to, frame: Vec::new(), before: Before::default() }
+    }
+
+    /// Writes a line, into memory at first.
+    pub(crate) fn write(&mut self, line: &Line) -> io::Result<()> {
+        let packed = self.before.pack(line);
+        // Bytes into memory: there is nothing that could fail.
+        self.frame =
+            postcard::to_extend(&packed, std::mem::take(&mut self.frame)).map_err(io::Error::other)?;
+        if self.frame.len() < FULL { Ok(()) } else { self.flush() }
+    }
+
+    /// Hands all lines to the system. What fails is tried again with the next, so that a line may be there twice.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        let Ok(length) = u32::try_from(self.frame.len()) else {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        };
+        if length > 0 {
+            let head = [MAGIC, length.to_le_bytes(), checksum(&self.frame)];
+            self.to.write_all(&[head.as_flattened(), &self.frame].concat())?;
+            self.frame.clear();
+            self.before = Before::default();
+        }
+        Ok(())
+    }
+}
+
+impl Scribe<File> {
+    /// Brings all lines to the disk.
+    pub(crate) fn settle(&mut self) -> io::Result<()> {
+        self.flush()?;
+        self.to.sync_all()
+    }
+}
+
+impl<W: Write> Drop for Scribe<W> {
+    fn drop(&mut self) {
+        let _ = self.flush();
+    }
+}
+
+/// Reads lines, in the order in which they were written. What is no whole frame is passed over.
+pub(crate) fn read(mut bytes: &[u8], mut line: impl FnMut(Line)) {
+    while let Some(at) = bytes.windows(MAGIC.len()).position(|window| window == MAGIC) {
+        match whole_frame(&bytes[at..]) {
+            Some((frame, after)) => {
+                read_frame(frame, &mut line);
+                bytes = after;
+            }
+            None => bytes = &bytes[at + 1..],
+        }
+    }
+}
+
+fn whole_frame(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (head, rest) = bytes.split_at_checked(HEAD)?;
+    let length = u32::from_le_bytes(head[4..8].try_into().ok()?);
+    let (frame, after) = rest.split_at_checked(usize::try_from(length).ok()?)?;
+    (head[8..] == checksum(frame)).then_some((frame, after))
+}
+
+fn checksum(frame: &[u8]) -> [u8; 4] {
+    let [a, b, c, d, ..] = xxh3_64(frame).to_le_bytes();
+    [a, b, c, d]
+}
+
+fn read_frame(mut frame: &[u8], line: &mut impl FnMut(Line)) {
+    let mut before = Before::default();
+    while let Ok((packed, rest)) = postcard::take_from_bytes::<Packed<'_>>(frame) {
+        let Some(unpacked) = before.unpack(packed) else { break };
+        line(unpacked);
+        frame = rest;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+    use alike_model::entry::{Identity, Kind, Time};
+    use alike_model::event::Action;
+    use alike_model::path::RelPath;
+    use alike_model::xattrs::Xattrs;
+    use alike_testkit::{Scramble, rounds};
+
+    use super::*;
+    use crate::history::{Deed, Look};
+
+    fn path(text: &[u8]) -> RelPath {
+        RelPath::parse(text).unwrap()
+    }
+
+    fn time(n: u64) -> Time {
+        Time {
+            secs: 1_790_000_000 + (n / 9000).cast_signed(),
+            nanos: u32::try_from(n % 9000 * 111_111).unwrap(),
+        }
+    }
+
+    fn look(n: u64, kind: Kind) -> Look {
+        let id = Identity { ino: 4_000_000 + n, btime: Some(time(n)) };
+        let mtime = Time { secs: 1_700_000_000 + (n * 7919 % 50_000_000).cast_signed(), nanos: 123_456_789 };
+        Look { kind, id, size: n * 31 % 70_000, mode: 0o644, uid: 1000, gid: 1000, mtime, nlink: 1 }
+    }
+
+    /// As a first copy writes them, with two threads.
+    fn created(n: u64) -> Line {
+        let name = format!("drivers/net/ethernet/vendor-{}/{}/some_file_{n}.c", n / 60, n % 2);
+        let now = Some(look(n, Kind::File));
+        let deed = Deed::of((3, time(n)), Action::Create, &path(name.as_bytes()));
+        Line::Deed(Box::new(Deed { n, now, reason: "new".to_owned(), ..deed }))
+    }
+
+    /// Lines of every kind, with everything that can be told.
+    fn odd() -> Vec<Line> {
+        let xattrs = Xattrs::new(vec![(b"user.\xff".to_vec(), vec![0; 300])]);
+        let far = Look {
+            id: Identity { ino: u64::MAX, btime: None },
+            size: u64::MAX,
+            mtime: Time { secs: i64::MIN, nanos: 999_999_999 },
+            nlink: u32::MAX,
+            ..look(1, Kind::BlockDevice)
+        };
+        let deed = |n, action, text: &[u8]| Deed { n, ..Deed::of((u64::MAX, time(n)), action, &path(text)) };
+        let mut lines: Vec<Line> = [
+            Deed {
+                old: Some(look(5, Kind::Folder)),
+                xattrs: Some(xattrs),
+                now: Some(far),
+                ..deed(9, Action::Meta, b"")
+            },
+            Deed {
+                kept: true,
+                patch: true,
+                old: Some(far),
+                ..deed(2, Action::Update, b"a\n\xff/\xf5\x01a\x02")
+            },
+            Deed {
+                swapped: true,
+                from: Some(path(b"a\n\xff/x")),
+                ..deed(u64::MAX, Action::Rename, b"a\n\xff/y")
+            },
+            Deed { from: Some(path(b"")), reason: "size 1→2 \"".to_owned(), ..deed(3, Action::Link, b"z") },
+        ]
+        .into_iter()
+        .map(|deed| Line::Deed(Box::new(deed)))
+        .collect();
+        lines.push(Line::Done { done: 2, now: Some(far) });
+        lines.push(Line::Done { done: u64::MAX, now: None });
+        lines.push(Line::Unkept { unkept: 2 });
+        lines.push(Line::Void { void: 3 });
+        lines
+    }
+
+    fn written(lines: &[Line]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut scribe = Scribe::new(&mut bytes);
+        for line in lines {
+            scribe.write(line).unwrap();
+        }
+        drop(scribe);
+        bytes
+    }
+
+    fn read_back(bytes: &[u8]) -> Vec<Line> {
+        let mut lines = Vec::new();
+        read(bytes, |line| lines.push(line));
+        lines
+    }
+
+    #[test]
+    fn all_that_is_written_down_is_read_back() {
+        let mut lines = odd();
+        lines.extend((0..3000).map(created));
+        lines.extend(odd());
+        assert_eq!(read_back(&written(&lines)), lines);
+        // Each line handed to the system at once: a frame each.
+        let mut bytes = Vec::new();
+        let mut scribe = Scribe::new(&mut bytes);
+        for line in &lines {
+            scribe.write(line).and_then(|()| scribe.flush()).unwrap();
+        }
+        drop(scribe);
+        assert_eq!(read_back(&bytes), lines);
+    }
+
+    #[test]
+    fn a_created_file_costs_less_than_sixty_bytes() {
+        let lines: Vec<Line> = (0..20_000).map(created).collect();
+        let each = written(&lines).len() / lines.len();
+        assert!(each < 60, "{each} bytes");
+    }
+
+    #[test]
+    fn damage_costs_the_frame_that_it_is_in_and_no_line_is_believed_that_was_not_written() {
+        let lines: Vec<Line> = (0..2000).map(created).collect();
+        let whole = written(&lines);
+        let mut scramble = Scramble::new("journal damage");
+        for _ in 0..rounds(50) {
+            let mut bytes = whole.clone();
+            let at = scramble.below(bytes.len());
+            bytes[at] ^= 1 << scramble.below(8);
+            let left = read_back(&bytes);
+            assert!(left.len() + 400 > lines.len(), "only {} are left", left.len());
+            let mut written = lines.iter();
+            assert!(left.iter().all(|line| written.any(|one| one == line)), "byte {at}");
+        }
+        for cut in [0, 1, HEAD, FULL, whole.len() - 1] {
+            let left = read_back(&whole[..cut]);
+            assert_eq!(left[..], lines[..left.len()], "cut off at {cut}");
+        }
+    }
+
+    #[test]
+    fn whatever_bytes_come_as_a_journal_nothing_panics() {
+        let mut some = odd();
+        some.extend((0..5).map(created));
+        let frame = written(&some)[HEAD..].to_vec();
+        let seeds = [frame, written(&odd())];
+        let mut scramble = Scramble::new("journal");
+        for _ in 0..rounds(6000) {
+            let bytes = scramble.mutate(&seeds);
+            // As if the checksum had been right.
+            read_frame(&bytes, &mut drop);
+            read(&bytes, drop);
+        }
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_written_with_the_next() {
+        /// Takes nothing, or half of what comes.
+        struct Full<'a>(&'a mut Vec<u8>, usize);
+        impl Write for Full<'_> {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                let taken = bytes.len().min(self.1);
+                self.1 -= taken;
+                self.0.extend_from_slice(&bytes[..taken]);
+                if taken == 0 { Err(io::ErrorKind::StorageFull.into()) } else { Ok(taken) }
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut bytes = Vec::new();
+        let mut scribe = Scribe::new(Full(&mut bytes, 40));
+        scribe.write(&created(1)).unwrap();
+        scribe.flush().unwrap_err();
+        scribe.to.1 = usize::MAX;
+        scribe.write(&created(2)).and_then(|()| scribe.flush()).unwrap();
+        drop(scribe);
+        assert_eq!(read_back(&bytes), [created(1), created(2)]);
+    }
+}

@@ -17,6 +17,7 @@ use crate::disk::Disk;
 pub(crate) use crate::done::Done;
 use crate::history::{Deed, Look};
 use crate::motion::Guard;
+use crate::pace::Paced;
 use crate::place::Place;
 
 /// An entry that is complete but has no name yet.
@@ -87,8 +88,8 @@ pub(crate) trait Hands<S: Source, R: Replica>: Sync {
     /// Removes one entry, or one folder that is empty by then. Tells where it is kept.
     fn remove(&self, folder: &R::Folder, path: &RelPath, step: &Step) -> Result<Option<String>>;
 
-    /// True when what looks like this can be kept when it is taken away.
-    fn keeps(&self, replica: &Stamp) -> bool;
+    /// Whether what looks like this can be kept when it is taken away; `None` when nothing is.
+    fn keeps(&self, replica: &Stamp) -> Option<bool>;
 
     /// Opens the folder that keeps what was taken away, for a look; also its name there.
     fn open_kept(&self, kept: &str) -> Result<(R::Folder, Name)>;
@@ -125,7 +126,7 @@ pub(crate) struct Working<'a, S, R> {
     /// Told when it does not take what it is given.
     pub(crate) disk: &'a Disk,
     pub(crate) deeds: Deeds<'a>,
-    pub(crate) interrupted: &'a (dyn Fn() -> bool + Sync),
+    pub(crate) flow: Paced<'a>,
 }
 
 impl<S: Source, R: Replica> Working<'_, S, R> {
@@ -178,7 +179,7 @@ impl<S: Source, R: Replica> Working<'_, S, R> {
             like: source,
             over: over.map(|old| (&step.name, old)),
             want: Want::of(source, content.xattrs(self.policy.xattrs)?, &self.policy),
-            interrupted: &self.interrupted,
+            flow: &self.flow,
         };
         self.replica.stage(folder, new)
     }
@@ -360,9 +361,7 @@ impl<S: Source, R: Replica> Hands<S, R> for Working<'_, S, R> {
     }
 
     fn note_left(&self, path: &RelPath, stamp: &Stamp) {
-        if self.deeds.trash.is_some() {
-            self.deeds.add(Deed { old: Some(stamp.into()), ..self.deeds.plain(path, Action::Meta) });
-        }
+        self.deeds.add(Deed { old: Some(stamp.into()), ..self.deeds.plain(path, Action::Meta) });
     }
 
     fn remove(&self, folder: &R::Folder, path: &RelPath, step: &Step) -> Result<Option<String>> {
@@ -373,8 +372,8 @@ impl<S: Source, R: Replica> Hands<S, R> for Working<'_, S, R> {
         self.deeds.take_away((path, step), (replica, false), take, |()| None).map(|((), kept)| kept)
     }
 
-    fn keeps(&self, replica: &Stamp) -> bool {
-        self.deeds.trash.is_some_and(|trash| trash.device() == replica.dev)
+    fn keeps(&self, replica: &Stamp) -> Option<bool> {
+        self.deeds.trash.map(|trash| trash.device() == replica.dev)
     }
 
     fn open_kept(&self, kept: &str) -> Result<(R::Folder, Name)> {

@@ -56,6 +56,12 @@ impl Event {
     }
 }
 
+/// What is said of what the scrub found.
+#[must_use]
+pub fn damaged(found: u64) -> String {
+    format!("the scrub found {found} damaged on the disk; the log names each, and alike check --repair mends")
+}
+
 /// What a mirror is doing or waiting for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
@@ -68,6 +74,11 @@ pub enum State {
     Identical {
         /// Entries of the source that are no folders.
         files: u64,
+    },
+    /// Identical as far as stamps tell, but the scrub found contents that differ.
+    Damaged {
+        /// How many.
+        found: u64,
     },
     /// Some paths are not as in the source.
     Differs {

@@ -15,7 +15,7 @@ use alike_model::path::Name;
 use alike_model::plan::{Step, Verb};
 use alike_model::reason::Reason;
 use alike_storage::linux::writeback_millis;
-use alike_storage::{Content, Error, Replica, Result, Source};
+use alike_storage::{Content, Error, Flow as _, Replica, Result, Source};
 
 use crate::hands::{Done, Hands, Prepared, Working};
 use crate::pass::Run;
@@ -164,7 +164,7 @@ impl<S: Source, R: Replica> Working<'_, S, R> {
             return Ok(false);
         }
         while is_racy(source, (self.deeds.clock)()) {
-            if (self.interrupted)() {
+            if self.flow.is_over() {
                 return Err(Error::Interrupted);
             }
             std::thread::sleep(Duration::from_millis(2));
@@ -189,7 +189,7 @@ impl<S: Source, R: Replica> Working<'_, S, R> {
                 // Stores through a mapping may have left no stamp. What is found twice was there in between, as a whole.
                 Guard::Open | Guard::None => {
                     content.is_snapshot()
-                        || self.replica.is_like(staged, content, source.size, &self.interrupted)?
+                        || self.replica.is_like(staged, content, source.size, self.flow.interrupted)?
                             && is_untouched()?
                 }
             };

@@ -1,9 +1,11 @@
-//! How fast may be read: a number of bytes a second, over all threads.
+//! How fast may be read or copied: a number of bytes a second, over all threads.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// A pace, shared by all who read.
+use alike_storage::Flow;
+
+/// A pace, shared by all who read, or by all who copy.
 #[derive(Debug)]
 pub struct Pace {
     /// Bytes a second; `None`: as fast as it goes.
@@ -54,6 +56,26 @@ impl Pace {
                 left => std::thread::sleep(left.min(NAP)),
             }
         }
+    }
+}
+
+/// A pace for one who copies.
+pub(crate) struct Paced<'a> {
+    pub(crate) pace: &'a Pace,
+    pub(crate) interrupted: &'a (dyn Fn() -> bool + Sync),
+}
+
+impl Flow for Paced<'_> {
+    fn is_over(&self) -> bool {
+        (self.interrupted)()
+    }
+
+    fn block(&self) -> usize {
+        self.pace.rate.map_or(usize::MAX, |_| self.pace.block())
+    }
+
+    fn may_write(&self, bytes: u64) -> bool {
+        self.pace.wait_for(bytes, &self.interrupted)
     }
 }
 

@@ -13,6 +13,7 @@ const REMEMBERED: usize = 32;
 
 /// A line. Numbers are differences to the line before.
 #[derive(Serialize, Deserialize)]
+#[allow(clippy::large_enum_variant, reason = "most are deeds, and each is gone at once")]
 pub(crate) enum Packed<'a> {
     #[serde(borrow)]
     Deed(PackedDeed<'a>),

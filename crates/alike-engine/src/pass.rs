@@ -26,6 +26,7 @@ use crate::hands::{Hands, Working};
 use crate::index::Index;
 use crate::monitor::{Event, Monitor};
 use crate::motion::Motion;
+use crate::pace::{Pace, Paced};
 use crate::place::Shelf;
 use crate::rehearsing::Rehearsing;
 use crate::siblings::Siblings;
@@ -60,6 +61,8 @@ pub struct Work<'a, S: Source, R: Replica> {
     pub stop: &'a Stop,
     /// How many folders are visited at once, at least 1.
     pub threads: usize,
+    /// How fast contents are copied, over all threads and passes.
+    pub pace: &'a Pace,
     /// What is done is on the disk before it is called done.
     pub sync: bool,
     /// Whether contents are on the disk before they get a name.
@@ -137,7 +140,7 @@ pub fn pass<S: Source, R: Replica>(work: &Work<'_, S, R>, dirty: Dirty) -> Resul
             staying: Mutex::default(),
             linked: Mutex::default(),
         },
-        interrupted: &|| work.stop.is_set(),
+        flow: Paced { pace: work.pace, interrupted: &|| work.stop.is_set() },
     };
     let number = hands.deeds.pass;
     run((work, number), &hands, dirty)

@@ -225,6 +225,7 @@ impl Mirror<'_> {
             clock: self.clock,
             stop: &self.controls.stop,
             threads: self.rhythm.threads,
+            pace: &self.pace,
             // Live changes are brought to the disk together, see `flush`.
             sync: self.rhythm.sync && whole,
             settles: self.rhythm.settles,
@@ -249,9 +250,11 @@ impl Mirror<'_> {
             // It is still under way, or the next pass comes at once.
             return;
         }
+        let found = self.found.load(Ordering::Relaxed);
         self.monitor.state(match &outcome.ending {
             Ending::Halted(over) => State::Halted(over.to_string()),
             _ if agenda.halted => State::Halted("deletions are held back; see the log".to_owned()),
+            Ending::Identical if agenda.has_nothing_left() && found > 0 => State::Damaged { found },
             Ending::Identical if agenda.has_nothing_left() => State::Identical { files: agenda.files },
             Ending::Identical | Ending::Differs | Ending::Stopped => State::Differs {
                 failed: outcome.tally.failed,

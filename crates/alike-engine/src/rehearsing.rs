@@ -82,8 +82,8 @@ impl<S: Source, R: Replica> Hands<S, R> for Rehearsing {
         Ok(None)
     }
 
-    fn keeps(&self, _: &Stamp) -> bool {
-        false
+    fn keeps(&self, _: &Stamp) -> Option<bool> {
+        None
     }
 
     fn open_kept(&self, _: &str) -> Result<(R::Folder, Name)> {

@@ -167,8 +167,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         let started = Instant::now();
         match self.hands.remove(folder, path, step) {
             Ok(kept) => {
-                let event =
-                    Event::about(self.number, step.verb.action(), path.clone(), step.reason.to_string());
+                let event = Event::about(self.number, step.verb.action(), path.clone(), self.reason(step));
                 self.tell(Event { took: Some(started.elapsed()), kept, ..event });
                 Ok(true)
             }

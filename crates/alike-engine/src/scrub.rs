@@ -4,7 +4,7 @@
 //! What looks otherwise is for a pass to compare. Nothing is copied; rot is an error in the log.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use alike_model::difference::{Change, Difference, Side, What, blame_contents};
@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::index::Index;
 use crate::learnt::Learnt;
-use crate::monitor::{Event, Monitor};
+use crate::monitor::{Event, Monitor, State};
 use crate::motion::is_racy;
 use crate::pace::Pace;
 use crate::reading::Reading;
@@ -65,6 +65,8 @@ pub(crate) struct Scrub<'a> {
     clock: &'a (dyn Fn() -> Time + Sync),
     stop: &'a Stop,
     turn: &'a Turn,
+    /// How much it found.
+    found: &'a AtomicU64,
     period: Duration,
 }
 
@@ -103,10 +105,10 @@ impl<'a> Scrub<'a> {
         (source, replica): (&'a Local, &'a Local),
         index: &'a Index,
         (monitor, clock): (&'a dyn Monitor, &'a (dyn Fn() -> Time + Sync)),
-        (stop, turn): (&'a Stop, &'a Turn),
+        (stop, turn, found): (&'a Stop, &'a Turn, &'a AtomicU64),
         period: Duration,
     ) -> Self {
-        Self { source, replica, index, monitor, clock, stop, turn, period }
+        Self { source, replica, index, monitor, clock, stop, turn, found, period }
     }
 
     /// Round after round until the mirror is over.
@@ -304,6 +306,8 @@ impl<'a> Scrub<'a> {
         let reason = format!("scrub: {difference}");
         let event = Event::about(0, Action::Error, difference.path, reason.clone());
         self.monitor.event(Event { error: Some(reason), ..event });
+        let found = self.found.fetch_add(1, Ordering::Relaxed) + 1;
+        self.monitor.state(State::Damaged { found });
     }
 
     /// Waits until as much of the period is over as of the bytes.

@@ -1,5 +1,7 @@
 //! Shows what taking a pass back would do, and does it.
 
+use std::ops::RangeInclusive;
+
 use alike_model::entry::Time;
 use alike_model::event::Action;
 use alike_model::past::Past;
@@ -37,20 +39,50 @@ impl Undone {
     }
 }
 
+/// The numbers of passes in a row.
+pub type Passes = RangeInclusive<u64>;
+
+/// The passes of which something was done at that moment or later.
+#[must_use]
+pub fn since(all: &[Written], moment: Time) -> Option<Passes> {
+    let first =
+        all.iter().filter(|written| written.deed.at >= moment).map(|written| written.deed.pass).min()?;
+    Some(first..=last_pass(all)?)
+}
+
+/// When that began of which a pass is the end: passes that came right after one another, such as those of one `rm -r` that
+/// a mirror saw. With it the number of the first; `None` when the pass stands alone.
+#[must_use]
+pub fn began_with(all: &[Written], pass: u64) -> Option<(u64, Time)> {
+    // As passes follow each other while somebody is at work.
+    const RIGHT_AFTER: i64 = 3;
+    let before = all.iter().rev().skip_while(|written| written.deed.pass > pass);
+    let mut first: Option<(u64, Time)> = None;
+    for written in before {
+        let (number, at) = (written.deed.pass, written.deed.at);
+        match first {
+            Some((last, since)) if number != last && since.secs - at.secs > RIGHT_AFTER => break,
+            Some((last, since)) if number == last => first = Some((number, since.min(at))),
+            _ => first = Some((number, at)),
+        }
+    }
+    first.filter(|(number, _)| *number != pass)
+}
+
 /// The number of the last pass that did anything.
 #[must_use]
 pub fn last_pass(all: &[Written]) -> Option<u64> {
     all.iter().map(|written| written.deed.pass).max()
 }
 
-/// Shows what undoing a pass would do, step by step.
+/// Shows what undoing passes would do, step by step.
 ///
 /// # Errors
 /// When the replica cannot be looked at.
-pub fn preview(site: &Site, all: &[Written], pass: u64, monitor: &dyn Monitor) -> Result<Undone> {
+pub fn preview(site: &Site, all: &[Written], passes: &Passes, monitor: &dyn Monitor) -> Result<Undone> {
     let (mut past, mut undone): (Past<Was>, Undone) = Default::default();
     let (mut reach, mut twins) = (Reach::new(&site.tree)?, Twins::default());
-    for written in of_pass(all, pass) {
+    for written in of_passes(all, passes) {
         let mut acts = false;
         for part in parts(written) {
             let real = Real { reach: &mut reach, twins: &mut twins };
@@ -58,7 +90,7 @@ pub fn preview(site: &Site, all: &[Written], pass: u64, monitor: &dyn Monitor) -
             let freed = acts.then(|| renamed_only(written, &past));
             let way = judge(&mut Thought { real, past: freed.as_ref().unwrap_or(&past) }, written, *part)?;
             acts |= !matches!(way, Way::Already | Way::Left(_));
-            if let Some(event) = told(pass, written, &way) {
+            if let Some(event) = told(written, &way) {
                 undone.count(event.action);
                 monitor.event(event);
             }
@@ -78,13 +110,13 @@ fn renamed_only(written: &Written, past: &Past<Was>) -> Past<Was> {
     freed
 }
 
-/// Undoes a pass: a pass of its own in the history.
+/// Undoes passes, the last first: a pass of its own in the history.
 ///
 /// # Errors
 /// When the replica cannot be looked at, or what was done may not have reached the disk.
 pub fn undo(
     site: &Site,
-    (all, pass): (&[Written], u64),
+    (all, passes): (&[Written], &Passes),
     monitor: &dyn Monitor,
     clock: &(dyn Fn() -> Time + Sync),
     stop: &Stop,
@@ -92,18 +124,18 @@ pub fn undo(
     let number = last_pass(all).unwrap_or(0) + 1;
     let mut mend = Mend::new((&site.tree, &site.trash), number, clock)?;
     let (mut twins, mut undone) = (Twins::default(), Undone::default());
-    'all: for written in of_pass(all, pass) {
+    'all: for written in of_passes(all, passes) {
         for part in parts(written) {
             if stop.is_set() {
                 undone.stopped = true;
                 break 'all;
             }
             let judged = judge(&mut Real { reach: &mut mend.reach, twins: &mut twins }, written, *part);
-            let reason = reason(pass, written);
+            let reason = reason(written);
             let done = judged.and_then(|way| Ok((take(&mut mend, written, &way, &reason)?, way)));
             let event = match done {
-                Ok((kept, way)) => told(pass, written, &way).map(|event| Event { kept, ..event }),
-                Err(Error::Changed) => told(pass, written, &Way::Left("it changed meanwhile")),
+                Ok((kept, way)) => told(written, &way).map(|event| Event { kept, ..event }),
+                Err(Error::Changed) => told(written, &Way::Left("it changed meanwhile")),
                 Err(error) => Some(failure(number, &written.deed.path, &error)),
             };
             if let Some(event) = event {
@@ -139,12 +171,12 @@ fn take(mend: &mut Mend<'_>, written: &Written, way: &Way, reason: &str) -> Resu
     }
 }
 
-fn of_pass(all: &[Written], pass: u64) -> impl Iterator<Item = &Written> {
-    all.iter().rev().filter(move |written| written.deed.pass == pass)
+fn of_passes<'a>(all: &'a [Written], passes: &Passes) -> impl Iterator<Item = &'a Written> {
+    all.iter().rev().filter(|written| passes.contains(&written.deed.pass))
 }
 
-fn reason(pass: u64, written: &Written) -> String {
-    format!("undoes {} of pass {pass}", written.deed.action)
+fn reason(written: &Written) -> String {
+    format!("undoes {} of pass {}", written.deed.action, written.deed.pass)
 }
 
 fn failure(pass: u64, path: &RelPath, error: &Error) -> Event {
@@ -153,7 +185,7 @@ fn failure(pass: u64, path: &RelPath, error: &Error) -> Event {
 }
 
 /// A step for the log; `None` when there is nothing to do.
-fn told(pass: u64, written: &Written, way: &Way) -> Option<Event> {
+fn told(written: &Written, way: &Way) -> Option<Event> {
     use alike_model::entry::Kind::Folder;
     let deed = &written.deed;
     let made = |kind| if kind == Folder { Action::Mkdir } else { Action::Create };
@@ -169,8 +201,8 @@ fn told(pass: u64, written: &Written, way: &Way) -> Option<Event> {
         Way::Dress(_) | Way::DressFolder => Action::Meta,
     };
     let reason = match way {
-        Way::Left(why) => format!("{why}; left alone ({} of pass {pass})", deed.action),
-        _ => reason(pass, written),
+        Way::Left(why) => format!("{why}; left alone ({} of pass {})", deed.action, deed.pass),
+        _ => reason(written),
     };
     // A rename is told by the name that it ends with.
     let (path, from) = match (way, &deed.from) {
@@ -181,5 +213,5 @@ fn told(pass: u64, written: &Written, way: &Way) -> Option<Event> {
         Some(from) => format!("{reason}, from {from}"),
         None => reason,
     };
-    Some(Event { from, ..Event::about(pass, action, path.clone(), reason) })
+    Some(Event { from, ..Event::about(deed.pass, action, path.clone(), reason) })
 }

@@ -355,6 +355,15 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         }
     }
 
+    /// Why a step is taken; also where what it takes away cannot be kept: nobody is to count on the trash for that.
+    pub(crate) fn reason(&self, step: &Step) -> String {
+        let old = step.verb.replaces().filter(|_| !matches!(step.verb, Verb::Meta { .. }));
+        match old.and_then(|old| self.hands.keeps(old)) {
+            Some(false) => format!("{}; not kept, on another filesystem than the trash", step.reason),
+            _ => step.reason.to_string(),
+        }
+    }
+
     /// Takes a step and tells the monitor of it when it succeeded. `came_to`: the bytes copied, and where is kept what was
     /// replaced.
     pub(crate) fn timed<T>(
@@ -377,12 +386,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             kept,
             took: Some(started.elapsed()),
             best_effort: step.reason.is_best_effort(),
-            ..Event::about(
-                self.number,
-                step.verb.action(),
-                place.path().join(&step.name),
-                step.reason.to_string(),
-            )
+            ..Event::about(self.number, step.verb.action(), place.path().join(&step.name), self.reason(step))
         });
         Ok(done)
     }

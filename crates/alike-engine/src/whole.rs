@@ -50,7 +50,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
 
     /// True when nothing in a folder stays, none of its files has other names, and all of it can be kept.
     fn goes_whole(&self, place: &Here<S, R>, removal: &Removal) -> Result<bool> {
-        if removal.replica.kind != Kind::Folder || !self.hands.keeps(&removal.replica) {
+        if removal.replica.kind != Kind::Folder || self.hands.keeps(&removal.replica) != Some(true) {
             return Ok(false);
         }
         let mut is_plain = true;

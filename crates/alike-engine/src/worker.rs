@@ -3,7 +3,7 @@
 //! One loop and one code path: whatever wakes it, dirt is collected, and a pass cleans it. What cannot be cleaned (a
 //! drive that is gone, a path that fails) is tried again after a while that grows.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::Scope;
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,8 @@ use crate::batch::Settles;
 use crate::confined::confined;
 use crate::error::PassError;
 use crate::hearing::Ear;
-use crate::monitor::{Event, Monitor, State};
+use crate::monitor::{Event, Monitor, State, damaged};
+use crate::pace::Pace;
 use crate::pair::{Pair, Spec};
 use crate::passing::Passed;
 use crate::refusal::Refusal;
@@ -45,6 +46,8 @@ pub struct Rhythm {
     pub sync: bool,
     /// Whether contents are on the disk before they get a name.
     pub settles: Settles,
+    /// Contents are copied no faster than so many bytes a second.
+    pub bwlimit: Option<u64>,
     /// How many folders may be held open at once.
     pub held_folders: usize,
     /// Everything is read once in this time.
@@ -76,6 +79,7 @@ pub fn mirror(
     (monitor, clock): (&dyn Monitor, &(dyn Fn() -> Time + Sync)),
     controls: &Controls,
 ) -> Result<(), Refusal> {
+    let found = AtomicU64::new(0);
     let mut pair = Pair::open(spec)?;
     let mut allowed = policy.deletes;
     // What the first pass may delete does not hold for later ones.
@@ -98,6 +102,8 @@ pub fn mirror(
             flushing: Aside::default(),
             full: Aside::default(),
             siblings: Siblings::default(),
+            pace: Pace::new(rhythm.bwlimit),
+            found: &found,
             turn: Turn::default(),
         };
         confined(&pair, monitor, &mut || mirror.run(&mut allowed));
@@ -110,7 +116,11 @@ pub fn mirror(
             None => break,
         }
     }
-    monitor.event(Event::general(0, Action::Stop, "stopped"));
+    let stopped = match found.into_inner() {
+        0 => "stopped".to_owned(),
+        found => format!("stopped; {}", damaged(found)),
+    };
+    monitor.event(Event::general(0, Action::Stop, stopped));
     Ok(())
 }
 
@@ -148,6 +158,9 @@ pub(crate) struct Mirror<'a> {
     pub(crate) flushing: Aside<Result<(), PassError>>,
     pub(crate) full: Aside<Passed>,
     pub(crate) siblings: Siblings,
+    pub(crate) pace: Pace,
+    /// What the scrub found since the start.
+    pub(crate) found: &'a AtomicU64,
     /// Passes and the scrub take turns.
     pub(crate) turn: Turn,
 }
@@ -160,7 +173,7 @@ impl Mirror<'_> {
             if let Some(period) = self.rhythm.scrub {
                 let (trees, stop) = ((&self.pair.source, &self.pair.replica), &self.controls.stop);
                 let told = (self.monitor, self.clock);
-                let scrub = Scrub::new(trees, &self.pair.index, told, (stop, &self.turn), period);
+                let scrub = Scrub::new(trees, &self.pair.index, told, (stop, &self.turn, self.found), period);
                 scope.spawn(move || scrub.run());
             }
             self.work(&mut agenda, deletes, scope);

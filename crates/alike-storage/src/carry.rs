@@ -37,7 +37,7 @@ pub fn copy_entry(
             }
             let file = linux::create_named(target, to.1).map_err(failed)?;
             if like.size == 0 || !linux::clone(original.as_fd(), file.as_fd()) {
-                linux::copy(original.as_fd(), file.as_fd(), (like, true), interrupted).map_err(|cause| {
+                linux::copy(original.as_fd(), file.as_fd(), (like, true), &interrupted).map_err(|cause| {
                     match cause.kind() {
                         std::io::ErrorKind::Interrupted => Error::Interrupted,
                         _ => failed(cause),

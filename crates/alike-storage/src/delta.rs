@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use alike_model::entry::{Kind, Stamp};
 use alike_model::path::Name;
 
+use crate::Flow;
 use crate::linux;
 use crate::local::Folder;
 
@@ -27,13 +28,13 @@ pub(crate) fn pays(like: &Stamp, old: &Stamp) -> bool {
 /// cannot be cloned; nothing is written then.
 ///
 /// # Errors
-/// `ErrorKind::Interrupted` when `interrupted` said so; else what the system answers.
+/// `ErrorKind::Interrupted` when `flow` said so; else what the system answers.
 pub(crate) fn rewrite(
     folder: &Folder,
     (name, old): (&Name, &Stamp),
     from: BorrowedFd<'_>,
     (to, like): (BorrowedFd<'_>, &Stamp),
-    interrupted: &dyn Fn() -> bool,
+    flow: &dyn Flow,
 ) -> Result<bool> {
     let Some(base) = open_base(folder, name, old) else { return Ok(false) };
     if !linux::clone(base.as_fd(), to) {
@@ -49,12 +50,18 @@ pub(crate) fn rewrite(
         linux::punch_hole(to, at..data.start)?;
         let data = data.start..data.end.min(like.size);
         at = data.end;
-        for_each_change((from, base.as_fd()), data, interrupted, &mut |bytes, at| {
+        for_each_change((from, base.as_fd()), data, &|| flow.is_over(), &mut |bytes, at| {
+            wait_for(flow, bytes)?;
             linux::write_at(to, bytes, at)
         })?;
     }
     linux::punch_hole(to, at..like.size)?;
     Ok(true)
+}
+
+/// Waits until these bytes may be written.
+pub(crate) fn wait_for(flow: &dyn Flow, bytes: &[u8]) -> Result<()> {
+    if flow.may_write(bytes.len() as u64) { Ok(()) } else { Err(ErrorKind::Interrupted.into()) }
 }
 
 fn open_base(folder: &Folder, name: &Name, old: &Stamp) -> Option<OwnedFd> {

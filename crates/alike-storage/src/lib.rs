@@ -242,6 +242,29 @@ pub trait Replica: Source {
     fn sync(&self) -> Result<()>;
 }
 
+/// Asked while bytes are copied: whether to go on, and how fast.
+pub trait Flow {
+    /// True ends the copy with [`Error::Interrupted`].
+    fn is_over(&self) -> bool;
+
+    /// How much to write at once, at most.
+    fn block(&self) -> usize {
+        usize::MAX
+    }
+
+    /// Waits until so many bytes more may be written; false when it is over.
+    fn may_write(&self, _bytes: u64) -> bool {
+        !self.is_over()
+    }
+}
+
+/// What only says whether it is over lets bytes flow as fast as they can.
+impl<F: Fn() -> bool> Flow for F {
+    fn is_over(&self) -> bool {
+        self()
+    }
+}
+
 /// An entry to be made.
 pub enum New<'a> {
     /// A regular file.
@@ -254,8 +277,8 @@ pub enum New<'a> {
         over: Option<(&'a Name, &'a Stamp)>,
         /// Its attributes.
         want: Want,
-        /// Asked between blocks; `true` ends the copy with [`Error::Interrupted`].
-        interrupted: &'a dyn Fn() -> bool,
+        /// Asked between blocks.
+        flow: &'a dyn Flow,
     },
     /// A symlink.
     Symlink {

@@ -15,7 +15,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use alike_model::entry::{Kind, Stamp};
 use alike_model::path::Name;
 
-use crate::delta::{BLOCK, for_each_change};
+use crate::Flow;
+use crate::delta::{BLOCK, for_each_change, wait_for};
 use crate::linux;
 use crate::local::Folder;
 
@@ -50,7 +51,7 @@ impl Patch {
         folder: &Folder,
         (name, old): (&Name, &Stamp),
         (from, like): (BorrowedFd<'_>, &Stamp),
-        interrupted: &dyn Fn() -> bool,
+        flow: &dyn Flow,
     ) -> Result<Option<Self>> {
         // What may not be written to is replaced.
         let Ok(target) = linux::open_for_changing(folder.descriptor(), name) else { return Ok(None) };
@@ -68,11 +69,12 @@ impl Patch {
         let mut left = (like.size / SHARE).min(MOST);
         let mut write = |bytes: &[u8], at: u64| {
             left = left.checked_sub(bytes.len() as u64).ok_or(ErrorKind::FileTooLarge)?;
+            wait_for(flow, bytes)?;
             journal.write_all(&at.to_le_bytes())?;
             journal.write_all(&(bytes.len() as u64).to_le_bytes())?;
             journal.write_all(bytes)
         };
-        match for_each_change((from, patch.target.as_fd()), 0..like.size, interrupted, &mut write) {
+        match for_each_change((from, patch.target.as_fd()), 0..like.size, &|| flow.is_over(), &mut write) {
             Err(error) if error.kind() == ErrorKind::FileTooLarge => return Ok(None),
             other => other?,
         }

@@ -16,7 +16,7 @@ use crate::linux::Inode;
 use crate::local::{Folder, Local, lost};
 use crate::over::Over;
 use crate::patch::{self, Patch};
-use crate::{Content, New, Want, delta, linux};
+use crate::{Content, Flow, New, Want, delta, linux};
 
 /// The permissions of what is only tried out.
 const PRIVATE: u32 = 0o600;
@@ -60,15 +60,15 @@ struct Original<'a> {
     content: &'a Content,
     like: &'a Stamp,
     over: Option<(&'a Name, &'a Stamp)>,
-    interrupted: &'a dyn Fn() -> bool,
+    flow: &'a dyn Flow,
 }
 
 impl Local {
     /// What could not be set of its extended attributes comes beside: the rest is as it should be.
     pub(crate) fn stage_new(&self, folder: &Folder, new: New<'_>) -> Result<(Staged, Option<Error>)> {
         match new {
-            New::File { content, like, over, want, interrupted } => {
-                let original = Original { content, like, over, interrupted };
+            New::File { content, like, over, want, flow } => {
+                let original = Original { content, like, over, flow };
                 if let Some(patch) = self.patch(folder, &original, &want)? {
                     return Ok((Staged(Place::Patch(Box::new(patch), Box::new(want))), None));
                 }
@@ -197,23 +197,23 @@ impl Local {
     }
 
     fn fill(&self, folder: &Folder, file: BorrowedFd<'_>, original: &Original<'_>) -> Result<()> {
-        let Original { content, like, over, interrupted } = original;
+        let Original { content, like, over, flow } = original;
         if self.saving.reflink && self.clone(content.descriptor(), file, like.size) {
             content.note_snapshot();
             return Ok(());
         }
         if let Some((name, old)) = over.filter(|(_, old)| self.saving.delta && delta::pays(like, old))
-            && delta::rewrite(folder, (name, old), content.descriptor(), (file, like), interrupted)
+            && delta::rewrite(folder, (name, old), content.descriptor(), (file, like), *flow)
                 .map_err(copy_failed)?
         {
             return Ok(());
         }
-        linux::copy(content.descriptor(), file, (like, self.saving.reflink), interrupted).map_err(copy_failed)
+        linux::copy(content.descriptor(), file, (like, self.saving.reflink), *flow).map_err(copy_failed)
     }
 
     /// Changes to be made in place; `None` where there is a better way.
     fn patch(&self, folder: &Folder, original: &Original<'_>, want: &Want) -> Result<Option<Patch>> {
-        let Original { content, like, over, interrupted } = original;
+        let Original { content, like, over, flow } = original;
         let Some((name, old)) = over.filter(|(_, old)| self.saving.delta && patch::pays(like, old)) else {
             return Ok(None);
         };
@@ -229,7 +229,7 @@ impl Local {
         let number =
             temporary.name.as_ref().map(|name| String::from_utf8_lossy(name.as_bytes()).into_owned());
         let (Ok(staging), Some(number)) = (temporary.folder.try_clone(), number) else { return Ok(None) };
-        Patch::make((staging, number), folder, (name, old), (content.descriptor(), like), interrupted)
+        Patch::make((staging, number), folder, (name, old), (content.descriptor(), like), *flow)
             .map_err(copy_failed)
     }
 

@@ -19,6 +19,7 @@ mod rot;
 mod run;
 mod scramble;
 mod snapshot;
+mod terminal;
 mod tree;
 mod walk;
 
@@ -34,6 +35,7 @@ pub use rot::{forget_cached, mark};
 pub use run::{Alike, Run};
 pub use scramble::{Scramble, rounds};
 pub use snapshot::{Record, Snapshot};
+pub use terminal::Terminal;
 pub use tree::{Tree, name, odd_names};
 pub use walk::{give_tree_to, remove_tree};
 

@@ -27,7 +27,7 @@ pub(crate) enum Command {
     Check(crate::check::CheckArgs),
     /// What passes did to REPLICA, oldest first; of one path, also what can be brought back
     Log(LogArgs),
-    /// Take a pass back as a whole, the last one unless PASS says which; the mirror is held then
+    /// Take a pass back as a whole, the last one unless PASS or --since says which; the mirror is held then
     Undo(UndoArgs),
     /// Bring one file or folder back as it was
     Restore(RestoreArgs),
@@ -59,6 +59,10 @@ pub(crate) struct UndoArgs {
     pub(crate) replica: PathBuf,
     /// The number of the pass, as the log has it
     pub(crate) pass: Option<u64>,
+    /// All passes that did anything from then on, as one: 2026-11-21 21:05, or 2h for two hours ago. What is one change to
+    /// you (a folder deleted, say) may be several passes of a mirror
+    #[arg(long, value_name = "TIME", value_parser = moment, conflicts_with = "pass")]
+    pub(crate) since: Option<Time>,
     /// Only say what would be done
     #[arg(short = 'n', long)]
     pub(crate) dry_run: bool,
@@ -66,7 +70,7 @@ pub(crate) struct UndoArgs {
     #[arg(short, long)]
     pub(crate) yes: bool,
     /// Let the mirror go on after an undo
-    #[arg(long, conflicts_with_all = ["pass", "dry_run"])]
+    #[arg(long, conflicts_with_all = ["pass", "since", "dry_run"])]
     pub(crate) resume: bool,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
@@ -206,6 +210,9 @@ pub(crate) struct PassArgs {
     /// When copies are brought to the disk: together, each file by itself, or left to the system
     #[arg(long, value_enum, default_value_t = SyncArg::Pass)]
     pub(crate) sync: SyncArg,
+    /// Copy no more than this a second (check: read, both sides together): 20M, 500K; a bare number is KiB
+    #[arg(long, value_name = "RATE", value_parser = crate::check::rate)]
+    pub(crate) bwlimit: Option<u64>,
     /// Folders looked at at once
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) threads: Option<u16>,

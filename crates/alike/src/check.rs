@@ -37,9 +37,6 @@ pub(crate) struct CheckArgs {
     /// With --repair: take the source's where it cannot be told which side rotted
     #[arg(long, requires = "repair")]
     pub(crate) trust_source: bool,
-    /// Read no more than this a second, both sides together: 20M, 500K; a bare number is KiB
-    #[arg(long, value_name = "RATE", value_parser = rate)]
-    pub(crate) bwlimit: Option<u64>,
     #[command(flatten)]
     pub(crate) pass: PassArgs,
     #[command(flatten)]
@@ -47,7 +44,7 @@ pub(crate) struct CheckArgs {
 }
 
 /// Bytes a second, as rsync and rclone take them: a bare number is KiB, `B`, `K`, `M`, `G` and `T` are powers of 1024.
-fn rate(text: &str) -> Result<u64, String> {
+pub(crate) fn rate(text: &str) -> Result<u64, String> {
     let bad = || "is no rate; write it as 20M or 500K (a bare number is KiB a second)".to_owned();
     let text = text.trim();
     let (number, unit) = text.split_at(text.find(|ch: char| ch.is_ascii_alphabetic()).unwrap_or(text.len()));
@@ -137,7 +134,8 @@ impl Job<'_> {
             self.note("identical");
             return Ok(IDENTICAL);
         }
-        let work = work(self.pair, self.spec, &self.args.pass, self.console, self.stop);
+        let pace = Pace::new(self.args.pass.bwlimit);
+        let work = work((self.pair, self.spec), (&self.args.pass, &pace), self.console, self.stop);
         let outcome = with_status(self.console, self.spec, || repair(&work, &found, self.args.trust_source))?;
         self.pair.index.commit().map_err(PassError::Index)?;
         let paths: BTreeSet<RelPath> = found.iter().map(|found| found.difference.path.clone()).collect();
@@ -173,7 +171,7 @@ impl Job<'_> {
     }
 
     fn check(&self, read: Read, tell: &(dyn Fn(Found) + Sync)) -> Result<Checked, Failure> {
-        let pace = Pace::new(self.args.bwlimit);
+        let pace = Pace::new(self.args.pass.bwlimit);
         // With the lock in hand nobody else is at work.
         let is_restless = || !self.args.repair && is_in_use(&self.spec.replica);
         let check: Check<'_, Local, Local> = Check {

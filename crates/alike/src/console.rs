@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use alike_engine::monitor::{Event, Monitor, State};
+use alike_engine::monitor::{Event, Monitor, State, damaged};
 use alike_model::event::Action;
 use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
@@ -13,6 +13,7 @@ use jiff::tz::TimeZone;
 
 use crate::args::LogLevel;
 use crate::log::{Form, LogFile, level, line, size};
+use crate::signals::Received;
 
 /// What is said, and where.
 pub(crate) struct Console {
@@ -106,12 +107,12 @@ impl Console {
     }
 
     /// Asks the person at the terminal; without one, the answer is no.
-    pub(crate) fn asks(&self, question: &str) -> bool {
+    pub(crate) fn asks(&self, question: &str, signals: &Received) -> bool {
         if !io::stdin().is_terminal() || !self.shows_status() {
             return false;
         }
         self.flush();
-        agreed(question)
+        agreed(question, signals)
     }
 
     /// Opens the log file anew.
@@ -139,6 +140,7 @@ impl Console {
                 let moving = still_written(in_motion);
                 format!("differs · {failed} failed, {held} held or skipped{moving} · trying again{changed}")
             }
+            Some(State::Damaged { found }) => format!("differs · {}{changed}", damaged(found)),
             Some(State::Halted(why)) => format!("halted · {why}"),
         }
     }
@@ -294,9 +296,10 @@ fn ago(time: Duration) -> String {
     }
 }
 
-/// Asks whoever is at the terminal.
-pub(crate) fn agreed(question: &str) -> bool {
+/// Asks whoever is at the terminal. Ctrl+C is a no.
+pub(crate) fn agreed(question: &str, signals: &Received) -> bool {
     let _ = write!(io::stderr(), "alike: {question} [y/N] ");
     let mut answer = String::new();
-    io::stdin().read_line(&mut answer).is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
+    let is_read = signals.waits_for_answer() && io::stdin().read_line(&mut answer).is_ok();
+    is_read && matches!(answer.trim(), "y" | "Y" | "yes")
 }

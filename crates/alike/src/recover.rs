@@ -9,12 +9,13 @@ use std::sync::Arc;
 use alike_engine::chronicle::{self, Written};
 use alike_engine::hold::{Hold, Site};
 use alike_engine::restore::{self, Copied, Version, copy_out, find};
-use alike_engine::undoing::{self, Undone, last_pass, preview};
+use alike_engine::undoing::{self, Passes, Undone, began_with, last_pass, preview, since};
 use alike_model::path::{Escaped, Name, RelPath};
+use jiff::tz::TimeZone;
 
 use crate::args::{OutputArgs, RestoreArgs, UndoArgs};
 use crate::console::{Console, Options, agreed};
-use crate::history::path_on;
+use crate::history::{moment, path_on};
 use crate::log::{Form, LogFile};
 use crate::run::{DIFFERS, Failure, IDENTICAL, now};
 use crate::{settings, signals};
@@ -31,19 +32,21 @@ pub(crate) fn undo(args: &UndoArgs) -> Result<ExitCode, Failure> {
     let all = chronicle::read(&site.trash)?;
     let shown = Arc::new(settings::console(&args.output, true)?);
     if args.dry_run {
-        let pass = chosen(&all, args.pass)?;
-        let undone = shown_first(&site, (&all, pass), &shown)?;
+        let passes = chosen(&all, args)?;
+        let undone = shown_first(&site, (&all, &passes), &shown)?;
+        say_more_came_before(&all, &passes, args);
         say(&args.output, &format!("{} would be done; nothing was changed", steps(undone.steps)));
         return Ok(code(undone.left + undone.failed == 0));
     }
-    chosen(&all, args.pass)?;
+    chosen(&all, args)?;
     let hold = |pass, why: String| Hold { at: now(), pass, why };
     site.seize(&hold(0, "a pass is being undone".to_owned()))?;
     let undone = undo_held(&site, args, &shown);
     match undone {
-        Ok(Some((pass, undone))) => {
-            let text = format!("pass {pass} was undone");
-            site.hold_for(&hold(pass, text))?;
+        Ok(Some((passes, undone))) => {
+            let (which, number) = (named(&passes), passes.end() - passes.start() + 1);
+            let (was, is) = if number == 1 { ("was", "is") } else { ("were", "are") };
+            site.hold_for(&hold(*passes.end(), format!("{which} {was} undone")))?;
             let left = undone.left + undone.failed;
             let rest = if left > 0 { format!(", {left} left alone") } else { String::new() };
             let stopped = if undone.stopped { "; stopped half-way" } else { "" };
@@ -51,7 +54,7 @@ pub(crate) fn undo(args: &UndoArgs) -> Result<ExitCode, Failure> {
             say(
                 &args.output,
                 &format!(
-                    "pass {pass} is undone: {}{rest}{stopped}. The mirror is held, or it would do it again; \
+                    "{which} {is} undone: {}{rest}{stopped}. The mirror is held, or it would do it again; \
                      alike undo {replica} --resume lets it go on",
                     steps(undone.steps)
                 ),
@@ -67,30 +70,37 @@ pub(crate) fn undo(args: &UndoArgs) -> Result<ExitCode, Failure> {
 }
 
 /// Undoes a pass of a replica that is held; `None` when nothing was done.
-fn undo_held(site: &Site, args: &UndoArgs, shown: &Arc<Console>) -> Result<Option<(u64, Undone)>, Failure> {
+fn undo_held(
+    site: &Site,
+    args: &UndoArgs,
+    shown: &Arc<Console>,
+) -> Result<Option<(Passes, Undone)>, Failure> {
     let all = chronicle::read(&site.trash)?;
-    let pass = chosen(&all, args.pass)?;
+    let passes = chosen(&all, args)?;
+    let which = named(&passes);
     let quiet = Options { stdout_form: None, ..options(&args.output, Form::Json)? };
     let counted = match args.output.json {
         // A reader of JSON wants what was done, once.
-        true => preview(site, &all, pass, &Console::new(quiet)).map_err(failed)?,
-        false => shown_first(site, (&all, pass), shown)?,
+        true => preview(site, &all, &passes, &Console::new(quiet)).map_err(failed)?,
+        false => shown_first(site, (&all, &passes), shown)?,
     };
     if counted.steps == 0 {
         let why = if counted.left > 0 { "nothing of it can be undone" } else { "it is as it was before" };
-        say(&args.output, &format!("pass {pass}: {why}"));
+        say(&args.output, &format!("{which}: {why}"));
         return Ok(None);
     }
-    let question = format!("undo pass {pass}: {}?", steps(counted.steps));
-    if !args.yes && std::io::stdin().is_terminal() && !agreed(&question) {
+    say_more_came_before(&all, &passes, args);
+    let question = format!("undo {which}: {}?", steps(counted.steps));
+    let console = Arc::new(Console::new(options(&args.output, Form::Json)?));
+    // From here on Ctrl+C lets the replica go first.
+    let signals = signals::listen(&console)?;
+    if !args.yes && std::io::stdin().is_terminal() && !agreed(&question, &signals) {
         say(&args.output, "nothing was changed");
         return Ok(None);
     }
-    let console = Arc::new(Console::new(options(&args.output, Form::Json)?));
-    let signals = signals::listen(&console)?;
-    let undone = undoing::undo(site, (&all, pass), &*console, &now, &signals.controls.stop);
+    let undone = undoing::undo(site, (&all, &passes), &*console, &now, &signals.controls.stop);
     console.finish();
-    Ok(Some((pass, undone.map_err(failed)?)))
+    Ok(Some((passes, undone.map_err(failed)?)))
 }
 
 /// Only JSON goes to standard output here: in text, all has been shown before.
@@ -107,22 +117,52 @@ fn options(output: &OutputArgs, form: Form) -> Result<Options, Failure> {
     })
 }
 
-fn shown_first(site: &Site, (all, pass): (&[Written], u64), console: &Console) -> Result<Undone, Failure> {
-    let undone = preview(site, all, pass, console);
+fn shown_first(
+    site: &Site,
+    (all, passes): (&[Written], &Passes),
+    console: &Console,
+) -> Result<Undone, Failure> {
+    let undone = preview(site, all, passes, console);
     console.finish();
     undone.map_err(failed)
 }
 
-fn chosen(all: &[Written], pass: Option<u64>) -> Result<u64, Failure> {
+fn chosen(all: &[Written], args: &UndoArgs) -> Result<Passes, Failure> {
     let none = || Failure::Failed("the history is empty: there is nothing to undo".to_owned());
     let last = last_pass(all).ok_or_else(none)?;
-    let Some(pass) = pass else { return Ok(last) };
-    let is_there = all.iter().any(|written| written.deed.pass == pass);
-    is_there.then_some(pass).ok_or_else(|| {
-        Failure::Failed(format!(
+    if let Some(from) = args.since {
+        return since(all, from).ok_or_else(|| Failure::Failed("nothing was done since then".to_owned()));
+    }
+    let pass = args.pass.unwrap_or(last);
+    if !all.iter().any(|written| written.deed.pass == pass) {
+        return Err(Failure::Failed(format!(
             "pass {pass} did nothing, or is not in the history any more; alike log shows it"
-        ))
-    })
+        )));
+    }
+    Ok(pass..=pass)
+}
+
+fn named(passes: &Passes) -> String {
+    match (passes.start(), passes.end()) {
+        (first, last) if first == last => format!("pass {last}"),
+        (first, last) => format!("passes {first} to {last}"),
+    }
+}
+
+/// Says that what a person takes for one change may be several passes, and how to take back all of it.
+fn say_more_came_before(all: &[Written], passes: &Passes, args: &UndoArgs) {
+    let alone = args.pass.is_some() || args.since.is_some();
+    if let Some((first, began)) = began_with(all, *passes.end()).filter(|_| !alone) {
+        let (last, began) = (passes.end(), moment(began, &TimeZone::system()));
+        say(
+            &args.output,
+            &format!(
+                "pass {last} came right after others, from pass {first} on, which this leaves as they are; all of it is \
+                 undone by alike undo {} --since \"{began}\"",
+                args.replica.display()
+            ),
+        );
+    }
 }
 
 fn resume(site: &Site) -> Result<ExitCode, Failure> {

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use alike_engine::error::PassError;
 use alike_engine::hold::Hold;
 use alike_engine::monitor::Monitor;
+use alike_engine::pace::Pace;
 use alike_engine::pair::{Pair, Spec};
 use alike_engine::pass::{Top, Work, pass, rehearse};
 use alike_engine::refusal::Refusal;
@@ -82,17 +83,24 @@ pub(crate) fn once(args: &OnceArgs) -> Result<ExitCode, Failure> {
         // Signals are listened to by a thread from before, which may open the log anew.
         console.detail(&pair.confine().to_string());
     }
-    let mut work = work(&pair, &spec, &args.pass, &console, &signals.controls.stop);
+    let pace = Pace::new(args.pass.bwlimit);
+    let mut work = work((&pair, &spec), (&args.pass, &pace), &console, &signals.controls.stop);
     let run =
         |work: &Work<'_, Local, Local>| with_status(&console, &spec, || pass(work, Dirty::everything()));
     let mut outcome = run(&work);
     console.finish();
     if let Ok(Outcome { ending: Ending::Halted(over), .. }) = &outcome
-        && console.asks(&format!("{over}. Delete them now?"))
+        && console.asks(&format!("{over}. Delete them now?"), &signals)
     {
         work.policy.deletes = Deletes::Allowed;
         outcome = run(&work);
         console.finish();
+    }
+    if signals.controls.stop.is_set()
+        && let Ok(Outcome { ending: ending @ Ending::Halted(_), .. }) = &mut outcome
+    {
+        // Ctrl+C instead of an answer.
+        *ending = Ending::Stopped;
     }
     let outcome = outcome?;
     // The pass has brought the replica to the disk by now, so the index may say so.
@@ -122,6 +130,7 @@ pub(crate) fn mirror_until_stopped(args: &MirrorArgs) -> Result<ExitCode, Failur
         settles: settings::settles(&args.pass),
         held_folders: settings::held_folders(),
         scrub: args.scrub,
+        bwlimit: args.pass.bwlimit,
     };
     let ran = with_status(&console, &spec, || {
         mirror(&spec, settings::policy(&args.pass), &rhythm, (&*console, &now), &signals.controls)
@@ -142,7 +151,9 @@ fn plan_of(pair: &PairArgs, args: &PassArgs, output: &OutputArgs) -> Result<Exit
             .note(&format!("the replica is held ({}): no pass is made before alike undo --resume", hold.why));
     }
     // One thread: the steps come in the same order each time.
-    let work = Work { threads: 1, ..work(&pair, &spec, args, &console, &signals.controls.stop) };
+    let pace = Pace::new(None);
+    let work = work((&pair, &spec), (args, &pace), &console, &signals.controls.stop);
+    let work = Work { threads: 1, ..work };
     let outcome = rehearse(&work, Dirty::everything());
     console.finish();
     let outcome = outcome?;
@@ -158,9 +169,8 @@ fn plan_of(pair: &PairArgs, args: &PassArgs, output: &OutputArgs) -> Result<Exit
 }
 
 pub(crate) fn work<'a>(
-    pair: &'a Pair,
-    spec: &'a Spec,
-    args: &PassArgs,
+    (pair, spec): (&'a Pair, &'a Spec),
+    (args, pace): (&PassArgs, &'a Pace),
     console: &'a Console,
     stop: &'a Stop,
 ) -> Work<'a, Local, Local> {
@@ -177,6 +187,7 @@ pub(crate) fn work<'a>(
         clock: &now,
         stop,
         threads: settings::threads(args),
+        pace,
         sync: settings::syncs(args),
         settles: settings::settles(args),
         trash: pair.trash.as_ref(),

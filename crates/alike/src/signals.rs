@@ -1,7 +1,9 @@
 //! Signals: a first Ctrl+C or SIGTERM ends cleanly, a second at once; SIGUSR1 starts a pass, SIGHUP reopens the log.
 
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::time::Duration;
 
 use alike_engine::stop::Stop;
 use alike_engine::worker::Controls;
@@ -18,6 +20,20 @@ pub(crate) struct Received {
 }
 
 impl Received {
+    /// Waits until somebody has answered at the terminal; false when a signal came first.
+    pub(crate) fn waits_for_answer(&self) -> bool {
+        const LONG: Duration = Duration::from_secs(3600);
+        let input = std::io::stdin();
+        while !self.controls.stop.is_set() {
+            match self.controls.waker.wait(Some(input.as_fd()), LONG) {
+                Ok(true) => return true,
+                Ok(false) => self.controls.waker.clear(),
+                Err(_) => return false,
+            }
+        }
+        false
+    }
+
     /// The exit code of a run that a signal ended half-way.
     pub(crate) fn exit_code(&self) -> u8 {
         u8::try_from(128 + self.ending.load(Ordering::Relaxed)).unwrap_or(130)

@@ -242,6 +242,10 @@ fn a_scrub_beside_a_mirror_finds_rot_and_copies_nothing() {
         assert!(reason.starts_with("scrub: ") && reason.contains(expected), "{out}");
     }
     live.stop();
+    let out = live.out();
+    let last: Value = serde_json::from_str(out.lines().last().unwrap()).unwrap();
+    let reason = last["reason"].as_str().unwrap();
+    assert!(last["action"] == "stop" && reason.contains("the scrub found"), "{out}");
     let after = (pair.source_now(), pair.replica_now());
     assert_eq!(before.0.changes(&after.0), [""; 0]);
     assert_eq!(before.1.changes(&after.1), [""; 0]);

@@ -164,3 +164,23 @@ fn a_pass_with_nothing_to_do_makes_no_bucket() {
     pair.mirrored();
     assert_eq!(buckets(&pair), before);
 }
+
+#[test]
+fn what_lies_on_another_filesystem_inside_the_replica_is_said_not_to_be_kept() {
+    if !root_or_say("mounts") {
+        return;
+    }
+    let pair = pair();
+    pair.source.file("inside/edited", "old").file("inside/gone", "x").file("kept", "x");
+    pair.replica.folder("inside");
+    let _disk = Mount::tmpfs(&pair.replica.path("inside"), "4m");
+    pair.once().expect(0);
+    pair.source.file("inside/edited", "new, and longer").remove("inside/gone").remove("kept");
+    let run = pair.once_with(&["--json"]);
+    run.expect(0);
+    for event in events(&run).iter().filter(|event| ["update", "delete"].contains(&event.action.as_str())) {
+        let is_said = event.text("reason").contains("not kept");
+        assert_eq!(is_said, event.path.starts_with("inside/"), "{}", run.report());
+        assert_eq!(is_said, event.line["trash"].is_null(), "{}", run.report());
+    }
+}

@@ -232,6 +232,35 @@ fn an_older_pass_can_be_named() {
 }
 
 #[test]
+fn one_deletion_that_came_as_several_passes_is_said_to_be_so_and_taken_back_as_one() {
+    let pair = pair();
+    pair.source.file("doomed/a", "a").file("doomed/below/b", "b").file("stays", "x");
+    pair.once().expect(0);
+    let before = photo(&pair, "before");
+    // What follows is not taken for the same change.
+    std::thread::sleep(Duration::from_secs(5));
+    for path in ["doomed/below/b", "doomed/below", "doomed"] {
+        pair.source.remove(path);
+        pair.once_with(&["--allow-deletes"]).expect(0);
+    }
+    let shown = undo(&pair, &["-n"]);
+    shown.expect(0);
+    let said = shown.err();
+    assert!(said.contains("pass 4 came right after others, from pass 2 on"), "{}", shown.report());
+    let since = said.split("--since \"").nth(1).unwrap().split('"').next().unwrap();
+    let undone = undo(&pair, &["--since", since]);
+    undone.expect(0);
+    assert!(undone.err().contains("passes 2 to 4 are undone"), "{}", undone.report());
+    is_as(&before, &pair, "all of it is back");
+    resume(&pair);
+    // That was one pass.
+    undo(&pair, &[]).expect(0);
+    is_identical(&pair, "and gone again");
+    resume(&pair);
+    undo(&pair, &["--since", "2", "5"]).expect(2);
+}
+
+#[test]
 fn after_an_undo_no_pass_is_made_until_told_so() {
     let pair = pair();
     pair.source.file("a", "1");

@@ -9,6 +9,7 @@ use alike_model::entry::Stamp;
 use rustix::fs::{FallocateFlags, SeekFrom};
 use rustix::io::{Errno, retry_on_intr};
 
+use crate::Flow;
 use crate::error::is_any;
 
 /// Up to here one read and one write are as fast as asking the kernel to copy (measured; see `docs/decisions/`).
@@ -26,20 +27,20 @@ thread_local! {
 /// blocks. A `from` that is shorter by now is no error: whoever asked compares stamps afterwards.
 ///
 /// # Errors
-/// `ErrorKind::Interrupted` when `interrupted` said so; else what the system answers.
+/// `ErrorKind::Interrupted` when `flow` said so; else what the system answers.
 pub fn copy(
     from: BorrowedFd<'_>,
     to: BorrowedFd<'_>,
     (like, reflink): (&Stamp, bool),
-    interrupted: &dyn Fn() -> bool,
+    flow: &dyn Flow,
 ) -> Result<()> {
     let size = like.size;
     if like.blocks.saturating_mul(SECTOR) >= size {
-        return copy_range(from, to, (0..size, reflink), interrupted);
+        return copy_range(from, to, (0..size, reflink), flow);
     }
     let mut at = 0;
     while let Some(data) = next_data(from, at)?.filter(|data| data.start < size) {
-        copy_range(from, to, (data.start..data.end.min(size), reflink), interrupted)?;
+        copy_range(from, to, (data.start..data.end.min(size), reflink), flow)?;
         at = data.end;
     }
     set_size(to, size)
@@ -111,14 +112,14 @@ fn copy_range(
     from: BorrowedFd<'_>,
     to: BorrowedFd<'_>,
     (range, reflink): (Range<u64>, bool),
-    interrupted: &dyn Fn() -> bool,
+    flow: &dyn Flow,
 ) -> Result<()> {
     // copy_file_range shares blocks where it can, so it is no way to copy without.
     let in_kernel = reflink && range.end - range.start > SMALL;
-    if in_kernel && copy_in_kernel(from, to, range.clone(), interrupted)? {
+    if in_kernel && copy_in_kernel(from, to, range.clone(), flow)? {
         return Ok(());
     }
-    copy_by_hand(from, to, range, interrupted)
+    copy_by_hand(from, to, range, flow)
 }
 
 /// False when the kernel cannot copy between these two; nothing is written then.
@@ -126,14 +127,14 @@ fn copy_in_kernel(
     from: BorrowedFd<'_>,
     to: BorrowedFd<'_>,
     range: Range<u64>,
-    interrupted: &dyn Fn() -> bool,
+    flow: &dyn Flow,
 ) -> Result<bool> {
     let mut at = range.start;
     while at < range.end {
-        if interrupted() {
+        let block = usize::try_from(range.end - at).unwrap_or(usize::MAX).min(BLOCK).min(flow.block());
+        if !flow.may_write(block as u64) {
             return Err(ErrorKind::Interrupted.into());
         }
-        let block = usize::try_from(range.end - at).unwrap_or(usize::MAX).min(BLOCK);
         let (mut read_at, mut write_at) = (at, at);
         let copied = retry_on_intr(|| {
             rustix::fs::copy_file_range(from, Some(&mut read_at), to, Some(&mut write_at), block)
@@ -151,12 +152,7 @@ fn copy_in_kernel(
     Ok(true)
 }
 
-fn copy_by_hand(
-    from: BorrowedFd<'_>,
-    to: BorrowedFd<'_>,
-    range: Range<u64>,
-    interrupted: &dyn Fn() -> bool,
-) -> Result<()> {
+fn copy_by_hand(from: BorrowedFd<'_>, to: BorrowedFd<'_>, range: Range<u64>, flow: &dyn Flow) -> Result<()> {
     BUFFER.with_borrow_mut(|buffer| {
         let room = if range.end - range.start > SMALL { 1024 * 1024 } else { SMALL as usize };
         if buffer.len() < room {
@@ -164,16 +160,16 @@ fn copy_by_hand(
         }
         let mut at = range.start;
         while at < range.end {
-            let ask = usize::try_from(range.end - at).unwrap_or(usize::MAX).min(room);
+            let ask = usize::try_from(range.end - at).unwrap_or(usize::MAX).min(room).min(flow.block());
             let got = read_at(from, &mut buffer[..ask], at)?;
             if got == 0 {
                 break;
             }
-            write_at(to, &buffer[..got], at)?;
-            at += got as u64;
-            if at < range.end && interrupted() {
+            if !flow.may_write(got as u64) {
                 return Err(ErrorKind::Interrupted.into());
             }
+            write_at(to, &buffer[..got], at)?;
+            at += got as u64;
         }
         Ok(())
     })

@@ -1,0 +1,73 @@
+//! What alike asks whoever is at a terminal, and what it makes of the answer.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use alike_testkit::{Pair, Terminal};
+use common::pair;
+
+/// A replica of which the next pass would delete most.
+fn halted() -> Pair {
+    let pair = pair();
+    for n in 0..30 {
+        pair.source.file(format!("file-{n}"), "x");
+    }
+    pair.once().expect(0);
+    for n in 0..25 {
+        pair.source.remove(format!("file-{n}"));
+    }
+    pair
+}
+
+fn once(pair: &Pair) -> Terminal {
+    let state = pair.alike.state_dir();
+    let words = ["once".as_ref(), "--state-dir".as_ref(), state.as_os_str()];
+    let ends = [pair.source.top().as_os_str(), pair.replica.top().as_os_str()];
+    let terminal = Terminal::run(&pair.alike.command(words.into_iter().chain(ends)));
+    terminal.wait_for("Delete them now? [y/N]");
+    terminal
+}
+
+#[test]
+fn a_yes_lets_the_deletions_go() {
+    let pair = halted();
+    let mut terminal = once(&pair);
+    assert!(pair.replica.path("file-3").exists(), "nothing is deleted before the answer");
+    terminal.type_in("y\n");
+    assert_eq!(terminal.exit_code(), 0, "{}", terminal.shown());
+    pair.assert_identical("after a yes");
+}
+
+#[test]
+fn a_no_and_the_end_of_input_delete_nothing() {
+    for (answer, what) in [("n\n", "no"), ("\n", "nothing"), ("yess\n", "no word"), ("\x04", "end of input")]
+    {
+        let pair = halted();
+        let mut terminal = once(&pair);
+        terminal.type_in(answer);
+        assert_eq!(terminal.exit_code(), 3, "{what}: {}", terminal.shown());
+        assert!(pair.replica.path("file-3").exists(), "{what}");
+    }
+}
+
+#[test]
+fn ctrl_c_at_the_question_ends_it_at_once_and_deletes_nothing() {
+    let pair = halted();
+    let mut terminal = once(&pair);
+    terminal.type_in("\x03");
+    assert_eq!(terminal.exit_code(), 130, "{}", terminal.shown());
+    assert!(pair.replica.path("file-3").exists());
+}
+
+#[test]
+fn ctrl_c_at_the_question_of_an_undo_does_not_leave_the_replica_held() {
+    let pair = halted();
+    pair.once_with(&["--allow-deletes"]).expect(0);
+    let words = ["undo".as_ref(), pair.replica.top().as_os_str()];
+    let mut terminal = Terminal::run(&pair.alike.command(words));
+    terminal.wait_for("? [y/N]");
+    terminal.type_in("\x03");
+    assert_ne!(terminal.exit_code(), 0, "{}", terminal.shown());
+    pair.once().expect(0);
+}

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use alike_model::dirty::Dirty;
 
+use crate::lag::Lag;
 use crate::watch::Heard;
 
 /// A file that was made is looked at when it is closed, or after this, for links are never closed.
@@ -56,6 +57,8 @@ pub(crate) struct Agenda {
     pub(crate) files: u64,
     /// A pass has been done since the pair was opened.
     pub(crate) seen: bool,
+    /// How far the replica is behind.
+    pub(crate) lag: Lag,
 }
 
 impl Agenda {
@@ -80,6 +83,7 @@ impl Agenda {
             full_takes: Duration::ZERO,
             files: 0,
             seen: false,
+            lag: Lag::default(),
         }
     }
 
@@ -113,6 +117,9 @@ impl Agenda {
 
     pub(crate) fn take_in(&mut self, mut heard: Heard) {
         let now = Instant::now();
+        if [&heard.dirty, &heard.created, &heard.written].iter().any(|dirty| !dirty.is_empty()) {
+            self.lag.hear(now);
+        }
         self.withhold_restless(&mut heard, now);
         self.created.0.absorb(heard.created);
         self.written.0.absorb(heard.written);
@@ -186,6 +193,12 @@ impl Agenda {
         if heard.dirty.names() != before {
             *due = (*due).min(now + FIRST_PAUSE);
         }
+    }
+
+    /// How many paths wait; what is coarser counts as one.
+    pub(crate) fn waiting(&self) -> u64 {
+        let all = [&self.dirty, &self.created.0, &self.written.0, &self.failed.0, &self.restless.0];
+        all.into_iter().map(Dirty::names).sum()
     }
 
     /// True when nothing failed, kept changing or was left for later.

@@ -29,6 +29,7 @@ mod ignore_files;
 pub mod index;
 mod journal;
 pub mod kept;
+mod lag;
 pub mod learnt;
 mod links;
 mod marker;

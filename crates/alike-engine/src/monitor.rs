@@ -1,6 +1,6 @@
 //! What the engine tells whoever watches it: one event for each action, and counts for a progress line.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use alike_model::event::Action;
 use alike_model::path::RelPath;
@@ -111,6 +111,11 @@ pub trait Monitor: Send + Sync {
     /// What a mirror is doing changed.
     fn state(&self, state: State) {
         let _ = state;
+    }
+
+    /// The oldest change that is not on the replica waits since then (`None`: there is none), one of so many paths.
+    fn lag(&self, since: Option<Instant>, paths: u64) {
+        let _ = (since, paths);
     }
 
     /// `bytes` more were read by a check.

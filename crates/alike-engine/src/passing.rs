@@ -10,13 +10,15 @@ use std::thread::Scope;
 use std::time::{Duration, Instant};
 
 use alike_model::dirty::Dirty;
+use alike_model::event::Action;
 use alike_model::outcome::{Ending, Outcome};
 use alike_model::policy::{Deletes, MaxDelete, Policy};
 use alike_storage::Folder;
 
 use crate::agenda::Agenda;
 use crate::error::PassError;
-use crate::monitor::State;
+use crate::lag::Told;
+use crate::monitor::{Event, State};
 use crate::pair::Spec;
 use crate::pass::{Top, Work, pass};
 use crate::refusal::Refusal;
@@ -109,6 +111,9 @@ impl Mirror<'_> {
                     agenda.full = agenda.full.min(Instant::now() + POLL.max(agenda.full_takes * SHARE));
                 }
                 self.end(agenda, &outcome, agenda.full_takes);
+                let began = Instant::now().checked_sub(agenda.full_takes);
+                agenda.lag.looked(began, agenda.waiting() > 0);
+                self.tell_lag(agenda);
             }
             Err(failed) => {
                 // It was not this pass that made use of it.
@@ -157,9 +162,15 @@ impl Mirror<'_> {
         let awaited = std::mem::take(&mut agenda.awaited);
         // Where something came from may not be in the index before the full pass is over.
         let is_patient = beside_full || self.ear.watcher.is_some() && agenda.rounds < MOST_ROUNDS;
+        let began = agenda.lag.begin();
+        self.monitor.lag(began, dirty.names());
         let part = Part::Live { beside_full, patient: is_patient.then_some(&awaited) };
         match self.pass((part, self.top(agenda)), dirty, Policy { deletes, ..self.policy }) {
-            Ok(outcome) => self.end_live(agenda, (&outcome, beside_full), started.elapsed()),
+            Ok(outcome) => {
+                self.end_live(agenda, (&outcome, beside_full), started.elapsed());
+                agenda.lag.looked(began, agenda.waiting() > 0);
+                self.tell_lag(agenda);
+            }
             Err(error) => {
                 self.trouble(&error);
                 agenda.fail(Dirty::everything());
@@ -185,6 +196,19 @@ impl Mirror<'_> {
             agenda.dirty.absorb(agenda.awaited.clone());
         }
         self.end(agenda, outcome, took);
+    }
+
+    /// Tells how far the replica is behind.
+    pub(crate) fn tell_lag(&self, agenda: &mut Agenda) {
+        self.monitor.lag(agenda.lag.since(), agenda.waiting());
+        let text = match agenda.lag.tell(Instant::now()) {
+            Some(Told::Behind(behind)) => {
+                format!("behind for {} s: {} paths wait", behind.as_secs(), agenda.waiting())
+            }
+            Some(Told::CaughtUp) => "caught up".to_owned(),
+            None => return,
+        };
+        self.monitor.event(Event::general(0, Action::Watch, text));
     }
 
     /// What is known of the replica's top folder.

@@ -32,6 +32,8 @@ pub(crate) struct Console {
     /// Entries of the source, once they have been counted.
     total: Arc<AtomicU64>,
     state: Mutex<(Option<State>, Option<Instant>)>,
+    /// Since when the oldest change waits, and how many paths do.
+    lag: Mutex<Option<(Instant, u64)>>,
     quiet: AtomicBool,
 }
 
@@ -81,6 +83,7 @@ impl Console {
             read: AtomicU64::new(0),
             total: Arc::new(AtomicU64::new(0)),
             state: Mutex::new((None, None)),
+            lag: Mutex::new(None),
             quiet: AtomicBool::new(false),
         }
     }
@@ -134,14 +137,28 @@ impl Console {
             changed.map_or_else(String::new, |at| format!(" · last change {} ago", ago(at.elapsed())));
         match state {
             None | Some(State::Working { full: true }) => self.progress_text(),
-            Some(State::Working { full: false }) => format!("copying changes{changed}"),
+            Some(State::Working { full: false }) => format!("copying changes{}{changed}", self.behind()),
             Some(State::Identical { files }) => format!("identical · {} files{changed}", HumanCount(files)),
             Some(State::Differs { failed, held, in_motion }) => {
                 let moving = still_written(in_motion);
-                format!("differs · {failed} failed, {held} held or skipped{moving} · trying again{changed}")
+                let behind = self.behind();
+                format!(
+                    "differs · {failed} failed, {held} held or skipped{moving}{behind} · trying again{changed}"
+                )
             }
             Some(State::Damaged { found }) => format!("differs · {}{changed}", damaged(found)),
             Some(State::Halted(why)) => format!("halted · {why}"),
+        }
+    }
+
+    /// How far the replica is behind, after what else is said of it.
+    fn behind(&self) -> String {
+        match *self.lag.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some((since, paths)) if since.elapsed() < Duration::from_secs(1) => {
+                format!(" · {paths} behind, {} ms", since.elapsed().as_millis())
+            }
+            Some((since, paths)) => format!(" · {paths} behind, {}", ago(since.elapsed())),
+            None => String::new(),
         }
     }
 
@@ -268,6 +285,10 @@ impl Monitor for Console {
         }
         self.flush();
         self.tick();
+    }
+
+    fn lag(&self, since: Option<Instant>, paths: u64) {
+        *self.lag.lock().unwrap_or_else(PoisonError::into_inner) = since.map(|since| (since, paths));
     }
 
     fn looked(&self, entries: u64) {

@@ -14,6 +14,7 @@ mod deeds;
 mod departures;
 mod disk;
 mod doubt;
+mod ends;
 pub mod error;
 mod examine;
 mod finish;

@@ -4,12 +4,11 @@
 //! too old goes bucket by bucket. Everything gets there by a rename and nothing is copied, so the trash costs no time, and
 //! only the room that what it keeps had before.
 
-use std::fs::{self, File};
-use std::io::{self, BufReader, BufWriter, Write};
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io::{self, BufReader, Write};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use alike_model::entry::{Stamp, Time};
@@ -27,7 +26,11 @@ const SPARE: u64 = 20;
 pub struct Trash {
     /// alike's own folder on the replica, held so that nothing is ever kept or dropped on another disk.
     own: Folder,
+    /// Its folder, once it was found: what takes its name later is not.
+    found: OnceLock<Folder>,
     device: u64,
+    /// The replica's top folder: device and inode.
+    top: (u64, u64),
     /// How long what is taken away is kept.
     keep: Duration,
     current: Mutex<Option<Arc<Bucket>>>,
@@ -39,8 +42,19 @@ pub(crate) struct Bucket {
     opened: Time,
     pub(crate) folder: Folder,
     last: AtomicU64,
-    journal: Mutex<BufWriter<File>>,
+    journal: Mutex<Journal>,
+    /// The replica's top folder: device and inode.
+    top: (u64, u64),
 }
+
+/// The journal of a bucket, and the lines that wait to be written.
+struct Journal {
+    file: File,
+    waiting: Vec<u8>,
+}
+
+/// Lines wait for others until they are this many bytes.
+const GATHER: usize = 64 * 1024;
 
 /// A number in a bucket, for what a step takes away.
 pub(crate) struct Slot {
@@ -71,7 +85,15 @@ impl Trash {
     /// When the system refuses to look at it.
     pub fn of(own: Folder, keep: Duration) -> io::Result<Self> {
         let device = linux::look_at_open(own.descriptor())?.dev;
-        Ok(Self { own, device, keep, current: Mutex::default() })
+        let top = linux::look_above(own.descriptor(), 1)?;
+        Ok(Self {
+            own,
+            found: OnceLock::new(),
+            device,
+            top: (top.dev, top.ino),
+            keep,
+            current: Mutex::default(),
+        })
     }
 
     /// The device that holds it: only what is there too can be kept.
@@ -82,7 +104,22 @@ impl Trash {
     /// A path to its folder, which may not be there.
     #[must_use]
     pub fn path(&self) -> PathBuf {
-        self.own.path().join("trash")
+        match self.found() {
+            Some(found) => found.path(),
+            None => self.own.path().join("trash"),
+        }
+    }
+
+    /// Its folder as it was found first, unless it was deleted since.
+    fn found(&self) -> Option<&Folder> {
+        if self.found.get().is_none()
+            && let Ok(found) = self.own.below(&trash_name())
+        {
+            let _ = self.found.set(found);
+        }
+        let is_there =
+            |found: &&Folder| linux::look_at_open(found.descriptor()).is_ok_and(|now| now.nlink > 0);
+        self.found.get().filter(is_there)
     }
 
     /// Writes a deed down before it is done, on the way to the system's hands (so that a kill loses none).
@@ -90,18 +127,33 @@ impl Trash {
     /// # Errors
     /// When it cannot be written: then nothing may be taken away.
     pub(crate) fn begin(&self, deed: Deed) -> io::Result<Slot> {
-        let bucket = self.bucket(deed.at)?;
-        let n = bucket.last.fetch_add(1, Ordering::Relaxed) + 1;
-        let name = number(n)?;
-        bucket.write(&Line::Deed(Box::new(Deed { n, ..deed })), true)?;
-        Ok(Slot { bucket, n, name })
+        let (bucket, n) = self.add(deed, true)?;
+        Ok(Slot { bucket, n, name: number(n)? })
     }
 
     /// Writes down what was done, at leisure: undoing would only miss something that was added.
     pub(crate) fn note(&self, deed: Deed) -> io::Result<()> {
-        let bucket = self.bucket(deed.at)?;
-        let n = bucket.last.fetch_add(1, Ordering::Relaxed) + 1;
-        bucket.write(&Line::Deed(Box::new(Deed { n, ..deed })), false)
+        self.add(deed, false).map(drop)
+    }
+
+    /// Adds a deed to the bucket of this moment; to a new one, when that was moved out of the replica.
+    fn add(&self, deed: Deed, now: bool) -> io::Result<(Arc<Bucket>, u64)> {
+        let mut line = Line::Deed(Box::new(deed));
+        let mut write = || -> io::Result<_> {
+            let Line::Deed(deed) = &mut line else { unreachable!("made above") };
+            let bucket = self.bucket(deed.at)?;
+            deed.n = bucket.last.fetch_add(1, Ordering::Relaxed) + 1;
+            let n = deed.n;
+            let written = bucket.write(&line, now);
+            Ok((bucket, n, written))
+        };
+        let (bucket, n, written) = write()?;
+        if !written.as_ref().is_err_and(|why| why.kind() == io::ErrorKind::StaleNetworkFileHandle) {
+            return written.map(|()| (bucket, n));
+        }
+        self.lock().take_if(|current| Arc::ptr_eq(current, &bucket));
+        let (bucket, n, written) = write()?;
+        written.map(|()| (bucket, n))
     }
 
     /// Where something of the bucket of this moment is kept; `shown` is as [`Slot::shown`] has it.
@@ -114,7 +166,7 @@ impl Trash {
     /// Hands all that is written to the system.
     pub(crate) fn flush(&self) -> io::Result<()> {
         let current = self.lock().clone();
-        current.map_or(Ok(()), |bucket| bucket.journal().flush())
+        current.map_or(Ok(()), |bucket| bucket.flush())
     }
 
     /// The bucket of this moment.
@@ -126,7 +178,7 @@ impl Trash {
             return Ok(Arc::clone(bucket));
         }
         if let Some(old) = current.take() {
-            old.journal().flush()?;
+            old.flush()?;
         }
         let bucket = Arc::new(self.make_bucket(now)?);
         *current = Some(Arc::clone(&bucket));
@@ -134,20 +186,23 @@ impl Trash {
     }
 
     fn make_bucket(&self, now: Time) -> io::Result<Bucket> {
-        let trash = self.path();
-        make_private(&trash)?;
+        make_private(&self.own, &trash_name())?;
+        let trash = Folder::open(&self.path())?;
         // A name that is taken (a clock that was set back, two runs in one second) gets a letter more.
         let mut name = shown_time(now);
-        loop {
-            match fs::DirBuilder::new().mode(0o700).create(trash.join(&name)) {
+        let folder = loop {
+            let called = Name::new(name.as_bytes()).ok_or(io::ErrorKind::InvalidInput)?;
+            match linux::make_folder(trash.descriptor(), &called) {
                 Err(why) if why.kind() == io::ErrorKind::AlreadyExists => name.push('a'),
-                made => break made?,
+                made => break made.and_then(|()| trash.below(&called))?,
             }
+        };
+        if folder.is_mount()? {
+            return Err(io::ErrorKind::ResourceBusy.into());
         }
-        let folder = Folder::open(&trash.join(&name))?;
-        let journal = File::options().append(true).create_new(true).open(folder.path().join("journal"))?;
-        let journal = Mutex::new(BufWriter::with_capacity(64 * 1024, journal));
-        Ok(Bucket { name, opened: now, folder, last: AtomicU64::new(0), journal })
+        let file = File::options().append(true).create_new(true).open(folder.path().join("journal"))?;
+        let journal = Mutex::new(Journal { file, waiting: Vec::new() });
+        Ok(Bucket { name, opened: now, folder, last: AtomicU64::new(0), journal, top: self.top })
     }
 
     /// The names of all buckets, oldest first.
@@ -275,11 +330,37 @@ impl Bucket {
         let mut text = serde_json::to_vec(line)?;
         text.push(b'\n');
         let mut journal = self.journal();
-        journal.write_all(&text)?;
-        if now { journal.flush() } else { Ok(()) }
+        journal.waiting.extend(text);
+        if now || journal.waiting.len() >= GATHER { self.put(&mut journal) } else { Ok(()) }
     }
 
-    fn journal(&self) -> MutexGuard<'_, BufWriter<File>> {
+    fn flush(&self) -> io::Result<()> {
+        self.put(&mut self.journal())
+    }
+
+    /// Writes what waits, unless the bucket was moved out of the replica: what is there now is not alike's any more.
+    fn put(&self, journal: &mut Journal) -> io::Result<()> {
+        // Below `.alike/trash`.
+        const DEPTH: usize = 3;
+        if journal.waiting.is_empty() {
+            return Ok(());
+        }
+        let above = linux::look_above(self.folder.descriptor(), DEPTH)?;
+        if (above.dev, above.ino) != self.top {
+            return Err(io::ErrorKind::StaleNetworkFileHandle.into());
+        }
+        while !journal.waiting.is_empty() {
+            match journal.file.write(&journal.waiting) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(some) => drop(journal.waiting.drain(..some)),
+                Err(why) if why.kind() == io::ErrorKind::Interrupted => {}
+                Err(why) => return Err(why),
+            }
+        }
+        Ok(())
+    }
+
+    fn journal(&self) -> MutexGuard<'_, Journal> {
         self.journal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -290,9 +371,21 @@ fn shown_time(at: Time) -> String {
     at.strftime("%Y%m%dT%H%M%SZ").to_string()
 }
 
+impl Drop for Bucket {
+    fn drop(&mut self) {
+        // What is not written down cannot be taken back: nothing is lost by it.
+        let _ = self.flush();
+    }
+}
+
+fn trash_name() -> Name {
+    let Some(name) = Name::new(b"trash") else { unreachable!("a constant") };
+    name
+}
+
 /// Makes a folder that only its owner may enter, unless it is there.
-fn make_private(path: &Path) -> io::Result<()> {
-    match fs::DirBuilder::new().mode(0o700).create(path) {
+fn make_private(parent: &Folder, name: &Name) -> io::Result<()> {
+    match linux::make_folder(parent.descriptor(), name) {
         Err(why) if why.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         made => made,
     }

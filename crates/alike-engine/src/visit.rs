@@ -13,7 +13,7 @@ use alike_model::path::{Name, OWN_FOLDER, RelPath};
 use alike_model::plan::{Descent, FolderPlan, Horizon, Step, Verb, plan_folder};
 use alike_model::reason::AttrsDiff;
 use alike_model::xattrs::XattrsDiff;
-use alike_storage::{Replica, Result, Source};
+use alike_storage::{Error, Replica, Result, Source};
 
 use crate::crew::Tasks;
 use crate::hands::{Done, Hands};
@@ -43,7 +43,11 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
                     }
                     Err(error) => {
                         self.owe(id, extent);
-                        self.again(&parent, &name, error);
+                        match error {
+                            // Looked at again it would be taken for the replica's own.
+                            Error::MountedOver => self.fail(parent.path().join(&name), error.to_string()),
+                            error => self.again(&parent, &name, error),
+                        }
                         self.release(parent);
                     }
                 }
@@ -84,11 +88,15 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
                 parent.touch();
                 (made, None)
             }
-            How::ByName => {
+            How::ByName(seen) => {
                 let folder = parent.replica(self.work.replica)?;
                 let folder = self.work.replica.open_folder(&folder, name)?;
                 let stamp = self.work.replica.stamp(&folder)?;
                 self.refuse_roots(&stamp)?;
+                if seen.is_some_and(|seen| seen != (stamp.dev, stamp.ino)) {
+                    let is_mounted = self.work.replica.is_mount(&folder)?;
+                    return Err(if is_mounted { Error::MountedOver } else { Error::Changed });
+                }
                 (Some(folder), Some(stamp))
             }
         };
@@ -396,7 +404,8 @@ fn enter_known<S: Source, R: Replica>(place: &Here<S, R>, descent: Descent, exte
         Extent::Subtree => Extent::Subtree,
         Extent::Names(_) | Extent::Folder => Extent::Names(BTreeSet::new()),
     };
-    Task::Enter { parent: place.retain(), name: descent.name, id: descent.known, how: How::ByName, extent }
+    let how = How::ByName(descent.replica);
+    Task::Enter { parent: place.retain(), name: descent.name, id: descent.known, how, extent }
 }
 
 fn look_at<T: Source>(tree: &T, folder: &T::Folder, names: &BTreeSet<Name>) -> Result<Vec<Entry>> {

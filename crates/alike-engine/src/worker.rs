@@ -93,6 +93,7 @@ pub fn mirror(
         let mirror = Mirror {
             spec,
             policy: policy.within(&pair.holds),
+            refuses: pair.refuses(&policy),
             rhythm,
             monitor,
             clock,
@@ -141,6 +142,7 @@ fn wait_for_pair(spec: &Spec, monitor: &dyn Monitor, controls: &Controls) -> Opt
 struct Mirror<'a> {
     spec: &'a Spec,
     policy: Policy,
+    refuses: Option<String>,
     rhythm: &'a Rhythm,
     monitor: &'a dyn Monitor,
     clock: &'a (dyn Fn() -> Time + Sync),
@@ -276,6 +278,7 @@ impl Mirror<'_> {
             roots: self.pair.roots,
             index: &self.pair.index,
             policy,
+            refuses: self.refuses.clone(),
             filter: &self.spec.filter,
             monitor: self.monitor,
             watch,

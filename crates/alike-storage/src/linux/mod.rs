@@ -23,6 +23,6 @@ pub use order::{settle_contents, sync_file};
 pub use scrutiny::{Block, drop_cached, read_direct, stand_back, will_read_on};
 pub use system::{
     Waker, am_root, filesystem_id, may_make_devices, path_in_filesystem, path_of_open,
-    raise_descriptor_limit, room, sync_filesystem, writeback_millis,
+    raise_descriptor_limit, rights, room, sync_filesystem, writeback_millis,
 };
 pub use xattr::Inode;

@@ -5,9 +5,10 @@ use std::path::Path;
 
 use alike_storage::Local;
 
+use crate::ends::Ends;
 use crate::index::Index;
 use crate::learnt::Learnt;
-use crate::pair::{Ends, Pair, Spec};
+use crate::pair::{Pair, Spec};
 use crate::pass::Top;
 use crate::refusal::Refusal;
 

@@ -41,10 +41,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
     /// Checks that a folder that is held open on the replica still lies in the tree: what is moved out of it meanwhile is not
     /// alike's any more. Changes come right after it, so the gap is small.
     pub(crate) fn check_inside(&self, place: &Here<S, R>) -> Result<()> {
-        if place.has_replica && !self.hands.is_inside(place)? {
-            return Err(Error::Changed);
-        }
-        Ok(())
+        if place.has_replica { self.hands.check_inside(place) } else { Ok(()) }
     }
 
     /// True when nothing is looked at once more in this pass.
@@ -124,6 +121,8 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
                         self.tell(Event { took: Some(started.elapsed()), ..event });
                     }
                 }
+                // Moved away: what stands there now is looked at by the next pass.
+                Err(error) if error.is_changed() => self.put_off(place.path(), "changed meanwhile"),
                 Err(error) => self.fail(place.path(), error.to_string()),
             }
         }

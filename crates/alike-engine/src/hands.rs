@@ -58,8 +58,8 @@ pub(crate) trait Hands<S: Source, R: Replica>: Sync {
     /// Makes a folder; `None` in a rehearsal. Also tells where is kept what was in the way.
     fn make_folder(&self, place: &Place<S, R>, step: &Step) -> Result<(Option<R::Folder>, Option<String>)>;
 
-    /// True when a folder that is held open lies below the top folder of the replica, as deep as it was found.
-    fn is_inside(&self, place: &Place<S, R>) -> Result<bool>;
+    /// Checks that a folder that is held open lies below the top folder of the replica, as deep as it was found.
+    fn check_inside(&self, place: &Place<S, R>) -> Result<()>;
 
     /// True when a folder that is held open stands at a name in `parent`; a rehearsal has moved none.
     fn is_at(&self, parent: &Place<S, R>, name: &Name, place: &Place<S, R>) -> Result<bool>;
@@ -103,8 +103,7 @@ pub(crate) trait Hands<S: Source, R: Replica>: Sync {
     /// Gives an open folder its own attributes.
     fn dress(&self, place: &Place<S, R>) -> Result<()>;
 
-    /// Takes from an open folder what it may not have in the end, before anything in it is changed; the rest is left to
-    /// `dress`.
+    /// Takes from an open folder, before anything in it is changed, what it may not have once `dress` was called.
     fn narrow(&self, place: &Place<S, R>, now: &Stamp) -> Result<()>;
 
     /// Lets the owner write into a folder.
@@ -200,7 +199,7 @@ impl<S: Source, R: Replica> Working<'_, S, R> {
             }
             _ => None,
         };
-        let now = self.replica.set_attrs(folder, &step.name, replica, &want)?;
+        let now = self.replica.set_attrs(folder, &step.name, replica, &want, &|| self.check_inside(place))?;
         self.write_down(place, step, &now, |deed| Deed { old: Some(replica.into()), xattrs: before, ..deed });
         Ok(Done::looks(now))
     }
@@ -314,8 +313,8 @@ impl<S: Source, R: Replica> Hands<S, R> for Working<'_, S, R> {
         Ok((made, done.kept))
     }
 
-    fn is_inside(&self, place: &Place<S, R>) -> Result<bool> {
-        self.replica.is_below(&*place.replica(self.replica)?, place.depth())
+    fn check_inside(&self, place: &Place<S, R>) -> Result<()> {
+        self.replica.check_below(&*place.replica(self.replica)?, place.depth())
     }
 
     fn is_at(&self, parent: &Place<S, R>, name: &Name, place: &Place<S, R>) -> Result<bool> {
@@ -395,7 +394,7 @@ impl<S: Source, R: Replica> Hands<S, R> for Working<'_, S, R> {
         let want = Want::of(&place.source_stamp, xattrs, &self.policy);
         let old = place.replica_stamp.as_ref().filter(|_| self.deeds.trash.is_some());
         self.note_xattrs(place, folder)?;
-        let now = self.replica.set_folder_attrs(folder, &want)?;
+        let now = self.replica.set_folder_attrs(folder, &want, &|| self.check_inside(place))?;
         if let Some(old) = old {
             let deed = self.deeds.plain(&place.path(), Action::Meta);
             let xattrs = place.xattrs_before.get().cloned();
@@ -409,7 +408,8 @@ impl<S: Source, R: Replica> Hands<S, R> for Working<'_, S, R> {
         let xattrs = self.source.folder_xattrs(&*place.source(self.source)?, self.policy.xattrs)?;
         let want = Want::of(&place.source_stamp, xattrs, &self.policy);
         self.note_xattrs(place, folder)?;
-        self.replica.set_folder_attrs(folder, &Want { mode: want.mode & now.mode, ..want }).map(drop)
+        let want = Want { mode: want.mode & now.mode, ..want };
+        self.replica.set_folder_attrs(folder, &want, &|| self.check_inside(place)).map(drop)
     }
 
     fn unlock(&self, folder: &R::Folder, stamp: &Stamp) -> Result<bool> {

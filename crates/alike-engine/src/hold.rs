@@ -48,7 +48,12 @@ impl Hold {
         let beside = own.join("hold.new");
         let mut text = serde_json::to_vec_pretty(self)?;
         text.push(b'\n');
-        let mut file = File::create(&beside)?;
+        // What broke off, or was put there to lead elsewhere, is not written through.
+        match fs::remove_file(&beside) {
+            Err(why) if why.kind() != io::ErrorKind::NotFound => return Err(why),
+            _ => {}
+        }
+        let mut file = File::create_new(&beside)?;
         file.write_all(&text)?;
         file.sync_all()?;
         fs::rename(&beside, own.join("hold"))

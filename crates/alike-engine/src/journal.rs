@@ -3,7 +3,6 @@
 //! What a first pass copies is told in some fifty bytes an entry. A frame stands for itself, so damage costs that frame and
 //! no more, and what the disk does not give back as it was is not believed.
 
-use std::fs::File;
 use std::io::{self, Write};
 
 use xxhash_rust::xxh3::xxh3_64;
@@ -39,6 +38,11 @@ impl<W: Write> Scribe<W> {
         if self.frame.len() < FULL { Ok(()) } else { self.flush() }
     }
 
+    /// What they are written to.
+    pub(crate) fn to(&self) -> &W {
+        &self.to
+    }
+
     /// Hands all lines to the system. What fails is tried again with the next, so that a line may be there twice.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         let Ok(length) = u32::try_from(self.frame.len()) else {
@@ -51,14 +55,6 @@ impl<W: Write> Scribe<W> {
             self.before = Before::default();
         }
         Ok(())
-    }
-}
-
-impl Scribe<File> {
-    /// Brings all lines to the disk.
-    pub(crate) fn settle(&mut self) -> io::Result<()> {
-        self.flush()?;
-        self.to.sync_all()
     }
 }
 

@@ -16,6 +16,7 @@ mod departures;
 mod disk;
 mod done;
 mod doubt;
+mod ends;
 pub mod error;
 mod examine;
 mod finish;

@@ -177,7 +177,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         if let Some(anchor) = &anchor {
             for (place, linked) in group.members {
                 match self.follow(anchor, &place, &linked) {
-                    Ok(()) => joined.push((place, linked.finding.name)),
+                    Ok(_) => joined.push((place, linked.finding.name)),
                     Err(error) if error.forbids_links() => {
                         self.stand_alone(&place, &linked, now);
                         self.release(place);
@@ -282,6 +282,43 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         }
     }
 
+    /// Puts one more name of a file that stands on the replica in the place of `old`. Tells where that is kept; `None` when
+    /// no such file does, or it can have no more names.
+    pub(crate) fn link_over(
+        &self,
+        place: &Here<S, R>,
+        step: &Step,
+        old: &Stamp,
+    ) -> Result<Option<Option<String>>> {
+        let Some(source) = step.verb.source() else { return Ok(None) };
+        let group = source_inode(source, place);
+        let Some(anchor) = self.wait_for(|waiting| waiting.anchors.get(&group).cloned()) else {
+            return Ok(None);
+        };
+        let (name, source, replica) = (step.name.clone(), *source, Some(*old));
+        let finding =
+            Finding { name, source: Some(source), replica, known: None, verdict: Verdict::OtherKind };
+        match self.follow(&anchor, place, &Linked { finding, source }) {
+            Ok(kept) => {
+                let joined = [(Here::clone(place), step.name.clone())];
+                self.learn_links(group, &anchor, &joined, (self.work.clock)());
+                Ok(Some(kept))
+            }
+            Err(error) if error.forbids_links() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What came of a step makes the first name of its group: others are to follow it.
+    pub(crate) fn lead_others(&self, place: &Here<S, R>, step: &Step, source: &Stamp, done: Done, now: Time) {
+        let is_equal = done.lacks.is_none() && !done.is_best_effort && self.unkept(step, &done).is_none();
+        let name = step.name.clone();
+        let anchor =
+            Anchor { place: Here::clone(place), name, source: *source, replica: done.replica, is_equal };
+        self.took(place, step, Ok(done), now);
+        self.wait_for(|waiting| waiting.anchors.insert(source_inode(source, place), anchor));
+    }
+
     /// Keeps a name for when all others have been seen.
     pub(crate) fn put_aside(&self, place: &Here<S, R>, finding: Finding, source: Stamp) {
         self.wait_for(|waiting| waiting.linked.push((place.retain(), Linked { finding, source })));
@@ -289,7 +326,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
 
     /// True when a name is most likely one more of something that is on the replica already, where this pass does not look:
     /// copied now, it would be copied for nothing. What is new is not left to wait.
-    fn is_elsewhere(&self, source: &Stamp) -> bool {
+    pub(crate) fn is_elsewhere(&self, source: &Stamp) -> bool {
         const NEW_MILLIS: u32 = 10_000;
         let now = (self.work.clock)();
         let is_old = source.btime.is_some_and(|born| born.plus_millis(NEW_MILLIS) < now);
@@ -307,15 +344,15 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         Anchor { place, name, source: linked.source, replica, is_equal }
     }
 
-    /// Makes a name one of the anchor's inode, unless it is already.
-    fn follow(&self, anchor: &Anchor<S, R>, place: &Here<S, R>, linked: &Linked) -> Result<()> {
+    /// Makes a name one of the anchor's inode, unless it is already. Tells where is kept what was there.
+    fn follow(&self, anchor: &Anchor<S, R>, place: &Here<S, R>, linked: &Linked) -> Result<Option<String>> {
         // What was compared, or copied, must be what was seen under this name.
         if !linked.source.is_untouched_since(&anchor.source) {
             return Err(Error::Changed);
         }
         let there = self.look_anew(place, &linked.finding)?;
         if there.is_some() && there.as_ref().map(inode) == anchor.replica.as_ref().map(inode) {
-            return Ok(());
+            return Ok(None);
         }
         let to = anchor.path();
         let reason = Reason::LinkTo(to.clone());
@@ -324,15 +361,10 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         // A rehearsal has nothing to expect, and expects nothing.
         let expected = anchor.replica.as_ref().unwrap_or(&anchor.source);
         let from = (&*anchor.place, &anchor.name);
-        self.timed(
-            place,
-            &step,
-            Instant::now(),
-            |step| self.hands.link(from, expected, place, step),
-            Done::came_to,
-        )?;
+        let link = |step: &Step| self.hands.link(from, expected, place, step);
+        let done = self.timed(place, &step, Instant::now(), link, Done::came_to)?;
         place.touch();
-        Ok(())
+        Ok(done.kept)
     }
 
     /// Writes down that these names are joined, with the stamp that their inode has after the last link.

@@ -4,7 +4,8 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 
-use alike_storage::{Local, Source};
+use alike_model::holds::Holds;
+use alike_storage::{Local, Source, linux};
 use serde::{Deserialize, Serialize};
 
 use crate::refusal::Refusal;
@@ -22,6 +23,35 @@ pub(crate) struct Marker {
     pub(crate) source_inode: u64,
     pub(crate) replica: String,
     pub(crate) replica_filesystem: String,
+    /// What the replica held of owners and attributes when it was last worked on; in the state alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) held: Option<Held>,
+}
+
+/// What a target held for somebody with these rights.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Held {
+    rights: String,
+    what: Vec<String>,
+}
+
+impl Held {
+    /// What the target holds for who runs this.
+    pub(crate) fn of(holds: &Holds) -> Self {
+        Self { rights: linux::rights(), what: holds.held() }
+    }
+
+    /// What it held for the same rights that it does not hold now.
+    pub(crate) fn gone_since(&self, before: &Self) -> Vec<String> {
+        let gone = |what: &&String| before.rights == self.rights && !self.what.contains(what);
+        before.what.iter().filter(gone).cloned().collect()
+    }
+
+    /// What it holds now and what it held before: what is gone is missed until somebody says that it may be.
+    pub(crate) fn and(mut self, gone: &[String]) -> Self {
+        self.what.extend_from_slice(gone);
+        self
+    }
 }
 
 /// The marker that a pair would have now, with a new id.
@@ -43,6 +73,7 @@ pub(crate) fn describe(
         source_inode: root.ino,
         replica: shown(replica_path),
         replica_filesystem,
+        held: None,
     })
 }
 
@@ -87,7 +118,12 @@ pub(crate) fn write_marker(path: &Path, old: Option<&Marker>, new: &Marker) -> i
     let beside = path.with_extension("new");
     let mut text = serde_json::to_vec_pretty(new)?;
     text.push(b'\n');
-    let mut file = File::create(&beside)?;
+    // What broke off, or was put there to lead elsewhere, is not written through.
+    match fs::remove_file(&beside) {
+        Err(why) if why.kind() != io::ErrorKind::NotFound => return Err(why),
+        _ => {}
+    }
+    let mut file = File::create_new(&beside)?;
     io::Write::write_all(&mut file, &text)?;
     file.sync_all()?;
     fs::rename(&beside, path)
@@ -115,6 +151,7 @@ mod tests {
             source_inode: u64::MAX,
             replica: "/replica \\x1b".to_owned(),
             replica_filesystem: String::new(),
+            held: None,
         };
         let seeds = [serde_json::to_vec_pretty(&marker).unwrap(), b"[".repeat(1000), b"{\"id\":".repeat(500)];
         let mut scramble = Scramble::new("marker");

@@ -154,7 +154,7 @@ impl<'a> Mend<'a> {
         let copied = copy_entry((&folder, &called), there, (&own, &name), &want, &|| false)
             .and_then(|_| unpatch((&own, &name), &[(&bucket, &number)]))
             .and_then(|()| self.tree.look(&own, &name)?.ok_or(Error::Changed))
-            .and_then(|now| self.tree.set_attrs(&own, &name, &now, &want));
+            .and_then(|now| self.tree.set_attrs(&own, &name, &now, &want, &|| Ok(())));
         match copied {
             Ok(now) => {
                 let from = RelPath::parse(OWN_FOLDER).unwrap_or_default().join(&name);
@@ -250,7 +250,7 @@ impl<'a> Mend<'a> {
         let (folder, name) = self.reach.place(path)?;
         let which = if xattrs.is_some() { self.holds.xattrs } else { Namespaces::NONE };
         let before = xattrs.map(|_| self.tree.xattrs(&folder, &name, which)).transpose()?;
-        let now = self.tree.set_attrs(&folder, &name, there, &self.want(then, xattrs))?;
+        let now = self.tree.set_attrs(&folder, &name, there, &self.want(then, xattrs), &|| Ok(()))?;
         let deed = self.deed(Action::Meta, path, reason);
         self.note(Deed { old: Some(there.into()), xattrs: before, now: Some((&now).into()), ..deed })
     }
@@ -299,7 +299,8 @@ impl<'a> Mend<'a> {
         }
         let which = if touched.xattrs.is_some() { self.holds.xattrs } else { Namespaces::NONE };
         let before = touched.xattrs.as_ref().map(|_| self.tree.folder_xattrs(&folder, which)).transpose()?;
-        let now = self.tree.set_folder_attrs(&folder, &self.want(&touched.then, touched.xattrs.as_ref()))?;
+        let want = self.want(&touched.then, touched.xattrs.as_ref());
+        let now = self.tree.set_folder_attrs(&folder, &want, &|| Ok(()))?;
         if touched.before.is_some() {
             let deed = self.deed(Action::Meta, path, "");
             self.note(Deed { old: touched.before, xattrs: before, now: Some((&now).into()), ..deed })?;

@@ -11,13 +11,14 @@ use std::time::Duration;
 
 use alike_model::filter::Filter;
 use alike_model::holds::Holds;
-use alike_model::path::{OWN_FOLDER, RelPath};
-use alike_model::policy::{Deletes, MaxDelete, Policy};
+use alike_model::path::OWN_FOLDER;
+use alike_model::policy::{Deletes, Policy};
 use alike_storage::{Local, Saving, Source, linux};
 
+use crate::ends::{Ends, Found, find_replica, refuse_emptied};
 use crate::hold::{is_held, refuse_held};
 use crate::index::Index;
-use crate::marker::{Marker, describe, read_marker, read_state, same_filesystem, write_marker};
+use crate::marker::{Held, Marker, write_marker};
 use crate::pass::Top;
 use crate::refusal::Refusal;
 use crate::trash::Trash;
@@ -57,50 +58,12 @@ pub struct Pair {
     pub trash: Option<Trash>,
     /// What the replica can hold.
     pub holds: Holds,
+    /// What it held of that when somebody with the same rights last worked on it, and does not now.
+    refuses: Vec<String>,
     /// The source has a `.alike` of its own at the top, which is left out.
     source_has_own_folder: bool,
     /// Held as long as the pair is.
     _lock: Option<File>,
-}
-
-/// Both ends as they are found, before anything is made or opened for good.
-pub(crate) struct Ends {
-    pub(crate) source_path: PathBuf,
-    pub(crate) source: Local,
-    pub(crate) found: Found,
-    /// The pair's folder in the state, and what it remembers.
-    pub(crate) state: PathBuf,
-    before: Option<Marker>,
-    /// alike's own folder on the replica, and what marks it.
-    own: PathBuf,
-    marker: Option<Marker>,
-}
-
-impl Ends {
-    pub(crate) fn find(spec: &Spec) -> Result<Self, Refusal> {
-        let (source_path, source) = open_source(&spec.source)?;
-        let found = find_replica(&spec.replica)?;
-        refuse_same_or_nested(&source_path, &found, &spec.filter)?;
-        let state = state_folder(spec, &source_path, &found.path);
-        let before = read_state(&state)?;
-        refuse_unmounted(before.as_ref(), &found, &state)?;
-        let own = found.path.join(".alike");
-        let marker = read_marker(&own.join("pair.json"))?;
-        Ok(Self { source_path, source, found, state, before, own, marker })
-    }
-
-    /// Refuses a replica that is another source's, and a source that was emptied; returns what the pair is now.
-    pub(crate) fn refuse_strangers(&self, spec: &Spec, replica: &Local) -> Result<Marker, Refusal> {
-        let now = describe((&self.source_path, &self.source), (&self.found.path, replica))?;
-        refuse_other_source(self.marker.as_ref(), &now, &self.found.path)?;
-        refuse_emptied(spec, &self.source, replica)?;
-        Ok(now)
-    }
-
-    /// True when state and replica are of one pair.
-    pub(crate) fn is_known(&self) -> bool {
-        self.before.as_ref().zip(self.marker.as_ref()).is_some_and(|(one, other)| one.id == other.id)
-    }
 }
 
 impl Pair {
@@ -109,18 +72,24 @@ impl Pair {
     /// # Errors
     /// When it is refused.
     pub fn open(spec: &Spec) -> Result<Self, Refusal> {
-        complete_changes(&spec.replica);
-        let ends = Ends::find(spec)?;
-        let Ends { found, own, state, .. } = &ends;
-        refuse_held(own, &found.path)?;
+        // The replica and alike's own folder on it are opened once: what takes their names meanwhile is not written to.
+        let found = find_replica(&spec.replica);
+        found.iter().for_each(complete_changes);
+        let ends = Ends::with(spec, found)?;
+        let Ends { found, state, .. } = &ends;
         let unusable = |why| Refusal::ReplicaUnusable(found.path.clone(), why);
+        if let Some(own) = found.own().map_err(unusable)? {
+            refuse_held(&own.path(), &found.path)?;
+        }
         make_replica(&found.path).map_err(unusable)?;
-        let replica = Local::open(&found.path).map_err(unusable)?;
+        let replica = if found.exists { found.nearest.twin() } else { Local::open(&found.path) };
+        let replica = replica.map_err(unusable)?;
         let now = ends.refuse_strangers(spec, &replica)?;
         let own_folder = replica.own_folder().map_err(unusable)?;
-        let lock = lock(own, &found.path)?;
+        let own = own_folder.path();
+        let lock = lock(&own, &found.path)?;
         // Whoever takes a pass back first holds the replica, then takes the lock.
-        refuse_held(own, &found.path)?;
+        refuse_held(&own, &found.path)?;
         replica.clear_staging().map_err(unusable)?;
         let known = match &ends.marker {
             Some(marker) => Marker { id: marker.id.clone(), ..now },
@@ -129,17 +98,22 @@ impl Pair {
         let state_failed = |why| Refusal::StateUnusable(state.clone(), why);
         make_private(state).map_err(state_failed)?;
         write_marker(&own.join("pair.json"), ends.marker.as_ref(), &known).map_err(unusable)?;
-        write_marker(&state.join("pair.json"), ends.before.as_ref(), &known).map_err(state_failed)?;
+        let holds = replica.holds(true);
+        let held = Held::of(&holds);
+        let before =
+            ends.before.as_ref().filter(|before| before.id == known.id).and_then(|it| it.held.as_ref());
+        let refuses = before.map(|before| held.gone_since(before)).unwrap_or_default();
+        let remembered = Marker { held: Some(held.and(&refuses)), ..known.clone() };
+        write_marker(&state.join("pair.json"), ends.before.as_ref(), &remembered).map_err(state_failed)?;
         let index = Index::open(state, true)?;
         if ends.before.as_ref().is_none_or(|before| before.id != known.id) {
             index.forget_all()?;
         }
         let top = if found.exists { Top::There } else { Top::Made };
-        let holds = replica.holds(true);
         let trash = spec.keep.map(|keep| Trash::of(own_folder, keep)).transpose().map_err(unusable)?;
         index.begin_after(trash.as_ref().map_or(Ok(0), Trash::last_pass).map_err(unusable)?);
         let pair = Self::new(ends.source, replica.with(spec.saving), (top, holds), index, Some(lock))?;
-        Ok(Self { trash, ..pair })
+        Ok(Self { trash, refuses, ..pair })
     }
 
     /// Opens a pair to rehearse a pass: the same refusals, and nothing is made, marked or written.
@@ -148,7 +122,7 @@ impl Pair {
     /// When it is refused.
     pub fn open_to_rehearse(spec: &Spec) -> Result<Self, Refusal> {
         let ends = Ends::find(spec)?;
-        let Ends { found, own, state, .. } = &ends;
+        let Ends { found, state, .. } = &ends;
         if !found.exists {
             let index = Index::open(&state.join("none"), false)?;
             let stand_in = Local::open(&ends.source_path)
@@ -157,7 +131,11 @@ impl Pair {
         }
         let replica =
             Local::open(&found.path).map_err(|why| Refusal::ReplicaUnusable(found.path.clone(), why))?;
-        let lock = if own.join("lock").exists() { Some(lock(own, &found.path)?) } else { None };
+        let own = found.own().map_err(|why| Refusal::ReplicaUnusable(found.path.clone(), why))?;
+        let lock = match own.map(|own| own.path()).filter(|own| own.join("lock").exists()) {
+            Some(own) => Some(lock(&own, &found.path)?),
+            None => None,
+        };
         ends.refuse_strangers(spec, &replica)?;
         let index = Index::open(&if ends.is_known() { state.clone() } else { state.join("none") }, false)?;
         let holds = replica.holds(false);
@@ -205,8 +183,22 @@ impl Pair {
             roots,
             trash,
             holds,
+            refuses: Vec::new(),
             source_has_own_folder,
             _lock: lock,
+        })
+    }
+
+    /// What is wanted, and the target held it when somebody with the same rights last worked on it, but refuses it now: what differs in it is
+    /// neither seen nor mended, so nothing may be called identical.
+    #[must_use]
+    pub fn refuses(&self, policy: &Policy) -> Option<String> {
+        let lacks = self.holds.lacks(policy);
+        let refused: Vec<&str> =
+            self.refuses.iter().filter(|what| lacks.contains(what)).map(String::as_str).collect();
+        let what = refused.join(", ");
+        (!refused.is_empty()).then(|| {
+            format!("the target held {what} before and refuses it now; if it shall go without, give --no-owner or --no-xattrs")
         })
     }
 
@@ -222,12 +214,12 @@ impl Pair {
 
 /// Completes a change in place that broke off, before anything is refused: the source may be gone for good, and the replica
 /// shall be whole all the same. What cannot be done now is compared by the next pass.
-fn complete_changes(replica: &Path) {
-    let own = replica.join(".alike");
-    if own.join("staging").is_dir()
-        && let (Ok(replica), Ok(_lock)) = (Local::open(replica), lock(&own, replica))
+fn complete_changes(replica: &Found) {
+    if let Ok(Some(own)) = replica.own()
+        && own.path().join("staging").is_dir()
+        && let Ok(_lock) = lock(&own.path(), &replica.path)
     {
-        let _ = replica.complete_changes();
+        let _ = replica.nearest.complete_changes();
     }
 }
 
@@ -236,57 +228,6 @@ fn has_own_folder(source: &Local) -> bool {
     own.is_some_and(|own| {
         source.root().and_then(|root| source.look(&root, &own)).is_ok_and(|found| found.is_some())
     })
-}
-
-fn open_source(path: &Path) -> Result<(PathBuf, Local), Refusal> {
-    let whole = match path.canonicalize() {
-        Ok(whole) => whole,
-        Err(why) if why.kind() == io::ErrorKind::NotFound => {
-            return Err(Refusal::SourceMissing(path.to_owned()));
-        }
-        Err(why) => return Err(Refusal::SourceUnreadable(path.to_owned(), why)),
-    };
-    if !whole.is_dir() {
-        return Err(Refusal::SourceNoFolder(path.to_owned()));
-    }
-    let source = Local::open(&whole).map_err(|why| Refusal::SourceUnreadable(path.to_owned(), why))?;
-    Ok((whole, source))
-}
-
-/// Where the replica is or will be.
-pub(crate) struct Found {
-    pub(crate) path: PathBuf,
-    pub(crate) exists: bool,
-    /// What is open: the replica, or the nearest folder above it that exists.
-    nearest: Local,
-}
-
-fn find_replica(path: &Path) -> Result<Found, Refusal> {
-    let unusable = |why| Refusal::ReplicaUnusable(path.to_owned(), why);
-    if let Ok(whole) = path.canonicalize() {
-        if !whole.is_dir() {
-            return Err(Refusal::ReplicaNoFolder(path.to_owned()));
-        }
-        let nearest = Local::open(&whole).map_err(unusable)?;
-        return Ok(Found { path: whole, exists: true, nearest });
-    }
-    if path.symlink_metadata().is_ok() {
-        return Err(Refusal::ReplicaNoFolder(path.to_owned()));
-    }
-    let absolute = std::path::absolute(path).map_err(unusable)?;
-    for above in absolute.ancestors().skip(1) {
-        match above.canonicalize() {
-            Ok(whole) if whole.is_dir() => {
-                let rest = absolute.strip_prefix(above).unwrap_or(&absolute);
-                let nearest = Local::open(&whole).map_err(unusable)?;
-                return Ok(Found { path: whole.join(rest), exists: false, nearest });
-            }
-            Ok(whole) => return Err(Refusal::ReplicaNoFolder(whole)),
-            Err(why) if why.kind() == io::ErrorKind::NotFound => {}
-            Err(why) => return Err(unusable(why)),
-        }
-    }
-    Err(unusable(io::ErrorKind::NotFound.into()))
 }
 
 /// Makes a folder that only its owner may enter: the index has the names of files in folders that are closed to others.
@@ -307,102 +248,13 @@ fn make_replica(path: &Path) -> io::Result<()> {
     }
 }
 
-fn refuse_same_or_nested(source: &Path, replica: &Found, filter: &Filter) -> Result<(), Refusal> {
-    use std::os::unix::ffi::OsStrExt;
-    use std::os::unix::fs::MetadataExt;
-    let inode = |path: &Path| fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()));
-    if replica.path == *source || (replica.exists && inode(&replica.path) == inode(source)) {
-        return Err(Refusal::Same(source.to_owned()));
-    }
-    let excluded = |rest: &Path| {
-        RelPath::parse(rest.as_os_str().as_bytes())
-            .is_some_and(|path| filter.excludes_with_parents(&path, true))
-    };
-    let (inside, around) = (nested(source, &replica.path), nested(&replica.path, source));
-    if let Some(rest) = inside.filter(|rest| !excluded(rest)) {
-        return Err(Refusal::ReplicaInside { path: replica.path.clone(), exclude: rest });
-    }
-    if let Some(rest) = around.filter(|rest| !excluded(rest)) {
-        return Err(Refusal::SourceInside { path: source.to_owned(), exclude: rest });
-    }
-    Ok(())
-}
-
-/// The path of `inner` below `outer`, when it lies there: by name, or through a bind mount.
-fn nested(outer: &Path, inner: &Path) -> Option<PathBuf> {
-    let by_name = inner.strip_prefix(outer).ok().map(Path::to_owned);
-    by_name.or_else(|| {
-        let (outer_device, outer) = linux::path_in_filesystem(outer)?;
-        let (device, inner) = linux::path_in_filesystem(inner)?;
-        let rest = inner.strip_prefix(outer).ok().filter(|_| device == outer_device)?;
-        Some(rest.to_owned())
-    })
-}
-
-/// The replica's drive: the filesystem on which the replica is or would be made must be the one it was on.
-fn refuse_unmounted(before: Option<&Marker>, replica: &Found, state: &Path) -> Result<(), Refusal> {
-    let Some(before) = before else { return Ok(()) };
-    let now =
-        replica.nearest.filesystem_id().map_err(|why| Refusal::ReplicaUnusable(replica.path.clone(), why))?;
-    if same_filesystem(&now, &before.replica_filesystem) {
-        return Ok(());
-    }
-    Err(Refusal::ReplicaElsewhere { replica: replica.path.clone(), state: state.to_owned() })
-}
-
-fn refuse_other_source(marker: Option<&Marker>, now: &Marker, replica: &Path) -> Result<(), Refusal> {
-    let Some(marker) = marker else { return Ok(()) };
-    let same_disk = same_filesystem(&marker.source_filesystem, &now.source_filesystem);
-    if marker.source != now.source && !(same_disk && marker.source_inode == now.source_inode) {
-        return Err(Refusal::OtherSource { replica: replica.to_owned(), of: marker.source.clone() });
-    }
-    if !same_disk {
-        return Err(Refusal::SourceElsewhere { is: now.source.clone(), replica: replica.to_owned() });
-    }
-    Ok(())
-}
-
-/// An empty source is more often an unmounted or half-mounted one than a wish.
-fn refuse_emptied(spec: &Spec, source: &Local, replica: &Local) -> Result<(), Refusal> {
-    if !matches!(spec.deletes, Deletes::Within(_)) {
-        return Ok(());
-    }
-    let holds = |tree: &Local, most: u64| count_entries(tree, &spec.filter, most).map_err(Refusal::Look);
-    if holds(source, 1)? == 0 && holds(replica, MaxDelete::ALWAYS_FINE)? >= MaxDelete::ALWAYS_FINE {
-        return Err(Refusal::SourceEmptied(spec.source.clone()));
-    }
-    Ok(())
-}
-
-/// Counts entries that are not excluded, up to `most`.
-fn count_entries(tree: &Local, filter: &Filter, most: u64) -> Result<u64, alike_storage::Error> {
-    let mut count = 0;
-    let mut folders = vec![(tree.root()?, RelPath::root())];
-    while let Some((folder, path)) = folders.pop() {
-        for entry in tree.list(&folder)? {
-            let is_folder =
-                entry.look.as_ref().is_ok_and(|stamp| stamp.kind == alike_model::entry::Kind::Folder);
-            let own = path.is_root() && entry.name.as_bytes() == OWN_FOLDER;
-            if own || filter.excludes(&path, &entry.name, is_folder) {
-                continue;
-            }
-            count += 1;
-            if count >= most {
-                return Ok(count);
-            }
-            if is_folder && let Ok(below) = tree.open_folder(&folder, &entry.name) {
-                folders.push((below, path.join(&entry.name)));
-            }
-        }
-    }
-    Ok(count)
-}
-
 /// Takes the replica's lock.
 pub(crate) fn lock(own: &Path, replica: &Path) -> Result<File, Refusal> {
+    use std::os::unix::fs::OpenOptionsExt;
     let failed = |why| Refusal::ReplicaUnusable(replica.to_owned(), why);
     // Opened so that nothing is written when it is there: a pass with nothing to do leaves no trace.
     let file = File::options()
+        .custom_flags(linux::NO_FOLLOW)
         .read(true)
         .write(true)
         .create(true)
@@ -420,16 +272,4 @@ pub(crate) fn lock(own: &Path, replica: &Path) -> Result<File, Refusal> {
         Err(TryLockError::WouldBlock) => Err(Refusal::InUse(replica.to_owned())),
         Err(TryLockError::Error(why)) => Err(failed(why)),
     }
-}
-
-/// One folder a pair, found by both paths; its name starts with the replica's for people who look.
-fn state_folder(spec: &Spec, source: &Path, replica: &Path) -> PathBuf {
-    use std::os::unix::ffi::OsStrExt;
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(source.as_os_str().as_bytes()).update(&[0]).update(replica.as_os_str().as_bytes());
-    let name: String = replica
-        .file_name()
-        .map(|name| name.to_string_lossy().chars().filter(|ch| ch.is_ascii_alphanumeric()).take(32).collect())
-        .unwrap_or_default();
-    spec.state.join(format!("{name}-{}", &hasher.finalize().to_hex()[..16]))
 }

@@ -49,6 +49,8 @@ pub struct Work<'a, S: Source, R: Replica> {
     pub index: &'a Index,
     /// What the user asked for.
     pub policy: Policy,
+    /// Why not all that is wanted can be compared, though it could be before ([`crate::pair::Pair::refuses`]).
+    pub refuses: Option<String>,
     /// What is left out.
     pub filter: &'a Filter,
     /// Told of everything.
@@ -177,6 +179,11 @@ fn run<S: Source, R: Replica>(
         }
     }
     run.postpone_unannounced();
+    if let (true, Some(refuses)) = (run.full, &work.refuses) {
+        // Looking again would not help.
+        let event = Event::about(run.number, Action::Error, RelPath::root(), refuses.clone());
+        run.tell(Event { error: Some(refuses.clone()), ..event });
+    }
     let judgement = guard::judge(run.proposal(), &work.policy);
     match judgement {
         Judgement::Go => run.delete(),

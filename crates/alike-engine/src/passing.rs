@@ -243,6 +243,7 @@ impl Mirror<'_> {
             roots: self.pair.roots,
             index: &self.pair.index,
             policy,
+            refuses: self.refuses.clone(),
             filter: &self.spec.filter,
             monitor: self.monitor,
             watch,

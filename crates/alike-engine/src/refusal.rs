@@ -58,6 +58,15 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// What is said of a marker, said of this path.
+    pub(crate) fn about(self, path: &std::path::Path) -> Self {
+        match self {
+            Self::MarkerDamaged(_) => Self::MarkerDamaged(path.to_owned()),
+            Self::MarkerUnreadable(_, why) => Self::MarkerUnreadable(path.to_owned(), why),
+            other => other,
+        }
+    }
+
     /// True when the command itself is wrong, whatever the state of the world.
     #[must_use]
     pub fn is_usage(&self) -> bool {

@@ -52,8 +52,8 @@ impl<S: Source, R: Replica> Hands<S, R> for Rehearsing {
         Ok((None, None))
     }
 
-    fn is_inside(&self, _: &Place<S, R>) -> Result<bool> {
-        Ok(true)
+    fn check_inside(&self, _: &Place<S, R>) -> Result<()> {
+        Ok(())
     }
 
     fn is_at(&self, _: &Place<S, R>, _: &Name, _: &Place<S, R>) -> Result<bool> {

@@ -17,6 +17,7 @@ use crate::hands::Hands;
 use crate::monitor::Event;
 use crate::pass::Run;
 use crate::place::{Here, Place};
+use crate::waiting::At;
 use crate::walk::Walking;
 
 impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
@@ -62,14 +63,20 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         // There is no further round: what fails from here on is reported at once.
         self.round.store(u32::MAX - 1, Ordering::Relaxed);
         let removals = self.wait_for(|waiting| std::mem::take(&mut waiting.removals));
-        let removals = removals.into_iter().flatten().collect();
+        let gives_way_to_a_link = |(_, removal): &At<S, R, Removal>| {
+            removal.then.as_ref().and_then(|then| then.verb.source()).is_some_and(|source| source.nlink > 1)
+        };
+        let (linked, plain): (Vec<_>, Vec<_>) = removals.into_iter().flatten().partition(gives_way_to_a_link);
         self.note_staying();
-        crew::run(self.work.threads, removals, |(place, removal), _| {
+        let delete = |(place, removal): At<S, R, Removal>| {
             if !self.work.stop.is_set() {
                 self.delete_one(&place, &removal);
             }
             self.release(place);
-        });
+        };
+        crew::run(self.work.threads, plain, |one, _| delete(one));
+        // One by one: the first of a group may be what the others are linked to.
+        linked.into_iter().for_each(delete);
         self.publish_ready();
         self.join_links();
         for (place, name) in self.wait_for(|waiting| std::mem::take(&mut waiting.again)) {

@@ -219,8 +219,10 @@ impl Copier<'_, '_> {
             }
         }
         for (path, want) in folders.into_iter().rev() {
-            let dressed =
-                self.to.folder(&path).and_then(|folder| self.target.set_folder_attrs(&folder, &want));
+            let dressed = self
+                .to
+                .folder(&path)
+                .and_then(|folder| self.target.set_folder_attrs(&folder, &want, &|| Ok(())));
             if let Err(error) = dressed {
                 self.copied.failed.push((path, error.to_string()));
             }
@@ -278,7 +280,7 @@ impl Copier<'_, '_> {
             let places: Vec<_> = places.iter().map(|(folder, name)| (&**folder, name)).collect();
             unpatch((&folder, &new), &places)?;
             let now = self.target.look(&folder, &new)?.ok_or(Error::Changed)?;
-            self.target.set_attrs(&folder, &new, &now, &want)?;
+            self.target.set_attrs(&folder, &new, &now, &want, &|| Ok(()))?;
         }
         if stamp.nlink > 1 {
             self.first.insert(key, to.clone());

@@ -130,7 +130,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         if identity != known.map(|known| known.source.identity) {
             return Err(Error::Changed);
         }
-        let child = self.enter(parent, name, Some(id), How::ByName);
+        let child = self.enter(parent, name, Some(id), How::ByName(None));
         let (place, _) = child?;
         parent.retain();
         Ok(place)

@@ -4,12 +4,12 @@
 //! too old goes bucket by bucket. Everything gets there by a rename and nothing is copied, so the trash costs no time, and
 //! only the room that what it keeps had before.
 
-use std::fs::{self, File};
-use std::io;
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use alike_model::entry::{Stamp, Time};
@@ -28,7 +28,11 @@ const SPARE: u64 = 20;
 pub struct Trash {
     /// alike's own folder on the replica, held so that nothing is ever kept or dropped on another disk.
     own: Folder,
+    /// Its folder, once it was found: what takes its name later is not.
+    found: OnceLock<Folder>,
     device: u64,
+    /// The replica's top folder: device and inode.
+    top: (u64, u64),
     /// How long what is taken away is kept.
     keep: Duration,
     current: Mutex<Option<Arc<Bucket>>>,
@@ -40,7 +44,39 @@ pub(crate) struct Bucket {
     opened: Time,
     pub(crate) folder: Folder,
     last: AtomicU64,
-    journal: Mutex<Scribe<File>>,
+    journal: Mutex<Scribe<Page>>,
+}
+
+/// Where a journal is written, as long as the bucket is in the replica: what was moved out is not alike's any more.
+pub(crate) struct Page {
+    file: File,
+    bucket: OwnedFd,
+    /// The replica's top folder: device and inode.
+    top: (u64, u64),
+}
+
+impl Write for Page {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // Below `.alike/trash`.
+        const DEPTH: usize = 3;
+        let above = linux::look_above(self.bucket.as_fd(), DEPTH)?;
+        match (above.dev, above.ino) == self.top {
+            true => self.file.write(bytes),
+            false => Err(io::ErrorKind::StaleNetworkFileHandle.into()),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Scribe<Page> {
+    /// Brings all lines to the disk.
+    fn settle(&mut self) -> io::Result<()> {
+        self.flush()?;
+        self.to().file.sync_all()
+    }
 }
 
 /// A number in a bucket, for what a step takes away.
@@ -72,7 +108,15 @@ impl Trash {
     /// When the system refuses to look at it.
     pub fn of(own: Folder, keep: Duration) -> io::Result<Self> {
         let device = linux::look_at_open(own.descriptor())?.dev;
-        Ok(Self { own, device, keep, current: Mutex::default() })
+        let top = linux::look_above(own.descriptor(), 1)?;
+        Ok(Self {
+            own,
+            found: OnceLock::new(),
+            device,
+            top: (top.dev, top.ino),
+            keep,
+            current: Mutex::default(),
+        })
     }
 
     /// The device that holds it: only what is there too can be kept.
@@ -83,7 +127,22 @@ impl Trash {
     /// A path to its folder, which may not be there.
     #[must_use]
     pub fn path(&self) -> PathBuf {
-        self.own.path().join("trash")
+        match self.found() {
+            Some(found) => found.path(),
+            None => self.own.path().join("trash"),
+        }
+    }
+
+    /// Its folder as it was found first, unless it was deleted since.
+    fn found(&self) -> Option<&Folder> {
+        if self.found.get().is_none()
+            && let Ok(found) = self.own.below(&trash_name())
+        {
+            let _ = self.found.set(found);
+        }
+        let is_there =
+            |found: &&Folder| linux::look_at_open(found.descriptor()).is_ok_and(|now| now.nlink > 0);
+        self.found.get().filter(is_there)
     }
 
     /// Writes a deed down before it is done, on the way to the system's hands (so that a kill loses none).
@@ -91,18 +150,33 @@ impl Trash {
     /// # Errors
     /// When it cannot be written: then nothing may be taken away.
     pub(crate) fn begin(&self, deed: Deed) -> io::Result<Slot> {
-        let bucket = self.bucket(deed.at)?;
-        let n = bucket.last.fetch_add(1, Ordering::Relaxed) + 1;
-        let name = number(n)?;
-        bucket.write(&Line::Deed(Box::new(Deed { n, ..deed })), true)?;
-        Ok(Slot { bucket, n, name })
+        let (bucket, n) = self.add(deed, true)?;
+        Ok(Slot { bucket, n, name: number(n)? })
     }
 
     /// Writes down what was done, at leisure: undoing would only miss something that was added.
     pub(crate) fn note(&self, deed: Deed) -> io::Result<()> {
-        let bucket = self.bucket(deed.at)?;
-        let n = bucket.last.fetch_add(1, Ordering::Relaxed) + 1;
-        bucket.write(&Line::Deed(Box::new(Deed { n, ..deed })), false)
+        self.add(deed, false).map(drop)
+    }
+
+    /// Adds a deed to the bucket of this moment; to a new one, when that was moved out of the replica.
+    fn add(&self, deed: Deed, now: bool) -> io::Result<(Arc<Bucket>, u64)> {
+        let mut line = Line::Deed(Box::new(deed));
+        let mut write = || -> io::Result<_> {
+            let Line::Deed(deed) = &mut line else { unreachable!("made above") };
+            let bucket = self.bucket(deed.at)?;
+            deed.n = bucket.last.fetch_add(1, Ordering::Relaxed) + 1;
+            let n = deed.n;
+            let written = bucket.write(&line, now);
+            Ok((bucket, n, written))
+        };
+        let (bucket, n, written) = write()?;
+        if !written.as_ref().is_err_and(|why| why.kind() == io::ErrorKind::StaleNetworkFileHandle) {
+            return written.map(|()| (bucket, n));
+        }
+        self.lock().take_if(|current| Arc::ptr_eq(current, &bucket));
+        let (bucket, n, written) = write()?;
+        written.map(|()| (bucket, n))
     }
 
     /// Where something of the bucket of this moment is kept; `shown` is as [`Slot::shown`] has it.
@@ -115,7 +189,7 @@ impl Trash {
     /// Hands all that is written to the system.
     pub(crate) fn flush(&self) -> io::Result<()> {
         let current = self.lock().clone();
-        current.map_or(Ok(()), |bucket| bucket.journal().flush())
+        current.map_or(Ok(()), |bucket| bucket.flush())
     }
 
     /// Brings the bucket of this moment to the disk, where that does not happen with all else.
@@ -135,7 +209,7 @@ impl Trash {
             return Ok(Arc::clone(bucket));
         }
         if let Some(old) = current.take() {
-            old.journal().flush()?;
+            old.flush()?;
         }
         let bucket = Arc::new(self.make_bucket(now)?);
         *current = Some(Arc::clone(&bucket));
@@ -143,19 +217,23 @@ impl Trash {
     }
 
     fn make_bucket(&self, now: Time) -> io::Result<Bucket> {
-        let trash = self.path();
-        make_private(&trash)?;
+        make_private(&self.own, &trash_name())?;
+        let trash = Folder::open(&self.path())?;
         // A name that is taken (a clock that was set back, two runs in one second) gets a letter more.
         let mut name = shown_time(now);
-        loop {
-            match fs::DirBuilder::new().mode(0o700).create(trash.join(&name)) {
+        let folder = loop {
+            let called = Name::new(name.as_bytes()).ok_or(io::ErrorKind::InvalidInput)?;
+            match linux::make_folder(trash.descriptor(), &called) {
                 Err(why) if why.kind() == io::ErrorKind::AlreadyExists => name.push('a'),
-                made => break made?,
+                made => break made.and_then(|()| trash.below(&called))?,
             }
+        };
+        if folder.is_mount()? {
+            return Err(io::ErrorKind::ResourceBusy.into());
         }
-        let folder = Folder::open(&trash.join(&name))?;
-        let journal = File::options().append(true).create_new(true).open(folder.path().join("journal"))?;
-        let journal = Mutex::new(Scribe::new(journal));
+        let file = File::options().append(true).create_new(true).open(folder.path().join("journal"))?;
+        let page = Page { file, bucket: folder.descriptor().try_clone_to_owned()?, top: self.top };
+        let journal = Mutex::new(Scribe::new(page));
         Ok(Bucket { name, opened: now, folder, last: AtomicU64::new(0), journal })
     }
 
@@ -182,7 +260,7 @@ impl Trash {
     /// # Errors
     /// When it cannot be read.
     pub fn deeds(&self, bucket: &str) -> io::Result<Vec<Deed>> {
-        match fs::read(self.path().join(bucket).join("journal")) {
+        match std::fs::read(self.path().join(bucket).join("journal")) {
             Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
             journal => Ok(history::read(&journal?)),
         }
@@ -286,7 +364,11 @@ impl Bucket {
         if now { journal.flush() } else { Ok(()) }
     }
 
-    fn journal(&self) -> MutexGuard<'_, Scribe<File>> {
+    fn flush(&self) -> io::Result<()> {
+        self.journal().flush()
+    }
+
+    fn journal(&self) -> MutexGuard<'_, Scribe<Page>> {
         self.journal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -297,9 +379,21 @@ fn shown_time(at: Time) -> String {
     at.strftime("%Y%m%dT%H%M%SZ").to_string()
 }
 
+impl Drop for Bucket {
+    fn drop(&mut self) {
+        // What is not written down cannot be taken back: nothing is lost by it.
+        let _ = self.flush();
+    }
+}
+
+fn trash_name() -> Name {
+    let Some(name) = Name::new(b"trash") else { unreachable!("a constant") };
+    name
+}
+
 /// Makes a folder that only its owner may enter, unless it is there.
-fn make_private(path: &Path) -> io::Result<()> {
-    match fs::DirBuilder::new().mode(0o700).create(path) {
+fn make_private(parent: &Folder, name: &Name) -> io::Result<()> {
+    match linux::make_folder(parent.descriptor(), name) {
         Err(why) if why.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         made => made,
     }

@@ -13,7 +13,7 @@ use alike_model::path::{Name, OWN_FOLDER, RelPath};
 use alike_model::plan::{Descent, FolderPlan, Horizon, Step, Verb, plan_folder};
 use alike_model::reason::AttrsDiff;
 use alike_model::xattrs::XattrsDiff;
-use alike_storage::{Replica, Result, Source};
+use alike_storage::{Error, Replica, Result, Source};
 
 use crate::crew::Tasks;
 use crate::hands::{Done, Hands};
@@ -31,7 +31,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             Task::Look { place, .. } if self.work.stop.is_set() => self.release(place),
             Task::Look { place, extent } => self.look(place, extent, more),
             // What is missing in a folder that was never proven equal was not announced.
-            Task::Enter { parent, id: None, how: How::ByName, .. } if self.work.beside_full => {
+            Task::Enter { parent, id: None, how: How::ByName(_), .. } if self.work.beside_full => {
                 self.release(parent);
             }
             Task::Enter { parent, name, id, how, extent } => {
@@ -47,7 +47,11 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
                     }
                     Err(error) => {
                         self.owe(id, extent);
-                        self.again(&parent, &name, error);
+                        match error {
+                            // Looked at again it would be taken for the replica's own.
+                            Error::MountedOver => self.fail(parent.path().join(&name), error.to_string()),
+                            error => self.again(&parent, &name, error),
+                        }
                         self.release(parent);
                     }
                 }
@@ -88,11 +92,15 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
                 parent.touch();
                 (made, None)
             }
-            How::ByName => {
+            How::ByName(seen) => {
                 let folder = parent.replica(self.work.replica)?;
                 let folder = self.work.replica.open_folder(&folder, name)?;
                 let stamp = self.work.replica.stamp(&folder)?;
                 self.refuse_roots(&stamp)?;
+                if seen.is_some_and(|seen| seen != (stamp.dev, stamp.ino)) {
+                    let is_mounted = self.work.replica.is_mount(&folder)?;
+                    return Err(if is_mounted { Error::MountedOver } else { Error::Changed });
+                }
                 (Some(folder), Some(stamp))
             }
         };
@@ -408,7 +416,8 @@ fn enter_known<S: Source, R: Replica>(place: &Here<S, R>, descent: Descent, exte
         Extent::Subtree => Extent::Subtree,
         Extent::Names(_) | Extent::Folder => Extent::Names(BTreeSet::new()),
     };
-    Task::Enter { parent: place.retain(), name: descent.name, id: descent.known, how: How::ByName, extent }
+    let how = How::ByName(descent.replica);
+    Task::Enter { parent: place.retain(), name: descent.name, id: descent.known, how, extent }
 }
 
 fn look_at<T: Source>(tree: &T, folder: &T::Folder, names: &BTreeSet<Name>) -> Result<Vec<Entry>> {

@@ -26,8 +26,8 @@ pub(crate) enum Task<S: Source, R: Replica> {
 
 /// How the replica's folder comes to be open.
 pub(crate) enum How<F> {
-    /// It is there.
-    ByName,
+    /// It is there; device and inode that were seen there, if anybody looked.
+    ByName(Option<(u64, u64)>),
     /// It is made, or put in the place of what is in the way.
     Make(Box<Step>),
     /// It came by a move, and is open; how it looked before.

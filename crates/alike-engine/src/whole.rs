@@ -34,17 +34,26 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
     pub(crate) fn replace_whole(&self, place: &Here<S, R>, removal: &Removal) -> Result<bool> {
         let Some(then) = &removal.then else { return Ok(false) };
         let Verb::Create { source } = &then.verb else { return Ok(false) };
-        if source.nlink > 1 || !self.goes_whole(place, removal)? {
+        let is_linked = source.nlink > 1;
+        if is_linked && self.is_elsewhere(source) || !self.goes_whole(place, removal)? {
             return Ok(false);
         }
         let (now, started) = ((self.work.clock)(), Instant::now());
         self.unlock_whole(place, removal)?;
         let verb = Verb::Update { source: *source, replica: removal.replica };
         let step = Step { verb, ..then.clone() };
+        let linked = if is_linked { self.link_over(place, then, &removal.replica)? } else { None };
+        if let Some(kept) = linked {
+            self.tell_gone(place, removal, kept, started);
+            return Ok(true);
+        }
         // Told as what was planned: a folder is deleted, and something created.
         let done = self.timed(place, then, started, |_| self.hands.take(place, &step), Done::came_to)?;
         self.tell_gone(place, removal, done.kept.clone(), started);
-        self.took(place, then, Ok(done), now);
+        match is_linked {
+            true => self.lead_others(place, then, source, done, now),
+            false => self.took(place, then, Ok(done), now),
+        }
         Ok(true)
     }
 

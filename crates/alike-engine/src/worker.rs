@@ -93,6 +93,7 @@ pub fn mirror(
         let mirror = Mirror {
             spec,
             policy: policy.within(&pair.holds),
+            refuses: pair.refuses(&policy),
             rhythm,
             monitor,
             clock,
@@ -149,6 +150,7 @@ fn wait_for_pair(spec: &Spec, monitor: &dyn Monitor, controls: &Controls) -> Opt
 pub(crate) struct Mirror<'a> {
     pub(crate) spec: &'a Spec,
     pub(crate) policy: Policy,
+    pub(crate) refuses: Option<String>,
     pub(crate) rhythm: &'a Rhythm,
     pub(crate) monitor: &'a dyn Monitor,
     pub(crate) clock: &'a (dyn Fn() -> Time + Sync),

@@ -27,6 +27,14 @@ impl Default for Holds {
 }
 
 impl Holds {
+    /// What is held of owners and attributes, each in a word.
+    #[must_use]
+    pub fn held(&self) -> Vec<String> {
+        let xattrs = Namespace::ALL.into_iter().filter(|one| self.xattrs.has(*one));
+        let owner = self.owner.then(|| "owner".to_owned());
+        owner.into_iter().chain(xattrs.map(|one| one.to_string())).collect()
+    }
+
     /// What of that which is wanted cannot be held, in words.
     #[must_use]
     pub fn lacks(&self, wanted: &Policy) -> Vec<String> {

@@ -91,6 +91,8 @@ pub struct Descent {
     pub name: Name,
     /// How it looks in the source.
     pub source: Stamp,
+    /// Device and inode of the replica's.
+    pub replica: Option<(u64, u64)>,
     /// What the index knows of it, when it is still the same folder.
     pub known: Option<FolderId>,
 }
@@ -217,7 +219,7 @@ impl FolderPlan {
             (Verdict::Same { proven: false }, Some(source), Some(replica)) => {
                 self.learn.push((name, source, replica));
             }
-            (Verdict::Folders, Some(source), _) => self.descend(name, source, known),
+            (Verdict::Folders, Some(source), replica) => self.descend(name, source, replica, known),
             (Verdict::Meta(diff), Some(source), Some(replica)) => {
                 self.now.push(Step {
                     name,
@@ -252,10 +254,11 @@ impl FolderPlan {
         }
     }
 
-    fn descend(&mut self, name: Name, source: Stamp, known: Option<Known>) {
+    fn descend(&mut self, name: Name, source: Stamp, replica: Option<Stamp>, known: Option<Known>) {
         // A row stands for a folder, not for a name: another folder of that name starts afresh.
         let known = known.filter(|known| known.source.identity == source.identity());
-        self.descents.push(Descent { name, source, known: known.and_then(|known| known.folder) });
+        let replica = replica.map(|replica| (replica.dev, replica.ino));
+        self.descents.push(Descent { name, source, replica, known: known.and_then(|known| known.folder) });
     }
 
     fn make(&mut self, name: Name, source: Stamp, replaces: Option<Stamp>) {

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 use crate::error::{Error, Result, is_any};
 use crate::linux::Inode;
-use crate::{Want, linux};
+use crate::{MayGoOn, Want, linux};
 
 /// Owner first, for a change of owner takes set-id bits and capabilities away; then ACLs and other attributes; then the
 /// mode, which an inherited ACL would narrow; the time last.
@@ -29,6 +29,17 @@ pub(crate) fn dress(
     kind: Kind,
     want: &Want,
 ) -> Result<()> {
+    dress_while(inode, held, (now, kind), want, &|| Ok(()))
+}
+
+/// The same for an inode that others may move away meanwhile: before each change, `may_go_on` says whether it is still ours.
+pub(crate) fn dress_while(
+    inode: &Inode<'_>,
+    held: BorrowedFd<'_>,
+    (now, kind): (Option<&Stamp>, Kind),
+    want: &Want,
+    may_go_on: MayGoOn<'_>,
+) -> Result<()> {
     let failed = |cause| Error::of("set its attributes", cause);
     let now = match now {
         Some(now) => *now,
@@ -40,30 +51,38 @@ pub(crate) fn dress(
     if kind != Kind::Symlink {
         mode = least_mode(&now, &have, owner, want);
         if mode != now.mode {
+            may_go_on()?;
             set_mode(inode, held, mode).map_err(failed)?;
         }
     }
     if let Some(owner) = owner {
+        may_go_on()?;
         linux::set_owner(held, owner).map_err(failed)?;
         if have.get(CAPABILITY).is_some() {
             have = read_xattrs(inode, want.namespaces)?;
         }
     }
-    let mut dressed = set_xattrs(inode, &have, &want.xattrs);
+    let mut dressed = set_xattrs(inode, &have, &want.xattrs, may_go_on);
     if kind != Kind::Symlink && dressed.as_ref().is_err_and(Error::is_denied) {
         // Without root, attributes of what is read-only can be set only while it is not.
+        may_go_on()?;
         set_mode(inode, held, mode | 0o700).map_err(failed)?;
         dressed = read_xattrs(inode, want.namespaces)
-            .and_then(|have| set_xattrs(inode, &have, &want.xattrs))
+            .and_then(|have| set_xattrs(inode, &have, &want.xattrs, may_go_on))
             .map(|_| true);
+    }
+    if dressed.as_ref().is_err_and(Error::is_changed) {
+        return dressed.map(drop);
     }
     let last = last_mode(inode, kind, owner.unwrap_or((now.uid, now.gid)), (want, dressed.is_err()));
     // An owner or an ACL that was set may have changed the mode.
     let is_so = mode == last && owner.is_none() && last & SET_ID == 0 && matches!(dressed, Ok(false));
     if kind != Kind::Symlink && !is_so {
+        may_go_on()?;
         set_mode(inode, held, last).map_err(failed)?;
     }
     if now.mtime != want.mtime {
+        may_go_on()?;
         linux::set_mtime(held, want.mtime).map_err(failed)?;
     }
     dressed.map(drop)
@@ -124,15 +143,17 @@ fn read_xattrs(inode: &Inode<'_>, which: Namespaces) -> Result<Xattrs> {
 }
 
 /// Makes attributes that are like `have` just like `want`; true when any was changed.
-fn set_xattrs(inode: &Inode<'_>, have: &Xattrs, want: &Xattrs) -> Result<bool> {
+fn set_xattrs(inode: &Inode<'_>, have: &Xattrs, want: &Xattrs, may_go_on: MayGoOn<'_>) -> Result<bool> {
     let mut changed = false;
     let mut refused = None;
     for (name, _) in have.iter().filter(|(name, _)| want.get(name).is_none()) {
         changed = true;
+        may_go_on()?;
         refused = refused.or(inode.remove(name).err().map(|cause| (name, cause)));
     }
     for (name, value) in want.iter().filter(|(name, value)| have.get(name) != Some(value)) {
         changed = true;
+        may_go_on()?;
         refused = refused.or(inode.set(name, value).err().map(|cause| (name, cause)));
     }
     match refused {

@@ -26,10 +26,11 @@ pub fn remove_tree(parent: &Folder, name: &Name) -> Result<()> {
     while let Some(name) = folders.pop() {
         unlock(parent, &name)?;
         let folder = linux::open_folder(at, &name)?;
-        if linux::look_at_open(std::os::fd::AsFd::as_fd(&folder))?.dev != device {
+        let folder = Folder(folder);
+        let open = folder.descriptor();
+        if linux::look_at_open(open)?.dev != device || linux::is_mount(open)? {
             return Err(ErrorKind::CrossesDevices.into());
         }
-        let folder = Folder(folder);
         for entry in linux::list(folder.descriptor())? {
             if entry.look.as_ref().is_ok_and(|stamp| stamp.kind == Kind::Folder) {
                 unlock(&folder, &entry.name)?;

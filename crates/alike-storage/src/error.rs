@@ -38,6 +38,9 @@ pub enum Error {
     /// It is not what it was when it was looked at: look again, overwrite nothing.
     #[error("changed meanwhile")]
     Changed,
+    /// Another folder was mounted over it since it was looked at.
+    #[error("something was mounted over it meanwhile; left to the next pass")]
+    MountedOver,
     /// Asked to stop half-way.
     #[error("stopped")]
     Interrupted,
@@ -84,6 +87,7 @@ impl Error {
             Self::Attribute { name, cause } => Self::Attribute { name: name.clone(), cause: again(cause) },
             Self::Flagged { op, what, flag, letter } => Self::Flagged { op, what, flag, letter: *letter },
             Self::Changed => Self::Changed,
+            Self::MountedOver => Self::MountedOver,
             Self::Interrupted => Self::Interrupted,
         }
     }

@@ -162,7 +162,14 @@ pub trait Replica: Source {
     ///
     /// # Errors
     /// [`Error::Changed`] when it is not the expected inode, [`Error::Attribute`] when all but an extended attribute is set.
-    fn set_attrs(&self, folder: &Self::Folder, name: &Name, expected: &Stamp, want: &Want) -> Result<Stamp>;
+    fn set_attrs(
+        &self,
+        folder: &Self::Folder,
+        name: &Name,
+        expected: &Stamp,
+        want: &Want,
+        may_go_on: MayGoOn<'_>,
+    ) -> Result<Stamp>;
 
     /// Makes a name one more of the inode at another. Returns how that looks then.
     ///
@@ -187,13 +194,19 @@ pub trait Replica: Source {
     ///
     /// # Errors
     /// When the system refuses.
-    fn set_folder_attrs(&self, folder: &Self::Folder, want: &Want) -> Result<Stamp>;
+    fn set_folder_attrs(&self, folder: &Self::Folder, want: &Want, may_go_on: MayGoOn<'_>) -> Result<Stamp>;
 
-    /// True when an open folder lies `depth` levels below the top folder: what was moved out of the tree does not.
+    /// Checks that an open folder lies `depth` levels below the top folder: what was moved out of the tree does not.
+    ///
+    /// # Errors
+    /// [`Error::Changed`] when it does not.
+    fn check_below(&self, folder: &Self::Folder, depth: usize) -> Result<()>;
+
+    /// True when something is mounted here, of which an open folder is the top.
     ///
     /// # Errors
     /// When the system refuses.
-    fn is_below(&self, folder: &Self::Folder, depth: usize) -> Result<bool>;
+    fn is_mount(&self, folder: &Self::Folder) -> Result<bool>;
 
     /// Lets the owner write into an open folder that forbids it; `true` when that changed its mode.
     ///
@@ -264,6 +277,10 @@ impl<F: Fn() -> bool> Flow for F {
         self()
     }
 }
+
+/// Asked before each single change of what is held open, which somebody may move out of the tree at any moment: Landlock,
+/// which sees to that elsewhere, does not know attributes.
+pub type MayGoOn<'a> = &'a dyn Fn() -> Result<()>;
 
 /// An entry to be made.
 pub enum New<'a> {

@@ -10,14 +10,14 @@ use alike_model::holds::Holds;
 use alike_model::path::{Name, OWN_FOLDER};
 use alike_model::xattrs::{Namespaces, Xattrs};
 
-use crate::attributes::{dress, probe, unprobed};
+use crate::attributes::{dress_while, probe, unprobed};
 use crate::content::Content;
 use crate::error::{Error, Result};
 use crate::flags::{explain, refused};
 use crate::linux::Inode;
 use crate::over::Over;
 use crate::publish::Staged;
-use crate::{New, Replica, Source, Want, linux};
+use crate::{MayGoOn, New, Replica, Source, Want, linux};
 
 /// More files than this are brought to the disk with all else on it, rather than one by one.
 const FEW: usize = 4;
@@ -29,6 +29,8 @@ pub struct Local {
     /// The device of the top folder, and whether its filesystem can be synced as a whole.
     device: u64,
     is_whole: bool,
+    /// alike's own folder at the top, once it was found: what takes its name later is not.
+    own: OnceLock<OwnedFd>,
     pub(crate) staging: OnceLock<OwnedFd>,
     pub(crate) staged: AtomicU64,
     pub(crate) saving: Saving,
@@ -64,6 +66,22 @@ impl Folder {
         linux::open_root(path).map(Self)
     }
 
+    /// Opens a folder in this one; never through a symlink.
+    ///
+    /// # Errors
+    /// When it cannot be opened or is no folder.
+    pub fn below(&self, name: &Name) -> std::io::Result<Self> {
+        linux::open_folder(self.descriptor(), name).map(Self)
+    }
+
+    /// True when something is mounted here, of which this is the top.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn is_mount(&self) -> std::io::Result<bool> {
+        linux::is_mount(self.descriptor())
+    }
+
     /// A path that leads here as long as this value lives, whatever is mounted or moved over its own.
     #[must_use]
     pub fn path(&self) -> std::path::PathBuf {
@@ -84,15 +102,37 @@ impl Local {
     /// When it cannot be opened or is no folder.
     pub fn open(path: &Path) -> std::io::Result<Self> {
         let root = linux::open_root(path)?;
-        Ok(Self {
-            device: linux::look_at_open(root.as_fd())?.dev,
-            is_whole: linux::is_synced_as_a_whole(root.as_fd())?,
+        let disk = (linux::look_at_open(root.as_fd())?.dev, linux::is_synced_as_a_whole(root.as_fd())?);
+        Ok(Self::held(root, disk, OnceLock::new()))
+    }
+
+    fn held(root: OwnedFd, (device, is_whole): (u64, bool), own: OnceLock<OwnedFd>) -> Self {
+        Self {
             root,
+            device,
+            is_whole,
+            own,
             staging: OnceLock::new(),
             staged: AtomicU64::new(0),
             saving: Saving::default(),
             clones_fail: AtomicBool::new(false),
-        })
+        }
+    }
+
+    /// The same folder once more.
+    ///
+    /// # Errors
+    /// When there are no descriptors left.
+    pub fn twin(&self) -> std::io::Result<Self> {
+        let own = OnceLock::new();
+        if let Some(held) = self.own.get() {
+            let _ = own.set(held.try_clone()?);
+        }
+        let twin = Self::held(self.root.try_clone()?, (self.device, self.is_whole), own);
+        if let Some(held) = self.staging.get() {
+            let _ = twin.staging.set(held.try_clone()?);
+        }
+        Ok(twin)
     }
 
     /// What it can hold; everything where that cannot be found out, and each step then says what fails. Leaves nothing
@@ -127,12 +167,36 @@ impl Local {
     /// # Errors
     /// When it cannot be made.
     pub fn own_folder(&self) -> std::io::Result<Folder> {
+        if let Some(own) = self.find_own_folder()? {
+            return Ok(own);
+        }
         let Some(name) = Name::new(OWN_FOLDER) else { unreachable!("a constant") };
         match linux::make_folder(self.root.as_fd(), &name) {
             Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error),
             _ => {}
         }
-        Ok(Folder(linux::open_folder(self.root.as_fd(), &name)?))
+        self.find_own_folder()?.ok_or_else(|| std::io::ErrorKind::NotFound.into())
+    }
+
+    /// The same; `None` when it is missing.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn find_own_folder(&self) -> std::io::Result<Option<Folder>> {
+        // One that was deleted has no name left.
+        let is_there = |own: &&OwnedFd| linux::look_at_open(own.as_fd()).is_ok_and(|now| now.nlink > 0);
+        if let Some(own) = self.own.get().filter(is_there) {
+            return own.try_clone().map(|own| Some(Folder(own)));
+        }
+        let Some(name) = Name::new(OWN_FOLDER) else { unreachable!("a constant") };
+        match linux::open_folder(self.root.as_fd(), &name) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+            Ok(own) => {
+                let _ = self.own.set(own.try_clone()?);
+                Ok(Some(Folder(own)))
+            }
+        }
     }
 }
 
@@ -210,14 +274,21 @@ impl Replica for Local {
         self.publish_staged(folder, name, staged, over)
     }
 
-    fn set_attrs(&self, folder: &Folder, name: &Name, expected: &Stamp, want: &Want) -> Result<Stamp> {
+    fn set_attrs(
+        &self,
+        folder: &Folder,
+        name: &Name,
+        expected: &Stamp,
+        want: &Want,
+        may_go_on: MayGoOn<'_>,
+    ) -> Result<Stamp> {
         let failed = |cause| refused("set its attributes", (folder, Some(name)), cause);
         let held = linux::hold(folder.descriptor(), name).map_err(failed)?;
         let now = linux::look_at_open(held.as_fd()).map_err(failed)?;
         if !now.is_untouched_since(expected) {
             return Err(Error::Changed);
         }
-        dress(&Inode::held(held.as_fd()), held.as_fd(), Some(&now), now.kind, want)
+        dress_while(&Inode::held(held.as_fd()), held.as_fd(), (Some(&now), now.kind), want, may_go_on)
             .map_err(|error| explain(error, (folder, Some(name)), "its folder"))?;
         linux::look_at_open(held.as_fd()).map_err(failed)
     }
@@ -238,22 +309,27 @@ impl Replica for Local {
             None => linux::make_folder(parent.descriptor(), name).map_err(failed)?,
             Some(over) => self.make_folder_over((parent, name), over)?,
         }
-        self.open_folder(parent, name)
+        let made = self.open_folder(parent, name)?;
+        if self.is_mount(&made)? { Err(Error::MountedOver) } else { Ok(made) }
     }
 
-    fn set_folder_attrs(&self, folder: &Folder, want: &Want) -> Result<Stamp> {
+    fn set_folder_attrs(&self, folder: &Folder, want: &Want, may_go_on: MayGoOn<'_>) -> Result<Stamp> {
         let now = self.stamp(folder)?;
         let inode = Inode::Open(folder.descriptor());
-        dress(&inode, folder.descriptor(), Some(&now), Kind::Folder, want)
+        dress_while(&inode, folder.descriptor(), (Some(&now), Kind::Folder), want, may_go_on)
             .map_err(|error| explain(error, (folder, None), "it"))?;
         self.stamp(folder)
     }
 
-    fn is_below(&self, folder: &Folder, depth: usize) -> Result<bool> {
+    fn check_below(&self, folder: &Folder, depth: usize) -> Result<()> {
         let failed = |cause| Error::of("find the top folder above it", cause);
         let above = linux::look_above(folder.descriptor(), depth).map_err(failed)?;
         let top = linux::look_at_open(self.root.as_fd()).map_err(failed)?;
-        Ok((above.dev, above.ino) == (top.dev, top.ino))
+        if (above.dev, above.ino) == (top.dev, top.ino) { Ok(()) } else { Err(Error::Changed) }
+    }
+
+    fn is_mount(&self, folder: &Folder) -> Result<bool> {
+        linux::is_mount(folder.descriptor()).map_err(|cause| Error::of("look at the folder", cause))
     }
 
     fn unlock(&self, folder: &Folder, stamp: &Stamp) -> Result<bool> {

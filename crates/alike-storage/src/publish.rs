@@ -7,9 +7,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering;
 
 use alike_model::entry::{Kind, Stamp};
-use alike_model::path::{Name, OWN_FOLDER};
+use alike_model::path::Name;
 
-use crate::attributes::{close_to_others, dress, is_for_the_same};
+use crate::attributes::{close_to_others, dress, dress_while, is_for_the_same};
 use crate::error::{Error, Result};
 use crate::flags::{explain, refused};
 use crate::linux::Inode;
@@ -264,7 +264,21 @@ impl Local {
         let Some(name) = &temporary.name else { return Err(Error::Changed) };
         make(&temporary.folder, name).map_err(failed)?;
         let held = linux::hold(temporary.folder.as_fd(), name).map_err(failed)?;
-        let lacks = lacking(dress(&Inode::held(held.as_fd()), held.as_fd(), None, kind, want))?;
+        // What is just made has no other name. Who put something else there, a link to a file outside, say, shall not have
+        // that dressed.
+        let made = linux::look_at_open(held.as_fd()).map_err(failed)?;
+        if made.kind != kind || made.nlink != 1 {
+            return Err(Error::Changed);
+        }
+        let inode = Inode::held(held.as_fd());
+        let dressed = dress_while(&inode, held.as_fd(), (Some(&made), kind), want, &|| {
+            // Staging itself may be moved away.
+            if temporary.is_beside || self.is_staging(temporary.folder.as_fd()).map_err(failed)? {
+                return Ok(());
+            }
+            Err(Error::Changed)
+        });
+        let lacks = lacking(dressed)?;
         Ok((Staged(Place::Named(temporary)), lacks))
     }
 
@@ -282,17 +296,26 @@ impl Local {
         Ok(Temporary { folder, name: Name::new(name.as_bytes()), file: None, is_beside: !same })
     }
 
+    /// True when an open folder lies where staging does: below alike's own folder at the top.
+    fn is_staging(&self, folder: BorrowedFd<'_>) -> std::io::Result<bool> {
+        let (above, top) = (linux::look_above(folder, 2)?, linux::look_at_open(self.descriptor())?);
+        Ok((above.dev, above.ino) == (top.dev, top.ino))
+    }
+
     fn staging(&self) -> std::io::Result<&OwnedFd> {
         if let Some(folder) = self.staging.get() {
             return Ok(folder);
         }
         let own = self.own_folder()?;
         let Some(name) = Name::new(b"staging") else { unreachable!("a constant") };
-        match linux::make_folder(own.descriptor(), &name) {
+        let is_new = match linux::make_folder(own.descriptor(), &name) {
             Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
-        }
+            made => made.is_ok(),
+        };
         let folder = linux::open_folder(own.descriptor(), &name)?;
+        if is_new && linux::is_mount(folder.as_fd())? {
+            return Err(std::io::ErrorKind::ResourceBusy.into());
+        }
         Ok(self.staging.get_or_init(|| folder))
     }
 
@@ -320,12 +343,15 @@ impl Local {
 
     /// Staging as it is found; `None` when nothing was ever staged.
     fn open_staging(&self) -> std::io::Result<Option<OwnedFd>> {
-        let (Some(own), Some(staging)) = (Name::new(OWN_FOLDER), Name::new(b"staging")) else {
+        if let Some(folder) = self.staging.get() {
+            return folder.try_clone().map(Some);
+        }
+        let (Some(own), Some(staging)) = (self.find_own_folder()?, Name::new(b"staging")) else {
             return Ok(None);
         };
-        let own = linux::open_folder(self.descriptor(), &own);
-        match own.and_then(|own| linux::open_folder(own.as_fd(), &staging)) {
-            Ok(folder) => Ok(Some(folder)),
+        match linux::open_folder(own.descriptor(), &staging) {
+            // What takes its name later is not staged in.
+            Ok(folder) => self.staging.get_or_init(|| folder).try_clone().map(Some),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }

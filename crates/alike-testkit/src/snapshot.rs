@@ -95,6 +95,20 @@ impl Snapshot {
         self.compare(later, |record| Record { atime: (0, 0), ..record.clone() })
     }
 
+    /// As [`Snapshot::changes`], but for what links made and removed elsewhere do to a file with several names.
+    pub fn changes_but_for_links(&self, later: &Self) -> Vec<String> {
+        let linked = |record: &Record| {
+            record.links > 1 && FileType::from_raw_mode(record.mode.into()) != FileType::Directory
+        };
+        let mut later = later.clone();
+        for (path, after) in &mut later.entries {
+            if let Some(before) = self.entries.get(path).filter(|before| linked(before)) {
+                (after.links, after.ctime) = (before.links, before.ctime);
+            }
+        }
+        self.changes(&later)
+    }
+
     /// As [`Snapshot::changes`], with the access times of files and folders too. Those of symlinks stay out: the
     /// kernel has no way to read one without moving it.
     pub fn changes_and_reads(&self, later: &Self) -> Vec<String> {

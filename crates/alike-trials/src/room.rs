@@ -1,6 +1,8 @@
 //! One point's room: a source, a replica of its first day, what lies outside, and the state of the tool.
 
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use alike_testkit::{Snapshot, Tree, compare, remove_tree};
@@ -32,6 +34,7 @@ pub struct Room {
 
 impl Room {
     pub fn make(top: PathBuf) -> Self {
+        unmount_all(&top);
         remove_tree(&top).expect("clear a room");
         let folder = |name: &str| Tree::make(top.join(name));
         let room = Self {
@@ -60,9 +63,34 @@ impl Room {
 impl Drop for Room {
     fn drop(&mut self) {
         if !self.keep {
+            unmount_all(&self.top);
             let _ = remove_tree(&self.top);
         }
     }
+}
+
+/// Takes away what is mounted below a folder, wherever it has been moved since, the innermost first. What a tool still
+/// holds goes when it lets go.
+pub fn unmount_all(top: &Path) {
+    let mounts = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
+    let at = |line: &[u8]| Some(plain(line.split(|byte| *byte == b' ').nth(4)?));
+    let below =
+        mounts.split(|byte| *byte == b'\n').filter_map(at).filter(|at| at != top && at.starts_with(top));
+    for at in below.collect::<Vec<_>>().into_iter().rev() {
+        let _ = Command::new("umount").arg("-l").arg(at).output();
+    }
+}
+
+/// A path as the kernel lists it: some bytes as three octal digits.
+fn plain(shown: &[u8]) -> PathBuf {
+    let (mut bytes, mut at) = (Vec::new(), 0);
+    while at < shown.len() {
+        let digits = shown.get(at + 1..at + 4).filter(|_| shown[at] == b'\\');
+        let byte = digits.and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok());
+        bytes.push(byte.unwrap_or(shown[at]));
+        at += if byte.is_some() { 4 } else { 1 };
+    }
+    std::ffi::OsString::from_vec(bytes).into()
 }
 
 /// What the points of one trial with one tool share.

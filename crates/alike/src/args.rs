@@ -320,12 +320,12 @@ fn any_duration(text: &str) -> Result<Duration, String> {
 
 /// A moment: a date and time of here, an RFC 3339 one, or how long ago.
 pub(crate) fn moment(text: &str) -> Result<Time, String> {
-    use jiff::{Timestamp, civil, tz::TimeZone};
+    use jiff::{Timestamp, civil};
     let text = text.trim();
     let here = || {
         let local = text.parse::<civil::DateTime>().ok();
         let local = local.or_else(|| Some(text.parse::<civil::Date>().ok()?.at(0, 0, 0, 0)))?;
-        Some(local.to_zoned(TimeZone::system()).ok()?.timestamp())
+        Some(local.to_zoned(crate::zone::here()).ok()?.timestamp())
     };
     let ago = || Timestamp::now().checked_sub(duration(text).ok()?).ok();
     let moment = text.parse::<Timestamp>().ok().or_else(here).or_else(ago);

@@ -70,7 +70,7 @@ impl Console {
         }
         let lines = Lines { log: options.log, pending: Vec::new(), written: Instant::now() };
         Self {
-            zone: TimeZone::system(),
+            zone: crate::zone::here(),
             stdout_form: options.stdout_form,
             least: options.least,
             verbose: options.verbose,

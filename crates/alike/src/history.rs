@@ -41,7 +41,7 @@ pub(crate) fn log(args: &LogArgs) -> Result<ExitCode, Failure> {
         args.pass.is_none_or(|pass| deed.pass == pass) && args.since.is_none_or(|since| deed.at >= since)
     };
     let rows: Vec<Row<'_>> = rows.into_iter().filter(|(written, _)| is_meant(written)).collect();
-    let zone = TimeZone::system();
+    let zone = crate::zone::here();
     let mut out = std::io::stdout().lock();
     for row in &rows {
         if out.write_all(shown(row, &zone, args.json).as_bytes()).is_err() {

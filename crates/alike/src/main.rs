@@ -23,6 +23,7 @@ mod signals;
 mod trash;
 #[cfg(test)]
 mod whatever_is_typed;
+mod zone;
 
 use std::process::ExitCode;
 

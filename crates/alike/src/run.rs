@@ -181,6 +181,7 @@ pub(crate) fn work<'a>(
         roots: pair.roots,
         index: &pair.index,
         policy: settings::policy(args).within(&pair.holds),
+        refuses: pair.refuses(&settings::policy(args)),
         filter: &spec.filter,
         monitor: console,
         watch: &NoWatch,

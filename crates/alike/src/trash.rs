@@ -25,7 +25,7 @@ pub(crate) fn trash(args: &TrashArgs) -> Result<ExitCode, Failure> {
     let all = chronicle::read(&site.trash)?;
     let listed = kept(&site, &all).map_err(|why| Failure::Failed(why.to_string()))?;
     let listed: Vec<Kept<'_>> = listed.into_iter().filter(|kept| kept.written.deed.at < before).collect();
-    let zone = TimeZone::system();
+    let zone = crate::zone::here();
     let mut out = std::io::stdout().lock();
     let total: u64 = listed.iter().map(|kept| kept.bytes).sum();
     for kept in &listed {

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use alike_testkit::{Mount, Pair, Tree, root_or_say, wait_until};
-use common::{SOON, pair, pair_with_files, text};
+use alike_testkit::{Mount, Tree, root_or_say, wait_until};
+use common::{SOON, pair, pair_with_files, stopped_at, text};
 
 const CONFINED: &str = "confined by Landlock";
 
@@ -42,34 +42,6 @@ fn contents(top: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     all
 }
 
-/// Runs `alike once` until its `nth` call of one of these kinds, lets `change` happen, and goes on to the end.
-fn stopped_at(pair: &mut Pair, calls: &str, nth: usize, change: impl FnOnce(&Pair)) {
-    let trace = pair.beside("trace");
-    let strace = format!(
-        "exec strace -f -q -o {} -e trace={calls} -e inject={calls}:signal=STOP:when={nth} \"$0\" \"$@\"",
-        text(&trace)
-    );
-    pair.alike.run_after(&strace);
-    let mut run = pair.alike.start_once(
-        &["--threads", "1", "--sync", "none", "--trash", "off"],
-        pair.source.top(),
-        pair.replica.top(),
-    );
-    let mut thread = String::new();
-    let stopped = wait_until(SOON, || {
-        let said = fs::read_to_string(&trace).unwrap_or_default();
-        let line = said.lines().find(|line| line.contains("stopped by SIGSTOP"));
-        thread = line.and_then(|line| line.split_whitespace().next()).unwrap_or_default().to_owned();
-        !thread.is_empty() || !run.is_running()
-    });
-    assert!(stopped && !thread.is_empty(), "it never came to the {nth}th {calls}:\n{}", run.err());
-    change(pair);
-    let went_on = Command::new("kill").args(["-CONT", &thread]).status().unwrap();
-    assert!(went_on.success());
-    run.wait_exit(Duration::from_secs(60));
-    pair.alike.run_after("true");
-}
-
 #[test]
 fn what_is_moved_out_of_the_replica_under_way_gets_no_file_and_loses_none() {
     if !root_or_say("strace") || !has_landlock() {
@@ -92,7 +64,7 @@ fn what_is_moved_out_of_the_replica_under_way_gets_no_file_and_loses_none() {
         }
         let out = pair.beside("moved out");
         let mut there = Vec::new();
-        stopped_at(&mut pair, calls, 20, |pair| {
+        stopped_at(&mut pair, (calls, 20), &["--trash", "off"], |pair| {
             fs::rename(pair.replica.path("folder"), &out).unwrap();
             there = contents(&out);
         });

@@ -16,6 +16,9 @@ use rustix::io::{Errno, retry_on_intr};
 
 use crate::error::is_any;
 
+/// What std's options of opening want to follow no symlink.
+pub const NO_FOLLOW: i32 = OFlags::NOFOLLOW.bits().cast_signed();
+
 const LOOK: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME);
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
@@ -99,6 +102,15 @@ pub fn look_above(folder: BorrowedFd<'_>, levels: usize) -> Result<Stamp> {
     }
     let above = rustix::fs::openat(folder, "../".repeat(AT_ONCE), FOLDER, Mode::empty())?;
     look_above(above.as_fd(), levels - AT_ONCE)
+}
+
+/// True when an open folder is the top of what is mounted there.
+///
+/// # Errors
+/// When the system refuses.
+pub fn is_mount(folder: BorrowedFd<'_>) -> Result<bool> {
+    let raw = retry_on_intr(|| rustix::fs::statx(folder, c"", AtFlags::EMPTY_PATH, StatxFlags::empty()))?;
+    Ok(raw.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
 }
 
 /// Looks at what is open.

@@ -25,6 +25,6 @@ pub use order::{is_synced_as_a_whole, settle_contents, sync_file, sync_folder, s
 pub use scrutiny::{Block, drop_cached, read_direct, stand_back, will_read_on};
 pub use system::{
     Waker, am_root, any_of, filesystem_id, is_shared, may_make_devices, mount_and_time, path_in_filesystem,
-    path_of_open, raise_descriptor_limit, room, sync_filesystem, where_is, writeback_millis,
+    path_of_open, raise_descriptor_limit, rights, room, sync_filesystem, where_is, writeback_millis,
 };
 pub use xattr::Inode;

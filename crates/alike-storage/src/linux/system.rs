@@ -19,6 +19,13 @@ pub fn am_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
+/// Who the process is and what it may do, as text that can be told from any other.
+#[must_use]
+pub fn rights() -> String {
+    let may = rustix::thread::capabilities(None).map(|sets| sets.effective.bits());
+    format!("{}:{:x}", rustix::process::geteuid().as_raw(), may.unwrap_or(0))
+}
+
 /// True when the process may make device nodes (`CAP_MKNOD`).
 #[must_use]
 pub fn may_make_devices() -> bool {

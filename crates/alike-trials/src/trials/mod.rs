@@ -1,6 +1,7 @@
 //! The trials, in the order of what they are worth.
 
 mod errno;
+mod flipper;
 mod flips;
 mod full;
 mod kill;
@@ -82,9 +83,16 @@ pub static TRIALS: &[Trial] = &[
     Trial {
         name: "races",
         what: "at each path call: folder swapped for a link, leaf for a link, pipe or hard link, folder moved out, mount over",
-        failure: "anything outside changed, a secret from outside in the replica, a hang",
+        failure: "anything outside changed, a secret from outside in the replica, a hang; anything changed in a folder that was moved out, but for the one call that each thread may have had under way at that moment",
         fits: |_| true,
         run: races::run,
+    },
+    Trial {
+        name: "flipper",
+        what: "folders and files of both trees change places with links, pipes and folders outside, at full speed, pass after pass",
+        failure: "anything outside changed, a secret from outside in the replica, a hang; no recovery at rest",
+        fits: |_| true,
+        run: flipper::run,
     },
     Trial {
         name: "flips",

@@ -1,5 +1,6 @@
 //! Somebody else changes the tree between a look and the act that follows it: at each path call, deterministically.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,7 +9,7 @@ use alike_testkit::Snapshot;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use crate::judge::{Fault, Shown, Sight, fault, last_words, show};
-use crate::room::{Ground, PATIENCE, Room, SECRET};
+use crate::room::{Ground, PATIENCE, Room, SECRET, unmount_all};
 use crate::supervise::{Call, Verdict};
 use crate::sweep::{Limit, Sums, keep_when_asked, sweep};
 
@@ -21,11 +22,14 @@ enum Trick {
     LeafForPipe,
     LeafForHardLink,
     MountOver,
+    /// The same over the entry itself, when it is a folder.
+    MountOnLeaf,
 }
 
-use Trick::{FolderForLink, LeafForHardLink, LeafForLink, LeafForPipe, MountOver, MovedOut};
+use Trick::{FolderForLink, LeafForHardLink, LeafForLink, LeafForPipe, MountOnLeaf, MountOver, MovedOut};
 
-const TRICKS: [Trick; 6] = [FolderForLink, MovedOut, LeafForLink, LeafForPipe, LeafForHardLink, MountOver];
+const TRICKS: [Trick; 7] =
+    [FolderForLink, MovedOut, LeafForLink, LeafForPipe, LeafForHardLink, MountOver, MountOnLeaf];
 
 pub fn run(ground: &Ground) -> Sums {
     let calls = count_paths(ground);
@@ -61,9 +65,40 @@ fn count_paths(ground: &Ground) -> u64 {
 #[derive(Default)]
 struct Done {
     on_replica: bool,
+    /// The call before which it was done.
+    call: String,
+    taken: Option<Taken>,
     mounted: Option<PathBuf>,
-    /// The folder that was moved out, and how it looked when the call in flight was over.
-    taken: Option<(PathBuf, u32, Option<Snapshot>)>,
+    /// The tool came to what is mounted when it was mounted already: as far as it can tell it was always there, and is part
+    /// of the tree. It may write there.
+    was_there: bool,
+}
+
+/// A folder that was moved out of its tree while the tool may have held it open.
+///
+/// No call of the system changes a folder only if it still stands where it stood. So what a tool does between its look and
+/// its change cannot be helped: one call of each thread that was at work at the moment of the move. Nothing else is.
+struct Taken {
+    at: PathBuf,
+    seen: Snapshot,
+    /// Threads whose next call may be a change that was looked for before the move.
+    excused: BTreeSet<u32>,
+    /// Those that are making that call.
+    flying: BTreeSet<u32>,
+    written: Vec<String>,
+}
+
+impl Taken {
+    fn look(&mut self, thread: u32) {
+        let now = Snapshot::of(&self.at);
+        if self.flying.is_empty() {
+            self.written.extend(self.seen.changes_but_for_links(&now));
+        }
+        self.seen = now;
+        if !self.flying.remove(&thread) && self.excused.remove(&thread) {
+            self.flying.insert(thread);
+        }
+    }
 }
 
 fn try_point(ground: &Ground, k: u64, trick: Trick, name: &str) -> Vec<Fault> {
@@ -71,41 +106,57 @@ fn try_point(ground: &Ground, k: u64, trick: Trick, name: &str) -> Vec<Fault> {
     keep_when_asked(ground, &mut room);
     let outside = sentinel(&room);
     let (mut count, mut done) = (0, None::<Done>);
+    let (mut threads, mut named) = (BTreeSet::new(), BTreeSet::new());
     let end = ground.directed(&room, PATIENCE, &mut |call: &Call| {
-        if let Some(Done { taken: Some((at, thread, seen @ None)), .. }) = &mut done
-            && *thread == call.thread()
-        {
-            // The call that was in flight when the folder went could not know. Whatever comes later could.
-            *seen = Some(Snapshot::of(at));
+        if let Some(Done { taken: Some(taken), .. }) = &mut done {
+            taken.look(call.thread());
         }
+        threads.insert(call.thread());
         if let Some(path) = target(call, &room) {
             count += 1;
             if count == k {
-                done = play(&room, &path, trick, call.thread());
+                done = play(&room, &path, trick, &threads);
+                done.iter_mut().for_each(|done| done.begin(call, &path, &named));
             }
+            named.insert(path);
         }
         Verdict::Go
     });
-    if let Some(at) = done.as_ref().and_then(|done| done.mounted.as_ref()) {
-        let _ = Command::new("umount").arg("-l").arg(at).output();
-    }
-    let Some(done) = done else { return Vec::new() };
+    unmount_all(room.top());
+    let Some(mut done) = done else { return Vec::new() };
     let mut faults = Vec::new();
     if end.hung || end.panicked() {
         faults.push(fault("hang or panic", format!("{} {}", end.ending(), last_words(&end.said))));
     }
     let side = if done.on_replica { "replica" } else { "source" };
-    let changed = outside != sentinel(&room);
-    if changed {
-        faults.push(fault("escape", format!("{trick:?} in the {side}: what lies outside was changed")));
+    let place = format!("{trick:?} in the {side} before {}", done.call);
+    let now = sentinel(&room);
+    if outside != now && !done.was_there {
+        let changed = now.iter().filter(|kept| !outside.contains(kept)).map(|kept| show(&kept.0));
+        let gone = outside.iter().filter(|kept| !now.iter().any(|one| one.0 == kept.0));
+        let which = changed.chain(gone.map(|kept| format!("{} gone", show(&kept.0)))).collect::<Vec<_>>();
+        faults.push(fault("escape", format!("{place}: outside, changed: {}", which.join(", "))));
     }
-    if let Some((at, _, Some(seen))) = &done.taken {
-        for what in seen.changes(&Snapshot::of(at)).into_iter().take(2) {
-            faults.push(fault("moved out, written on", format!("{trick:?} in the {side}: {what}")));
+    if let Some(taken) = &mut done.taken {
+        taken.look(0);
+        let written = taken.written.iter().take(2);
+        faults.extend(written.map(|what| fault("moved out, written on", format!("{place}: {what}"))));
+    }
+    faults.extend(leaks(&room, &done).into_iter().map(|what| fault("leak", what)));
+    faults
+}
+
+impl Done {
+    /// The call before which it was done is on its way, and could not know.
+    fn begin(&mut self, call: &Call, path: &Path, named: &BTreeSet<PathBuf>) {
+        let below = |mount: &PathBuf| named.iter().any(|named| named.starts_with(mount));
+        self.was_there = self.mounted.as_ref().is_some_and(|mount| !below(mount));
+        self.call = format!("{} of {}", call.known.name, path.file_name().unwrap_or_default().display());
+        if let Some(taken) = &mut self.taken {
+            taken.excused.remove(&call.thread());
+            taken.flying.insert(call.thread());
         }
     }
-    faults.extend(leaks(&room, trick, &done).into_iter().map(|what| fault("leak", what)));
-    faults
 }
 
 /// A path outside, with its mode, size, time and what it shows.
@@ -121,26 +172,29 @@ fn sentinel(room: &Room) -> Vec<Kept> {
     shown.0.into_iter().filter_map(entry).collect()
 }
 
-fn play(room: &Room, path: &Path, trick: Trick, thread: u32) -> Option<Done> {
+fn play(room: &Room, path: &Path, trick: Trick, threads: &BTreeSet<u32>) -> Option<Done> {
     let on_replica = path.starts_with(room.replica.top());
     let top = if on_replica { room.replica.top() } else { room.source.top() };
     let folder = path.parent()?;
     let mut done = Done { on_replica, ..Done::default() };
     match trick {
         FolderForLink | MovedOut | MountOver if folder == top => return None,
+        MountOnLeaf if !path.symlink_metadata().is_ok_and(|leaf| leaf.is_dir()) => return None,
         FolderForLink | MovedOut => {
             let away = room.aside.join("taken");
             fs::rename(folder, &away).ok()?;
             if trick == FolderForLink {
                 std::os::unix::fs::symlink(room.outside.path("folder"), folder).ok()?;
             }
-            done.taken = Some((away, thread, None));
+            let (seen, excused) = (Snapshot::of(&away), threads.clone());
+            let (flying, written) = (BTreeSet::new(), Vec::new());
+            done.taken = Some(Taken { at: away, seen, excused, flying, written });
         }
-        MountOver => {
-            let (from, at) = (room.outside.path("folder"), folder);
+        MountOver | MountOnLeaf => {
+            let (from, at) = (room.outside.path("folder"), if trick == MountOver { folder } else { path });
             let mounted = Command::new("mount").arg("--bind").args([from.as_path(), at]).output().ok()?;
             mounted.status.success().then_some(())?;
-            done.mounted = Some(folder.to_owned());
+            done.mounted = Some(at.to_owned());
         }
         LeafForLink | LeafForPipe | LeafForHardLink => {
             // A hard link in the source is a file of the source: nothing to leak.
@@ -159,9 +213,9 @@ fn play(room: &Room, path: &Path, trick: Trick, thread: u32) -> Option<Done> {
 }
 
 /// Content from outside that came into the replica by way of the source.
-fn leaks(room: &Room, trick: Trick, done: &Done) -> Vec<String> {
+fn leaks(room: &Room, done: &Done) -> Vec<String> {
     // What is mounted in the source is in the source; what somebody put into the replica is no leak of ours.
-    if done.on_replica || trick == MountOver {
+    if done.on_replica || done.mounted.is_some() {
         return Vec::new();
     }
     let shown = Shown::of(room.replica.top());

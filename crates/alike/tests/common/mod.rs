@@ -29,6 +29,40 @@ pub fn pair_with_files(count: usize) -> Pair {
     pair
 }
 
+/// Runs `alike once` until its `nth` call of one of these kinds, lets `change` happen, and goes on to the end.
+pub fn stopped_at(
+    pair: &mut Pair,
+    (calls, nth): (&str, usize),
+    flags: &[&str],
+    change: impl FnOnce(&Pair),
+) -> Option<i32> {
+    let trace = pair.beside("trace");
+    let strace = format!(
+        "exec strace -f -q -o {} -e trace={calls} -e inject={calls}:signal=STOP:when={nth} \"$0\" \"$@\"",
+        text(&trace)
+    );
+    pair.alike.run_after(&strace);
+    let mut run = pair.alike.start_once(
+        &[&["--threads", "1", "--sync", "none"], flags].concat(),
+        pair.source.top(),
+        pair.replica.top(),
+    );
+    let mut thread = String::new();
+    let stopped = alike_testkit::wait_until(SOON, || {
+        let said = std::fs::read_to_string(&trace).unwrap_or_default();
+        let line = said.lines().find(|line| line.contains("stopped by SIGSTOP"));
+        thread = line.and_then(|line| line.split_whitespace().next()).unwrap_or_default().to_owned();
+        !thread.is_empty() || !run.is_running()
+    });
+    assert!(stopped && !thread.is_empty(), "it never came to the {nth}th {calls}:\n{}", run.err());
+    change(pair);
+    let went_on = std::process::Command::new("kill").args(["-CONT", &thread]).status().unwrap();
+    assert!(went_on.success());
+    let code = run.wait_exit(Duration::from_secs(60));
+    pair.alike.run_after("true");
+    code
+}
+
 /// One JSON line.
 #[derive(Debug, Clone)]
 pub struct Event {

@@ -1,0 +1,199 @@
+//! What is moved, linked or mounted away under a pass is not written to: by alike's own care, where Landlock says nothing.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
+
+use alike_testkit::{Mount, Snapshot, root_or_say};
+use common::{pair, stopped_at, text};
+
+const NO_TRASH: &[&str] = &["--trash", "off"];
+
+/// A secret beside the pair, with a time of long ago.
+fn secret(at: &Path) -> Snapshot {
+    fs::create_dir_all(at).unwrap();
+    fs::write(at.join("secret"), "mine").unwrap();
+    fs::set_permissions(at.join("secret"), fs::Permissions::from_mode(0o640)).unwrap();
+    Snapshot::of(at)
+}
+
+#[test]
+fn a_folder_that_is_moved_out_under_way_keeps_the_attributes_it_has() {
+    if !root_or_say("strace") {
+        return;
+    }
+    let mut pair = pair();
+    pair.source.file("folder/file", "x");
+    pair.mirrored();
+    pair.source.mode("folder", 0o700).mtime("folder", 1_000_000_000, 0);
+    let out = pair.beside("moved out");
+    let mut there = None;
+    // The first is a trial of what the target can hold.
+    stopped_at(&mut pair, ("fchmod", 2), NO_TRASH, |pair| {
+        fs::rename(pair.replica.path("folder"), &out).unwrap();
+        there = Some(Snapshot::of(&out));
+    });
+    assert_eq!(there.unwrap().changes(&Snapshot::of(&out)), Vec::<String>::new());
+    pair.mirrored();
+}
+
+#[test]
+fn a_file_that_takes_the_place_of_a_staged_link_is_not_dressed() {
+    if !root_or_say("strace") {
+        return;
+    }
+    let mut pair = pair();
+    pair.source.file("file", "x");
+    pair.mirrored();
+    pair.source.symlink("link", "file").mtime("link", 1_000_000_000, 0);
+    let outside = pair.beside("outside");
+    secret(&outside);
+    let looks =
+        |path: &Path| path.metadata().map(|found| (found.mode(), found.mtime(), found.uid())).unwrap();
+    let before = looks(&outside.join("secret"));
+    stopped_at(&mut pair, ("symlinkat", 1), NO_TRASH, |pair| {
+        let staging = pair.replica.path(".alike/staging");
+        let staged = fs::read_dir(staging).unwrap().next().unwrap().unwrap().path();
+        fs::remove_file(&staged).unwrap();
+        fs::hard_link(outside.join("secret"), &staged).unwrap();
+    });
+    assert_eq!(looks(&outside.join("secret")), before);
+    pair.mirrored();
+}
+
+#[test]
+fn a_folder_that_was_just_made_is_not_filled_through_what_is_mounted_over_it() {
+    if !root_or_say("a mount") {
+        return;
+    }
+    let mut pair = pair();
+    pair.source.file("file", "x");
+    pair.mirrored();
+    pair.source.file("new/inner", "x");
+    let outside = pair.beside("outside");
+    let before = secret(&outside);
+    let mut mount = None;
+    let code = stopped_at(&mut pair, ("mkdirat", 1), NO_TRASH, |pair| {
+        mount = Some(Mount::bind(&outside, &pair.replica.path("new")));
+    });
+    assert_eq!(before.changes(&Snapshot::of(&outside)), Vec::<String>::new());
+    assert_eq!(code, Some(1), "it is not called identical");
+    drop(mount);
+    pair.mirrored();
+}
+
+#[test]
+fn the_journal_of_a_bucket_that_was_moved_out_goes_on_in_another() {
+    if !root_or_say("strace") {
+        return;
+    }
+    let mut pair = pair();
+    for i in 0..40 {
+        pair.source.file(format!("file {i:02}"), "first");
+    }
+    pair.mirrored();
+    for i in 0..40 {
+        pair.source.file(format!("file {i:02}"), "edited");
+    }
+    let out = pair.beside("moved out");
+    let mut there = None;
+    stopped_at(&mut pair, ("renameat2", 20), &[], |pair| {
+        let trash = pair.replica.path(".alike/trash");
+        let mut buckets: Vec<_> =
+            fs::read_dir(&trash).unwrap().map(|found| found.unwrap().file_name()).collect();
+        buckets.sort();
+        fs::rename(trash.join(buckets.last().unwrap()), &out).unwrap();
+        there = Some(fs::read(out.join("journal")).unwrap());
+    });
+    assert_eq!(there.unwrap(), fs::read(out.join("journal")).unwrap());
+    pair.assert_identical("with the history in another bucket");
+    let buckets = fs::read_dir(pair.replica.path(".alike/trash")).unwrap();
+    let written: Vec<String> =
+        buckets.map(|found| fs::read_to_string(found.unwrap().path().join("journal")).unwrap()).collect();
+    assert!(written.iter().any(|journal| journal.contains("file 39")), "{written:?}");
+}
+
+#[test]
+fn a_lock_that_leads_elsewhere_is_not_made_there() {
+    let pair = pair();
+    pair.source.file("file", "x");
+    pair.mirrored();
+    let elsewhere = pair.beside("elsewhere");
+    pair.replica.remove(".alike/lock");
+    symlink(&elsewhere, pair.replica.path(".alike/lock")).unwrap();
+    pair.once().expect(1);
+    assert!(!elsewhere.exists());
+}
+
+#[test]
+fn attributes_that_a_target_held_and_suddenly_refuses_are_not_passed_over() {
+    if !root_or_say("strace") {
+        return;
+    }
+    let mut pair = pair();
+    pair.source.file("file", "x").xattr("file", "user.kind", "first");
+    pair.mirrored();
+    pair.source.xattr("file", "user.kind", "second");
+    let trace = pair.beside("trace");
+    let refused = format!(
+        "exec strace -f -q -o {} -e trace=fsetxattr -e inject=fsetxattr:error=EPERM \"$0\" \"$@\"",
+        text(&trace)
+    );
+    pair.alike.run_after(&refused);
+    for _ in 0..2 {
+        let run = pair.once();
+        run.expect(1).expect_message_with("held");
+        assert!(run.out().contains("refuses it now"), "{}", run.report());
+    }
+    pair.once_with(&["--no-xattrs"]).expect(0);
+    pair.alike.run_after("true");
+    pair.mirrored();
+}
+
+#[test]
+fn a_folder_that_becomes_one_more_name_of_a_file_is_never_missing() {
+    if !root_or_say("strace") {
+        return;
+    }
+    let mut pair = pair();
+    pair.source.file("one", "the one").file("name/inner", "x").folder("hollow");
+    pair.mirrored();
+    for name in ["name", "hollow"] {
+        pair.source.remove(name).hard_link("one", name);
+    }
+    let trace = pair.beside("trace");
+    pair.alike.run_after(&format!(
+        "exec strace -f -q -o {} -e trace=unlinkat,renameat,renameat2 \"$0\" \"$@\"",
+        text(&trace)
+    ));
+    pair.mirrored();
+    let calls = fs::read_to_string(&trace).unwrap();
+    for name in ["\"name\"", "\"hollow\""] {
+        let about: Vec<&str> = calls.lines().filter(|line| line.contains(name)).collect();
+        assert!(!about.is_empty() && about.iter().all(|line| line.contains("RENAME_EXCHANGE")), "{about:?}");
+    }
+}
+
+#[test]
+fn a_start_does_not_list_all_time_zones() {
+    if !root_or_say("strace") {
+        return;
+    }
+    let mut pair = pair();
+    pair.source.file("file", "x");
+    let trace = pair.beside("trace");
+    for zone in ["", "TZ=Europe/Berlin"] {
+        pair.alike.run_after(&format!(
+            "exec env {zone} strace -f -q -o {} -e trace=openat \"$0\" \"$@\"",
+            text(&trace)
+        ));
+        pair.mirrored();
+        let opened = fs::read_to_string(&trace).unwrap();
+        let zones = opened.lines().filter(|line| line.contains("zoneinfo")).count();
+        assert!(zones < 5, "{zones} files opened of {opened}");
+    }
+}

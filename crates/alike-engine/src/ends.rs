@@ -119,6 +119,15 @@ pub(crate) fn find_replica(path: &Path) -> Result<Found, Refusal> {
     Err(unusable(io::ErrorKind::NotFound.into()))
 }
 
+/// Refuses a replica that is the source, lies in it or around it, as far as both are there.
+pub(crate) fn refuse_nested_in_source(spec: &Spec) -> Result<(), Refusal> {
+    match (open_source(&spec.source), find_replica(&spec.replica)) {
+        (Ok((source, _)), Ok(found)) => refuse_same_or_nested(&source, &found, &spec.filter),
+        // What is wrong with it, whoever opens the pair says.
+        _ => Ok(()),
+    }
+}
+
 fn refuse_same_or_nested(source: &Path, replica: &Found, filter: &Filter) -> Result<(), Refusal> {
     use std::os::unix::ffi::OsStrExt;
     use std::os::unix::fs::MetadataExt;

@@ -11,7 +11,7 @@ use alike_model::path::RelPath;
 use alike_storage::Folder;
 use alike_storage::linux::{Change, Half, Inotify, Mark, What};
 
-use crate::watch::Heard;
+use crate::watch::{Heard, Unwatched};
 
 /// Marks of folders, and the queue of what happens in them.
 pub(crate) struct Marks {
@@ -29,14 +29,15 @@ struct Known {
     heard: u64,
     /// Renames of which only the old name was heard.
     halves: HashSet<u32>,
-    /// Folders that could not be marked, and why the first of them could not.
-    unwatched: u64,
-    refused: Option<io::Error>,
+    /// So often a folder was marked, or marked once more.
+    looks: u64,
 }
 
 struct Marked {
     path: RelPath,
     changed: Changed,
+    /// The last look at it.
+    looked: u64,
 }
 
 /// When a folder changed last: the time it has, or, of those in which something was heard, in which order.
@@ -57,12 +58,9 @@ impl Marks {
         self.lock().folders.len()
     }
 
-    /// Number of folders that could not be marked since the last call, or had to give up their mark, with the reason of the
-    /// first.
-    pub(crate) fn take_refused(&self) -> Option<(u64, io::Error)> {
-        let mut known = self.lock();
-        let count = std::mem::take(&mut known.unwatched);
-        known.refused.take().map(|error| (count, error))
+    /// How many looks there have been.
+    pub(crate) fn looks(&self) -> u64 {
+        self.lock().looks
     }
 
     /// Can be read when there is something to hear.
@@ -92,7 +90,8 @@ impl Marks {
     }
 
     /// Marks a folder, which `changed` last then. When there are no marks left, one that changed earlier gives up its own.
-    pub(crate) fn mark(&self, path: &dyn Fn() -> RelPath, folder: &Folder, changed: i64) {
+    pub(crate) fn mark(&self, path: &dyn Fn() -> RelPath, folder: &Folder, changed: i64) -> Unwatched {
+        let mut unwatched = Unwatched::default();
         let changed = Changed::At(changed);
         let mut marked = self.inotify.mark(folder.descriptor());
         if let Err(why) = &marked
@@ -100,24 +99,20 @@ impl Marks {
             && let Some(given_up) = self.lock().give_up_before(changed)
         {
             self.inotify.unmark(given_up);
-            self.note_refused(io::ErrorKind::StorageFull.into());
+            unwatched.note(io::ErrorKind::StorageFull.into());
             marked = self.inotify.mark(folder.descriptor());
         }
         match marked {
-            Ok(mark) => self.lock().add(mark, Marked { path: path(), changed }),
-            Err(why) => self.note_refused(why),
+            Ok(mark) => self.lock().add(mark, path(), changed),
+            Err(why) => unwatched.note(why),
         }
+        unwatched
     }
 
-    fn note_refused(&self, why: io::Error) {
-        let mut known = self.lock();
-        known.unwatched += 1;
-        known.refused.get_or_insert(why);
-    }
-
-    /// Takes back the marks at and below a path. A folder that moved within the tree has been marked under its new path
-    /// by then, which leaves that mark alone.
-    pub(crate) fn gone(&self, path: &RelPath) {
+    /// Takes back the marks at and below a path, but not of what was looked at again since there were so many looks: that is
+    /// something new. A folder that moved within the tree has been marked under its new path by then, which leaves that mark
+    /// alone.
+    pub(crate) fn gone(&self, path: &RelPath, since: u64) {
         let mut known = self.lock();
         let below: Vec<RelPath> = known
             .marks
@@ -128,8 +123,11 @@ impl Marks {
             .collect();
         for at in below {
             if let Some(mark) = known.marks.get(&at).copied()
-                && known.folders.get(&mark).is_some_and(|folder| folder.path == at)
+                && let Some(folder) = known.folders.get(&mark).filter(|folder| folder.path == at)
             {
+                if folder.looked > since {
+                    continue;
+                }
                 known.forget(mark);
                 self.inotify.unmark(mark);
             }
@@ -143,7 +141,9 @@ impl Marks {
 }
 
 impl Known {
-    fn add(&mut self, mark: Mark, folder: Marked) {
+    fn add(&mut self, mark: Mark, path: RelPath, changed: Changed) {
+        self.looks += 1;
+        let folder = Marked { path, changed, looked: self.looks };
         if let Some(oldest) = &mut self.oldest {
             oldest.insert((folder.changed, mark));
         }
@@ -244,7 +244,7 @@ mod tests {
     fn of_a_rename_the_other_half_is_waited_for_and_of_nothing_else() {
         let top = a_folder();
         let marks = Marks::new().unwrap();
-        marks.mark(&RelPath::root, &Folder::open(&top).unwrap(), 0);
+        assert!(!marks.mark(&RelPath::root, &Folder::open(&top).unwrap(), 0).is_any());
         let mark = *marks.lock().folders.keys().next().unwrap();
         let told = |name: &[u8], half| {
             let name = alike_model::path::Name::new(name);
@@ -274,7 +274,7 @@ mod tests {
             std::fs::create_dir(top.join(name)).unwrap();
             let mark = inotify.mark(Folder::open(&top.join(name)).unwrap().descriptor()).unwrap();
             let path = RelPath::parse(name.as_bytes()).unwrap();
-            known.add(mark, Marked { path, changed: Changed::At(changed) });
+            known.add(mark, path, Changed::At(changed));
             marks.push(mark);
         }
         assert_eq!(known.give_up_before(Changed::At(5)), None, "all others changed later");

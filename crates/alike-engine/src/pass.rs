@@ -43,8 +43,8 @@ pub struct Work<'a, S: Source, R: Replica> {
     pub replica: &'a R,
     /// Whether its top folder was there before.
     pub replica_top: Top,
-    /// Inodes (device and number) of both top folders: neither may turn up inside the other tree.
-    pub roots: [(u64, u64); 2],
+    /// Inodes (device and number) of top folders, its own and those of others: none may turn up inside a tree.
+    pub roots: Vec<(u64, u64)>,
     /// What is known of both.
     pub index: &'a Index,
     /// What the user asked for.
@@ -323,7 +323,7 @@ impl<'a, S: Source, R: Replica, H: Hands<S, R>> Run<'a, S, R, H> {
     /// eat the pair.
     pub(crate) fn refuse_roots(&self, folder: &Stamp) -> alike_storage::Result<()> {
         if self.work.roots.contains(&(folder.dev, folder.ino)) {
-            let cause = "it is the top folder of the source or the replica; exclude it";
+            let cause = "it is the top folder of the source or of a replica; exclude it";
             return Err(alike_storage::Error::of("go on here", std::io::Error::other(cause)));
         }
         Ok(())

@@ -17,6 +17,7 @@ use alike_storage::Folder;
 
 use crate::agenda::Agenda;
 use crate::error::PassError;
+use crate::hub::Seat;
 use crate::lag::Told;
 use crate::monitor::{Event, State};
 use crate::pair::Spec;
@@ -105,8 +106,8 @@ impl Mirror<'_> {
                 if outcome.tally.changes() > 0 {
                     agenda.unflushed.get_or_insert_with(Instant::now);
                 }
-                if let Some(watcher) = self.ear.watcher
-                    && !say_watching(watcher, self.monitor, is_first)
+                if let Some(seat) = self.ear.seat
+                    && !say_watching(seat, self.monitor, is_first)
                 {
                     agenda.full = agenda.full.min(Instant::now() + POLL.max(agenda.full_takes * SHARE));
                 }
@@ -161,7 +162,7 @@ impl Mirror<'_> {
         let started = Instant::now();
         let awaited = std::mem::take(&mut agenda.awaited);
         // Where something came from may not be in the index before the full pass is over.
-        let is_patient = beside_full || self.ear.watcher.is_some() && agenda.rounds < MOST_ROUNDS;
+        let is_patient = beside_full || self.ear.seat.is_some() && agenda.rounds < MOST_ROUNDS;
         let began = agenda.lag.begin();
         self.monitor.lag(began, dirty.names());
         let part = Part::Live { beside_full, patient: is_patient.then_some(&awaited) };
@@ -229,7 +230,8 @@ impl Mirror<'_> {
         dirty: Dirty,
         policy: Policy,
     ) -> Result<Outcome, PassError> {
-        let watch: &dyn Watch<Folder> = self.ear.watcher.map_or(&NoWatch, |watcher| watcher);
+        let from_now = self.ear.seat.map(Seat::watch);
+        let watch: &dyn Watch<Folder> = from_now.as_ref().map_or(&NoWatch, |from_now| from_now);
         let whole = dirty.is_everything();
         let (beside_full, patient) = match part {
             Part::Full => (false, None),
@@ -240,7 +242,7 @@ impl Mirror<'_> {
             source: &self.pair.source,
             replica: &self.pair.replica,
             replica_top,
-            roots: self.pair.roots,
+            roots: self.common.claims.roots(self.number, self.pair.roots),
             index: &self.pair.index,
             policy,
             refuses: self.refuses.clone(),
@@ -249,8 +251,8 @@ impl Mirror<'_> {
             watch,
             clock: self.clock,
             stop: &self.controls.stop,
-            threads: self.rhythm.threads,
-            pace: &self.pace,
+            threads: self.common.share_of(self.rhythm.threads),
+            pace: &self.common.pace,
             // Live changes are brought to the disk together, see `flush`.
             sync: self.rhythm.sync && whole,
             settles: self.rhythm.settles,

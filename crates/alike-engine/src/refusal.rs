@@ -37,6 +37,10 @@ pub enum Refusal {
     ReplicaElsewhere { replica: PathBuf, state: PathBuf },
     #[error("the replica {} belongs to another source, {of}; choose another place, or remove {}/.alike/pair.json to give it to this one", replica.display(), replica.display())]
     OtherSource { replica: PathBuf, of: String },
+    #[error("the replica {} is named twice, perhaps by two paths; name it once", .0.display())]
+    SameReplica(PathBuf),
+    #[error("the replica {} lies inside the replica {}; choose another place for one of them", path.display(), of.display())]
+    ReplicaInReplica { path: PathBuf, of: PathBuf },
     #[error("the replica {} is in use by another alike; stop that one first", .0.display())]
     InUse(PathBuf),
     #[error("the replica {} is held: {why}. Until you say so, no pass is made, for it would do that again: alike undo {} --resume lets the mirror go on", replica.display(), replica.display())]
@@ -51,6 +55,8 @@ pub enum Refusal {
     MarkerUnreadable(PathBuf, io::Error),
     #[error("the state folder {} cannot be used: {}; choose another with --state-dir", .0.display(), plain(.1))]
     StateUnusable(PathBuf, io::Error),
+    #[error("the system has no more descriptors: {}", plain(.0))]
+    NoDescriptor(io::Error),
     #[error("a top folder: {0}")]
     Look(alike_storage::Error),
     #[error(transparent)]
@@ -72,7 +78,12 @@ impl Refusal {
     pub fn is_usage(&self) -> bool {
         matches!(
             self,
-            Self::Same(_) | Self::ReplicaInside { .. } | Self::SourceInside { .. } | Self::NoReplica(_)
+            Self::Same(_)
+                | Self::ReplicaInside { .. }
+                | Self::SourceInside { .. }
+                | Self::SameReplica(_)
+                | Self::ReplicaInReplica { .. }
+                | Self::NoReplica(_)
         )
     }
 
@@ -86,6 +97,7 @@ impl Refusal {
                 | Self::StateUnusable(..)
                 | Self::SourceUnreadable(..)
                 | Self::MarkerUnreadable(..)
+                | Self::NoDescriptor(_)
                 | Self::Index(_)
         )
     }

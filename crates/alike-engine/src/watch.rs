@@ -49,6 +49,62 @@ pub struct Heard {
     pub half: bool,
     /// Something left its name: for another, for outside, or a folder for good.
     pub left: bool,
+    /// Why nothing could be heard; then all is dirty.
+    pub trouble: Option<String>,
+}
+
+impl Heard {
+    /// True when there is anything in it.
+    pub(crate) fn is_any(&self) -> bool {
+        let told = self.overflow || self.unmounted || self.left || self.trouble.is_some();
+        told || [&self.dirty, &self.created, &self.written].iter().any(|dirty| !dirty.is_empty())
+    }
+
+    /// Adds what was heard later.
+    pub(crate) fn absorb(&mut self, later: Self) {
+        self.dirty.absorb(later.dirty);
+        self.created.absorb(later.created);
+        self.written.absorb(later.written);
+        self.overflow |= later.overflow;
+        self.unmounted |= later.unmounted;
+        self.half = later.half;
+        self.left |= later.left;
+        self.trouble = self.trouble.take().or(later.trouble);
+    }
+
+    /// A copy for another mirror. Whoever heard it tells people of what went wrong; what it comes to is in the dirt.
+    pub(crate) fn for_another(&self) -> Self {
+        let (dirty, created, written) = (self.dirty.clone(), self.created.clone(), self.written.clone());
+        let (unmounted, half, left) = (self.unmounted, self.half, self.left);
+        Self { dirty, created, written, unmounted, half, left, overflow: false, trouble: None }
+    }
+}
+
+/// Folders that could not be watched, or had to give up their mark, and why the first could not.
+#[derive(Debug, Default)]
+pub struct Unwatched {
+    count: u64,
+    why: Option<io::Error>,
+}
+
+impl Unwatched {
+    pub(crate) fn note(&mut self, why: io::Error) {
+        self.count += 1;
+        self.why.get_or_insert(why);
+    }
+
+    pub(crate) fn absorb(&mut self, more: Self) {
+        self.count += more.count;
+        self.why = self.why.take().or(more.why);
+    }
+
+    pub(crate) fn is_any(&self) -> bool {
+        self.count > 0
+    }
+
+    pub(crate) fn told(self) -> Option<(u64, io::Error)> {
+        self.why.map(|why| (self.count, why))
+    }
 }
 
 /// By which of the kernel's means a source is watched.
@@ -119,11 +175,6 @@ impl Watcher {
         self.marks.count()
     }
 
-    /// Number of folders that could not be watched since the last call, with the reason of the first.
-    pub fn take_refused(&self) -> Option<(u64, io::Error)> {
-        self.marks.take_refused()
-    }
-
     /// Can be read when there is something to hear.
     pub fn descriptor(&self) -> BorrowedFd<'_> {
         self.either.as_fd()
@@ -146,17 +197,24 @@ impl Watcher {
     pub fn give_up_halves(&self) {
         self.marks.give_up_halves();
     }
-}
 
-impl Watch<Folder> for Watcher {
-    fn about_to_look(&self, path: &dyn Fn() -> RelPath, folder: &Folder) {
+    /// The folder at `path` is about to be looked at; returns what cannot be watched from now on.
+    pub(crate) fn about_to_look(&self, path: &dyn Fn() -> RelPath, folder: &Folder) -> Unwatched {
         let (mount, changed) = linux::mount_and_time(folder.descriptor()).unwrap_or_default();
-        if self.wide.as_ref().is_none_or(|wide| !wide.covers(mount)) {
-            self.marks.mark(path, folder, changed);
+        match self.wide.as_ref().is_some_and(|wide| wide.covers(mount)) {
+            true => Unwatched::default(),
+            false => self.marks.mark(path, folder, changed),
         }
     }
 
-    fn gone(&self, path: &RelPath) {
-        self.marks.gone(path);
+    /// How many looks there have been, for [`Self::gone`].
+    pub(crate) fn looks(&self) -> u64 {
+        self.marks.looks()
+    }
+
+    /// What lay at `path` is gone from there, to whom began to look after so many looks. What others have looked at there since
+    /// then is another matter.
+    pub(crate) fn gone(&self, path: &RelPath, since: u64) {
+        self.marks.gone(path, since);
     }
 }

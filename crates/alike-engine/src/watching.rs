@@ -1,19 +1,27 @@
 //! What people are told of watching.
 
-use alike_model::event::Action;
-use alike_storage::{Local, Source};
+use std::sync::Arc;
 
+use alike_model::event::Action;
+use alike_storage::Local;
+use alike_storage::linux::Waker;
+
+use crate::hub::{Hub, Seat};
 use crate::monitor::{Event, Monitor};
 use crate::watch::{Means, Watcher};
 
-/// A watcher of a source, where one is wanted and can be had; says so where it cannot.
-pub(crate) fn open_watcher(source: &Local, means: Means, monitor: &dyn Monitor) -> Option<Watcher> {
+/// A seat at the watcher of a source, where one is wanted and can be had; says so where it cannot.
+pub(crate) fn join_watcher(
+    hub: &Hub,
+    (source, means): (&Local, Means),
+    waker: &Arc<Waker>,
+    monitor: &dyn Monitor,
+) -> Option<Seat> {
     if means == Means::None {
         return None;
     }
-    let opened = source.root().map_err(std::io::Error::other).and_then(|root| Watcher::new(&root, means));
-    match opened {
-        Ok(watcher) => Some(watcher),
+    match hub.join(source, means, waker) {
+        Ok(seat) => Some(seat),
         Err(why) => {
             let text = format!("not watching ({why}); every interval finds what changed");
             monitor.event(Event::general(0, Action::Watch, text));
@@ -23,11 +31,12 @@ pub(crate) fn open_watcher(source: &Local, means: Means, monitor: &dyn Monitor) 
 }
 
 /// Says how much is watched, at first, and what cannot be. True when nothing can change unheard but through a mapping.
-pub(crate) fn say_watching(watcher: &Watcher, monitor: &dyn Monitor, first: bool) -> bool {
-    if first {
+pub(crate) fn say_watching(seat: &Seat, monitor: &dyn Monitor, first: bool) -> bool {
+    let watcher = seat.watcher();
+    if first && seat.may_say_means() {
         monitor.event(Event::general(0, Action::Watch, by_which_means(watcher)));
     }
-    let refused = watcher.take_refused();
+    let refused = seat.take_refused();
     let hears_all = refused.is_none() && !watcher.is_shared();
     if let Some((count, why)) = refused {
         let advice = match why.kind() {

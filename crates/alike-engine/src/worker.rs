@@ -3,6 +3,7 @@
 //! One loop and one code path: whatever wakes it, dirt is collected, and a pass cleans it. What cannot be cleaned (a
 //! drive that is gone, a path that fails) is tried again after a while that grows.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::Scope;
 use std::time::{Duration, Instant};
@@ -19,15 +20,15 @@ use crate::confined::confined;
 use crate::error::PassError;
 use crate::hearing::Ear;
 use crate::monitor::{Event, Monitor, State, damaged};
-use crate::pace::Pace;
 use crate::pair::{Pair, Spec};
 use crate::passing::Passed;
 use crate::refusal::Refusal;
 use crate::scrub::{Scrub, Turn};
+use crate::several::Common;
 use crate::siblings::Siblings;
 use crate::stop::Stop;
-use crate::watch::{Means, Watcher};
-use crate::watching::open_watcher;
+use crate::watch::Means;
+use crate::watching::join_watcher;
 
 /// How a mirror runs.
 #[derive(Clone, Debug)]
@@ -62,88 +63,118 @@ pub struct Controls {
     /// A full pass is wanted now.
     pub pass_now: AtomicBool,
     /// Ends its wait, so that it sees the others.
-    pub waker: Waker,
+    pub waker: Arc<Waker>,
+}
+
+impl Controls {
+    /// Those of one more mirror, which ends with this one.
+    pub(crate) fn another(&self) -> std::io::Result<Self> {
+        let waker = Arc::new(Waker::new()?);
+        Ok(Self { stop: self.stop.clone(), pass_now: AtomicBool::new(false), waker })
+    }
 }
 
 /// How often a missing drive is looked for.
 const LOOK_FOR_DRIVE: Duration = Duration::from_secs(1);
 
-/// Runs until stopped. A pair that is refused at the start ends it; one that is refused later halts it until that is over.
-///
-/// # Errors
-/// When the pair is refused at the start.
-pub fn mirror(
-    spec: &Spec,
-    policy: Policy,
-    rhythm: &Rhythm,
-    (monitor, clock): (&dyn Monitor, &(dyn Fn() -> Time + Sync)),
-    controls: &Controls,
-) -> Result<(), Refusal> {
-    let found = AtomicU64::new(0);
-    let mut pair = Pair::open(spec)?;
-    let mut allowed = policy.deletes;
-    // What the first pass may delete does not hold for later ones.
-    let spec = &Spec {
-        deletes: if allowed == Deletes::Allowed { rhythm.later_deletes } else { allowed },
-        ..spec.clone()
-    };
-    while !controls.stop.is_set() {
-        let watcher = open_watcher(&pair.source, rhythm.watch, monitor);
-        pair.notes(&policy).iter().for_each(|note| monitor.note(note));
-        let mirror = Mirror {
-            spec,
-            policy: policy.within(&pair.holds),
-            refuses: pair.refuses(&policy),
-            rhythm,
-            monitor,
-            clock,
-            controls,
-            pair: &pair,
-            ear: Ear { watcher: watcher.as_ref(), controls, monitor },
-            flushing: Aside::default(),
-            full: Aside::default(),
-            siblings: Siblings::default(),
-            pace: Pace::new(rhythm.bwlimit),
-            found: &found,
-            turn: Turn::default(),
-        };
-        confined(&pair, monitor, &mut || mirror.run(&mut allowed));
-        drop(pair);
-        if controls.stop.is_set() {
-            break;
-        }
-        match wait_for_pair(spec, monitor, controls) {
-            Some(back) => pair = back,
-            None => break,
-        }
-    }
-    let stopped = match found.into_inner() {
-        0 => "stopped".to_owned(),
-        found => format!("stopped; {}", damaged(found)),
-    };
-    monitor.event(Event::general(0, Action::Stop, stopped));
-    Ok(())
+/// Keeps one replica identical, whatever becomes of the others.
+pub(crate) struct Worker<'a> {
+    pub(crate) spec: &'a Spec,
+    pub(crate) policy: Policy,
+    pub(crate) rhythm: &'a Rhythm,
+    pub(crate) monitor: &'a dyn Monitor,
+    pub(crate) clock: &'a (dyn Fn() -> Time + Sync),
+    pub(crate) controls: &'a Controls,
+    /// What it shares with those of other replicas, and its number among them.
+    pub(crate) common: &'a Common,
+    pub(crate) number: usize,
 }
 
-/// Waits until both ends are back; `None` when stopped meanwhile.
-fn wait_for_pair(spec: &Spec, monitor: &dyn Monitor, controls: &Controls) -> Option<Pair> {
-    let mut said = String::new();
-    while !controls.stop.is_set() {
-        match Pair::open(spec) {
-            Ok(pair) => return Some(pair),
-            Err(refusal) => {
-                let text = refusal.to_string();
-                if text != said {
-                    monitor.state(State::Halted(text.clone()));
-                    monitor.event(Event::general(0, Action::Halt, text.clone()));
-                    said = text;
+impl Worker<'_> {
+    /// Opens the pair for the first time.
+    pub(crate) fn open(&self) -> Result<Pair, Refusal> {
+        self.open_as(self.spec)
+    }
+
+    fn open_as(&self, spec: &Spec) -> Result<Pair, Refusal> {
+        self.common.claims.claim(self.number, &spec.replica)?;
+        Pair::open(spec)
+    }
+
+    /// Runs until stopped. A pair that is refused, at the start (then it says why) or later, halts it until that is over.
+    pub(crate) fn run(&self, opened: Result<Pair, String>) {
+        let Self { rhythm, monitor, controls, .. } = *self;
+        let found = AtomicU64::new(0);
+        let mut allowed = self.policy.deletes;
+        // What the first pass may delete does not hold for later ones.
+        let spec = &Spec {
+            deletes: if allowed == Deletes::Allowed { rhythm.later_deletes } else { allowed },
+            ..self.spec.clone()
+        };
+        let mut next = match opened {
+            Ok(pair) => Some(pair),
+            Err(why) => self.wait_for_pair(spec, Some(why)),
+        };
+        while let Some(pair) = next {
+            let means = (&pair.source, rhythm.watch);
+            let seat = join_watcher(&self.common.hub, means, &controls.waker, monitor);
+            pair.notes(&self.policy).iter().for_each(|note| monitor.note(note));
+            let mirror = Mirror {
+                spec,
+                policy: self.policy.within(&pair.holds),
+                refuses: pair.refuses(&self.policy),
+                rhythm,
+                monitor,
+                clock: self.clock,
+                controls,
+                common: self.common,
+                number: self.number,
+                pair: &pair,
+                ear: Ear { seat: seat.as_ref(), controls, monitor },
+                flushing: Aside::default(),
+                full: Aside::default(),
+                siblings: Siblings::default(),
+                found: &found,
+                turn: Turn::default(),
+            };
+            confined(&pair, monitor, &mut || mirror.run(&mut allowed));
+            drop(seat);
+            drop(pair);
+            self.common.claims.leave(self.number);
+            next = if controls.stop.is_set() { None } else { self.wait_for_pair(spec, None) };
+        }
+        let stopped = match found.into_inner() {
+            0 => "stopped".to_owned(),
+            found => format!("stopped; {}", damaged(found)),
+        };
+        monitor.event(Event::general(0, Action::Stop, stopped));
+    }
+
+    /// Waits until both ends are back; `None` when stopped meanwhile. `why` they are not, where that is known already.
+    fn wait_for_pair(&self, spec: &Spec, why: Option<String>) -> Option<Pair> {
+        let _waits = self.common.one_waits();
+        let mut said = why.inspect(|why| self.halt(why)).unwrap_or_default();
+        while !self.controls.stop.is_set() {
+            match self.open_as(spec) {
+                Ok(pair) => return Some(pair),
+                Err(refusal) => {
+                    let text = refusal.to_string();
+                    if text != said {
+                        self.halt(&text);
+                        said = text;
+                    }
                 }
             }
+            self.controls.waker.clear();
+            let _ = self.controls.waker.wait(None, LOOK_FOR_DRIVE);
         }
-        controls.waker.clear();
-        let _ = controls.waker.wait(None, LOOK_FOR_DRIVE);
+        None
     }
-    None
+
+    fn halt(&self, why: &str) {
+        self.monitor.state(State::Halted(why.to_owned()));
+        self.monitor.event(Event::general(0, Action::Halt, why));
+    }
 }
 
 /// A mirror at work on a pair that is there.
@@ -155,12 +186,13 @@ pub(crate) struct Mirror<'a> {
     pub(crate) monitor: &'a dyn Monitor,
     pub(crate) clock: &'a (dyn Fn() -> Time + Sync),
     pub(crate) controls: &'a Controls,
+    pub(crate) common: &'a Common,
+    pub(crate) number: usize,
     pub(crate) pair: &'a Pair,
     pub(crate) ear: Ear<'a>,
     pub(crate) flushing: Aside<Result<(), PassError>>,
     pub(crate) full: Aside<Passed>,
     pub(crate) siblings: Siblings,
-    pub(crate) pace: Pace,
     /// What the scrub found since the start.
     pub(crate) found: &'a AtomicU64,
     /// Passes and the scrub take turns.
@@ -233,19 +265,16 @@ impl Mirror<'_> {
             return;
         }
         let until = agenda.next_due(self.full.is_under_way()).saturating_duration_since(now);
-        let descriptor = self.ear.watcher.map(Watcher::descriptor);
-        let heard = self.controls.waker.wait(descriptor, until);
-        self.controls.waker.clear();
-        if !matches!(heard, Ok(true)) {
+        if !self.ear.wait(until) {
             return;
         }
         self.ear.hear(agenda);
         let patience = Instant::now() + self.rhythm.settle * 10;
         while !self.rhythm.settle.is_zero() && !self.controls.stop.is_set() && Instant::now() < patience {
-            match self.controls.waker.wait(descriptor, self.rhythm.settle) {
-                Ok(true) => drop(self.ear.hear(agenda)),
-                _ => break,
+            if !self.ear.wait(self.rhythm.settle) {
+                break;
             }
+            self.ear.hear(agenda);
         }
     }
 }

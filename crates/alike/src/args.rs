@@ -111,6 +111,8 @@ pub(crate) struct TrashArgs {
 pub(crate) struct MirrorArgs {
     #[command(flatten)]
     pub(crate) pair: PairArgs,
+    #[command(flatten)]
+    pub(crate) also: AlsoArgs,
     /// As the older scripts took them: LOGFILE INTERVAL, or INTERVAL LOGDIR
     #[arg(num_args = 2, value_names = ["LOGFILE|INTERVAL", "INTERVAL|LOGDIR"])]
     pub(crate) older: Vec<PathBuf>,
@@ -140,6 +142,8 @@ pub(crate) struct OnceArgs {
     #[command(flatten)]
     pub(crate) pair: PairArgs,
     #[command(flatten)]
+    pub(crate) also: AlsoArgs,
+    #[command(flatten)]
     pub(crate) pass: PassArgs,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
@@ -151,6 +155,13 @@ pub(crate) struct PairArgs {
     pub(crate) source: PathBuf,
     /// The folder to make identical; made when it is missing
     pub(crate) replica: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AlsoArgs {
+    /// Make this folder identical too, whatever becomes of the others (repeatable)
+    #[arg(long, value_name = "REPLICA")]
+    pub(crate) also: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]

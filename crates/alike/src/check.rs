@@ -135,7 +135,7 @@ impl Job<'_> {
             return Ok(IDENTICAL);
         }
         let pace = Pace::new(self.args.pass.bwlimit);
-        let work = work((self.pair, self.spec), (&self.args.pass, &pace), self.console, self.stop);
+        let work = work((self.pair, self.spec), (&self.args.pass, &pace), &**self.console, self.stop);
         let outcome = with_status(self.console, self.spec, || repair(&work, &found, self.args.trust_source))?;
         self.pair.index.commit().map_err(PassError::Index)?;
         let paths: BTreeSet<RelPath> = found.iter().map(|found| found.difference.path.clone()).collect();

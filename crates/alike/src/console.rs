@@ -1,19 +1,21 @@
 //! Standard output and error: lines, and on a terminal a line below them that says what is going on.
 
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use alike_engine::monitor::{Event, Monitor, State, damaged};
+use alike_engine::monitor::{Event, Monitor, State};
 use alike_model::event::Action;
-use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use crate::args::LogLevel;
-use crate::log::{Form, LogFile, level, line, size};
+use crate::log::{Form, LogFile, level, line, line_of};
 use crate::signals::Received;
+use crate::standing::{Label, Standing, status};
 
 /// What is said, and where.
 pub(crate) struct Console {
@@ -25,15 +27,10 @@ pub(crate) struct Console {
     log_form: Form,
     lines: Mutex<Lines>,
     status: ProgressBar,
-    looked: AtomicU64,
-    copied: AtomicU64,
-    bytes: AtomicU64,
-    read: AtomicU64,
+    /// One for each replica.
+    standings: Vec<Standing>,
     /// Entries of the source, once they have been counted.
     total: Arc<AtomicU64>,
-    state: Mutex<(Option<State>, Option<Instant>)>,
-    /// Since when the oldest change waits, and how many paths do.
-    lag: Mutex<Option<(Instant, u64)>>,
     quiet: AtomicBool,
 }
 
@@ -77,15 +74,22 @@ impl Console {
             log_form: options.log_form,
             lines: Mutex::new(lines),
             status,
-            looked: AtomicU64::new(0),
-            copied: AtomicU64::new(0),
-            bytes: AtomicU64::new(0),
-            read: AtomicU64::new(0),
+            standings: vec![Standing::default()],
             total: Arc::new(AtomicU64::new(0)),
-            state: Mutex::new((None, None)),
-            lag: Mutex::new(None),
             quiet: AtomicBool::new(false),
         }
+    }
+
+    /// The same, to tell of these replicas: of several, it says which it speaks of.
+    pub(crate) fn telling_of(mut self, replicas: &[&Path]) -> Self {
+        let labels = Label::all(replicas).into_iter();
+        self.standings = labels.map(|label| Standing { label, ..Standing::default() }).collect();
+        self
+    }
+
+    /// Tells of one of the replicas.
+    pub(crate) fn voice(&self, of: usize) -> Voice<'_> {
+        Voice { console: self, of }
     }
 
     /// True when there is a line to keep up to date.
@@ -100,7 +104,7 @@ impl Console {
 
     /// Brings the status line up to date.
     pub(crate) fn tick(&self) {
-        self.status.set_message(self.status_text());
+        self.status.set_message(status(&self.standings, self.total.load(Ordering::Relaxed)));
     }
 
     /// Says something to the person at the terminal.
@@ -131,52 +135,6 @@ impl Console {
         self.status.finish_and_clear();
     }
 
-    fn status_text(&self) -> String {
-        let (state, changed) = self.state.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let changed =
-            changed.map_or_else(String::new, |at| format!(" · last change {} ago", ago(at.elapsed())));
-        match state {
-            None | Some(State::Working { full: true }) => self.progress_text(),
-            Some(State::Working { full: false }) => format!("copying changes{}{changed}", self.behind()),
-            Some(State::Identical { files }) => format!("identical · {} files{changed}", HumanCount(files)),
-            Some(State::Differs { failed, held, in_motion }) => {
-                let moving = still_written(in_motion);
-                let behind = self.behind();
-                format!(
-                    "differs · {failed} failed, {held} held or skipped{moving}{behind} · trying again{changed}"
-                )
-            }
-            Some(State::Damaged { found }) => format!("differs · {}{changed}", damaged(found)),
-            Some(State::Halted(why)) => format!("halted · {why}"),
-        }
-    }
-
-    /// How far the replica is behind, after what else is said of it.
-    fn behind(&self) -> String {
-        match *self.lag.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some((since, paths)) if since.elapsed() < Duration::from_secs(1) => {
-                format!(" · {paths} behind, {} ms", since.elapsed().as_millis())
-            }
-            Some((since, paths)) => format!(" · {paths} behind, {}", ago(since.elapsed())),
-            None => String::new(),
-        }
-    }
-
-    fn progress_text(&self) -> String {
-        let (looked, total) = (self.looked.load(Ordering::Relaxed), self.total.load(Ordering::Relaxed));
-        let of = if total > 0 { format!(" of {}", HumanCount(total.max(looked))) } else { String::new() };
-        let copied = self.copied.load(Ordering::Relaxed);
-        let copied = match copied {
-            0 => String::new(),
-            count => format!(" · {} copied, {}", HumanCount(count), size(self.bytes.load(Ordering::Relaxed))),
-        };
-        let read = match self.read.load(Ordering::Relaxed) {
-            0 => String::new(),
-            bytes => format!(" · {} read", size(bytes)),
-        };
-        format!("comparing · {}{of} entries{copied}{read}", HumanCount(looked))
-    }
-
     fn lock(&self) -> MutexGuard<'_, Lines> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -197,6 +155,34 @@ impl Console {
         }
         if let Some(text) = text {
             self.gather(&mut lines, text);
+        }
+    }
+
+    /// A line above those of one replica, where there are several.
+    pub(crate) fn head(&self, text: &str) {
+        self.gather(&mut self.lock(), text);
+    }
+
+    fn write(&self, event: &Event, label: Option<&Label>) {
+        if level(event) > self.least {
+            return;
+        }
+        let now = Timestamp::now();
+        let on_stdout = self.stdout_form.filter(|form| {
+            let is_frame = matches!(event.action, Action::PassStart | Action::PassEnd);
+            !(*form == Form::Step && is_frame)
+        });
+        let of = (event, label);
+        let shown = on_stdout.map(|form| (form, line_of(of, now, &self.zone, form)));
+        let mut lines = self.lock();
+        if let Some(log) = &mut lines.log {
+            match &shown {
+                Some((form, text)) if *form == self.log_form => log.write(text),
+                _ => log.write(&line_of(of, now, &self.zone, self.log_form)),
+            }
+        }
+        if let Some((_, text)) = shown {
+            self.gather(&mut lines, &text);
         }
     }
 
@@ -226,94 +212,113 @@ impl Console {
     }
 }
 
-impl Monitor for Console {
+/// Tells of one replica.
+pub(crate) struct Voice<'a> {
+    console: &'a Console,
+    of: usize,
+}
+
+impl Voice<'_> {
+    fn standing(&self) -> &Standing {
+        &self.console.standings[self.of]
+    }
+
+    /// What the replica is called; nothing when there is one.
+    pub(crate) fn label(&self) -> Option<&Label> {
+        self.standing().label.as_ref()
+    }
+
+    /// Says something of it to the person at the terminal.
+    pub(crate) fn say(&self, text: &str) {
+        match self.label() {
+            Some(label) => self.console.say(&format!("{}: {text}", label.path)),
+            None => self.console.say(text),
+        }
+    }
+}
+
+impl Monitor for Voice<'_> {
     fn event(&self, event: Event) {
         if let Some(bytes) = event.bytes {
-            self.copied.fetch_add(1, Ordering::Relaxed);
-            self.bytes.fetch_add(bytes, Ordering::Relaxed);
+            self.standing().copied.fetch_add(1, Ordering::Relaxed);
+            self.standing().bytes.fetch_add(bytes, Ordering::Relaxed);
+        }
+        if !matches!(event.action, Action::PassStart | Action::PassEnd | Action::Watch) {
+            self.standing().changed();
         }
         let about_errors = level(&event) == LogLevel::Error;
-        if !matches!(event.action, Action::PassStart | Action::PassEnd | Action::Watch) {
-            self.state.lock().unwrap_or_else(PoisonError::into_inner).1 = Some(Instant::now());
-        }
-        if about_errors && self.stdout_form.is_none_or(|form| form == Form::Json) {
+        if about_errors && self.console.stdout_form.is_none_or(|form| form == Form::Json) {
             self.say(&complaint(&event));
         }
-        if level(&event) > self.least {
-            return;
-        }
-        let now = Timestamp::now();
-        let on_stdout = self.stdout_form.filter(|form| {
-            let is_frame = matches!(event.action, Action::PassStart | Action::PassEnd);
-            !(*form == Form::Step && is_frame)
-        });
-        let shown = on_stdout.map(|form| (form, line(&event, now, &self.zone, form)));
-        let mut lines = self.lock();
-        if let Some(log) = &mut lines.log {
-            match &shown {
-                Some((form, text)) if *form == self.log_form => log.write(text),
-                _ => log.write(&line(&event, now, &self.zone, self.log_form)),
-            }
-        }
-        if let Some((_, text)) = shown {
-            self.gather(&mut lines, &text);
-        }
+        self.console.write(&event, self.label());
     }
 
     fn read(&self, bytes: u64) {
-        self.read.fetch_add(bytes, Ordering::Relaxed);
+        self.standing().read.fetch_add(bytes, Ordering::Relaxed);
     }
 
     fn note(&self, text: &str) {
-        if self.stdout_form.is_some() {
+        if self.console.stdout_form.is_some() {
             self.say(text);
         }
     }
 
     fn detail(&self, text: &str) {
-        if self.verbose {
+        if self.console.verbose {
             self.say(text);
         }
     }
 
     fn state(&self, state: State) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).0 = Some(state.clone());
-        if matches!(state, State::Working { full: true }) {
-            self.looked.store(0, Ordering::Relaxed);
-            self.copied.store(0, Ordering::Relaxed);
-            self.bytes.store(0, Ordering::Relaxed);
-        }
-        self.flush();
-        self.tick();
+        self.standing().becomes(state);
+        self.console.flush();
+        self.console.tick();
     }
 
     fn lag(&self, since: Option<Instant>, paths: u64) {
-        *self.lag.lock().unwrap_or_else(PoisonError::into_inner) = since.map(|since| (since, paths));
+        self.standing().is_behind(since.map(|since| (since, paths)));
     }
 
     fn looked(&self, entries: u64) {
-        self.looked.fetch_add(entries, Ordering::Relaxed);
+        self.standing().looked.fetch_add(entries, Ordering::Relaxed);
     }
 }
 
-/// What is said of files that are still being written, after what else is said; nothing when there are none.
-pub(crate) fn still_written(files: u64) -> String {
-    if files > 0 { format!(", {files} still being written") } else { String::new() }
+/// A console that tells of one replica only.
+impl Monitor for Console {
+    fn event(&self, event: Event) {
+        self.voice(0).event(event);
+    }
+
+    fn read(&self, bytes: u64) {
+        self.voice(0).read(bytes);
+    }
+
+    fn note(&self, text: &str) {
+        self.voice(0).note(text);
+    }
+
+    fn detail(&self, text: &str) {
+        self.voice(0).detail(text);
+    }
+
+    fn state(&self, state: State) {
+        self.voice(0).state(state);
+    }
+
+    fn lag(&self, since: Option<Instant>, paths: u64) {
+        self.voice(0).lag(since, paths);
+    }
+
+    fn looked(&self, entries: u64) {
+        self.voice(0).looked(entries);
+    }
 }
 
 fn complaint(event: &Event) -> String {
     match &event.path {
         Some(path) => format!("{path}: {}", event.reason),
         None => event.reason.clone(),
-    }
-}
-
-fn ago(time: Duration) -> String {
-    match time.as_secs() {
-        seconds @ 0..=59 => format!("{seconds} s"),
-        seconds @ 60..=3599 => format!("{} min", seconds / 60),
-        seconds @ 3600..=86_399 => format!("{} h", seconds / 3600),
-        seconds => format!("{} days", seconds / 86_400),
     }
 }
 

@@ -16,6 +16,7 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use crate::args::{LogFormat, LogLevel};
+use crate::standing::Label;
 
 /// How an event is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,11 +50,22 @@ pub(crate) fn level(event: &Event) -> LogLevel {
 
 /// An event as a line, with its end.
 pub(crate) fn line(event: &Event, at: Timestamp, zone: &TimeZone, form: Form) -> String {
+    line_of((event, None), at, zone, form)
+}
+
+/// The same, with the replica that it tells of, where there are several.
+pub(crate) fn line_of(
+    (event, of): (&Event, Option<&Label>),
+    at: Timestamp,
+    zone: &TimeZone,
+    form: Form,
+) -> String {
     match form {
-        Form::Json => json(event, at),
+        Form::Json => json((event, of), at),
         Form::Text => {
             let at = at.to_zoned(zone.clone());
-            format!("{} {}", at.strftime("%Y-%m-%d %H:%M:%S%.3f"), text(event, true))
+            let of = of.map_or_else(String::new, |label| format!("{}  ", label.padded));
+            format!("{} {of}{}", at.strftime("%Y-%m-%d %H:%M:%S%.3f"), text(event, true))
         }
         Form::Step => text(event, false),
     }
@@ -88,6 +100,8 @@ pub(crate) fn one_line(text: &str) -> String {
 #[derive(Serialize)]
 struct Line<'a> {
     ts: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replica: Option<&'a str>,
     pass: u64,
     action: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -118,7 +132,7 @@ pub(crate) fn raw(path: &RelPath) -> Option<String> {
     std::str::from_utf8(path.as_bytes()).is_err().then(|| BASE64_STANDARD.encode(path.as_bytes()))
 }
 
-fn json(event: &Event, at: Timestamp) -> String {
+fn json((event, of): (&Event, Option<&Label>), at: Timestamp) -> String {
     let result = match event.action {
         Action::Error | Action::Halt => "error",
         Action::Hold => "held",
@@ -128,6 +142,7 @@ fn json(event: &Event, at: Timestamp) -> String {
     };
     let line = Line {
         ts: at.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(),
+        replica: of.map(|label| label.path.as_str()),
         pass: event.pass,
         action: event.action.as_str(),
         path: event.path.as_ref().map(shown),

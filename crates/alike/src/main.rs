@@ -16,10 +16,13 @@ mod console;
 mod count;
 mod history;
 mod log;
+mod once;
+mod plan;
 mod recover;
 mod run;
 mod settings;
 mod signals;
+mod standing;
 mod trash;
 #[cfg(test)]
 mod whatever_is_typed;
@@ -40,8 +43,8 @@ fn main() -> ExitCode {
         Err(error) => return complain(&error),
     };
     let result = match cli.command {
-        Command::Once(args) => run::once(&args),
-        Command::Plan(args) => run::plan(&args),
+        Command::Once(args) => once::once(&args),
+        Command::Plan(args) => plan::plan(&args),
         Command::Check(args) => check::check(&args),
         Command::Log(args) => history::log(&args),
         Command::Undo(args) => recover::undo(&args),
@@ -53,9 +56,7 @@ fn main() -> ExitCode {
     };
     let (text, code) = match result {
         Ok(code) => return code,
-        Err(Failure::Failed(text)) => (text, 1),
-        Err(Failure::Usage(text)) => (text, 2),
-        Err(Failure::Halted(text)) => (text, 3),
+        Err(failure) => failure.told(),
     };
     say!("alike: {text}");
     ExitCode::from(code)

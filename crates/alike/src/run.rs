@@ -1,4 +1,4 @@
-//! The commands.
+//! The mirror command, and what it shares with the others: work, failures and exit codes.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -6,23 +6,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use alike_engine::error::PassError;
-use alike_engine::hold::Hold;
 use alike_engine::monitor::Monitor;
 use alike_engine::pace::Pace;
 use alike_engine::pair::{Pair, Spec};
-use alike_engine::pass::{Top, Work, pass, rehearse};
+use alike_engine::pass::Work;
 use alike_engine::refusal::Refusal;
+use alike_engine::several::mirror;
 use alike_engine::stop::Stop;
 use alike_engine::watch::NoWatch;
-use alike_engine::worker::{Rhythm, mirror};
-use alike_model::dirty::Dirty;
+use alike_engine::worker::Rhythm;
 use alike_model::entry::Time;
-use alike_model::outcome::{Ending, Outcome};
+use alike_model::outcome::Ending;
 use alike_model::policy::Deletes;
 use alike_storage::Local;
 
-use crate::args::{MirrorArgs, OnceArgs, OutputArgs, PairArgs, PassArgs};
-use crate::console::{Console, still_written};
+use crate::args::{MirrorArgs, PassArgs};
+use crate::console::{Console, Voice};
+use crate::plan::plan_of_mirror;
 use crate::settings::{self, Usage};
 use crate::{count, signals};
 
@@ -34,6 +34,17 @@ pub(crate) enum Failure {
     Halted(String),
     /// It could not be done.
     Failed(String),
+}
+
+impl Failure {
+    /// What is said of it, and the exit code.
+    pub(crate) fn told(self) -> (String, u8) {
+        match self {
+            Self::Failed(text) => (text, DIFFERS),
+            Self::Usage(text) => (text, MISTAKE),
+            Self::Halted(text) => (text, HALTED),
+        }
+    }
 }
 
 impl From<Usage> for Failure {
@@ -67,58 +78,15 @@ impl From<std::io::Error> for Failure {
 
 pub(crate) const IDENTICAL: u8 = 0;
 pub(crate) const DIFFERS: u8 = 1;
+pub(crate) const MISTAKE: u8 = 2;
 pub(crate) const HALTED: u8 = 3;
-
-pub(crate) fn once(args: &OnceArgs) -> Result<ExitCode, Failure> {
-    if args.pass.dry_run {
-        return plan_of(&args.pair, &args.pass, &args.output);
-    }
-    let spec = settings::spec(&args.pair, &args.pass, &args.output)?;
-    let console = Arc::new(settings::console(&args.output, false)?);
-    let signals = signals::listen(&console)?;
-    let pair = Pair::open(&spec)?;
-    say_start(&console, &pair, &spec, &args.pass, &args.output);
-    // A replica that was just made is closed to others until the end, and confining costs a first copy some of its speed.
-    if pair.replica_top == Top::There {
-        // Signals are listened to by a thread from before, which may open the log anew.
-        console.detail(&pair.confine().to_string());
-    }
-    let pace = Pace::new(args.pass.bwlimit);
-    let mut work = work((&pair, &spec), (&args.pass, &pace), &console, &signals.controls.stop);
-    let run =
-        |work: &Work<'_, Local, Local>| with_status(&console, &spec, || pass(work, Dirty::everything()));
-    let mut outcome = run(&work);
-    console.finish();
-    if let Ok(Outcome { ending: Ending::Halted(over), .. }) = &outcome
-        && console.asks(&format!("{over}. Delete them now?"), &signals)
-    {
-        work.policy.deletes = Deletes::Allowed;
-        outcome = run(&work);
-        console.finish();
-    }
-    if signals.controls.stop.is_set()
-        && let Ok(Outcome { ending: ending @ Ending::Halted(_), .. }) = &mut outcome
-    {
-        // Ctrl+C instead of an answer.
-        *ending = Ending::Stopped;
-    }
-    let outcome = outcome?;
-    // The pass has brought the replica to the disk by now, so the index may say so.
-    pair.index.commit().map_err(PassError::Index)?;
-    say_end(&console, &outcome, &args.pass, &args.output);
-    Ok(ExitCode::from(exit_code(&outcome, || signals.exit_code())))
-}
-
-pub(crate) fn plan(args: &OnceArgs) -> Result<ExitCode, Failure> {
-    plan_of(&args.pair, &args.pass, &args.output)
-}
 
 pub(crate) fn mirror_until_stopped(args: &MirrorArgs) -> Result<ExitCode, Failure> {
     if args.pass.dry_run {
-        return plan_of(&args.pair, &args.pass, &args.output);
+        return plan_of_mirror(args);
     }
-    let spec = settings::spec(&args.pair, &args.pass, &args.output)?;
-    let console = Arc::new(settings::console(&args.output, false)?);
+    let specs = settings::specs((&args.pair, &args.also), &args.pass, &args.output)?;
+    let console = Arc::new(settings::console_of(&args.output, &specs, false)?);
     let signals = signals::listen(&console)?;
     let rhythm = Rhythm {
         interval: args.interval,
@@ -132,58 +100,32 @@ pub(crate) fn mirror_until_stopped(args: &MirrorArgs) -> Result<ExitCode, Failur
         scrub: args.scrub,
         bwlimit: args.pass.bwlimit,
     };
-    let ran = with_status(&console, &spec, || {
-        mirror(&spec, settings::policy(&args.pass), &rhythm, (&*console, &now), &signals.controls)
+    let voices: Vec<Voice<'_>> = (0..specs.len()).map(|number| console.voice(number)).collect();
+    let monitors: Vec<&dyn Monitor> = voices.iter().map(|voice| voice as &dyn Monitor).collect();
+    let ran = with_status(&console, &specs[0], || {
+        mirror(&specs, settings::policy(&args.pass), &rhythm, (&monitors, &now), &signals.controls)
     });
     console.finish();
     ran?;
     Ok(ExitCode::from(IDENTICAL))
 }
 
-fn plan_of(pair: &PairArgs, args: &PassArgs, output: &OutputArgs) -> Result<ExitCode, Failure> {
-    let spec = settings::spec(pair, args, output)?;
-    let console = Arc::new(settings::console(output, true)?);
-    let signals = signals::listen(&console)?;
-    let pair = Pair::open_to_rehearse(&spec)?;
-    console.detail(&pair.confine().to_string());
-    if let Ok(Some(hold)) = Hold::read(&spec.replica.join(".alike")) {
-        console
-            .note(&format!("the replica is held ({}): no pass is made before alike undo --resume", hold.why));
-    }
-    // One thread: the steps come in the same order each time.
-    let pace = Pace::new(None);
-    let work = work((&pair, &spec), (args, &pace), &console, &signals.controls.stop);
-    let work = Work { threads: 1, ..work };
-    let outcome = rehearse(&work, Dirty::everything());
-    console.finish();
-    let outcome = outcome?;
-    if !output.quiet {
-        let steps = outcome.tally.changes();
-        console.say(&match steps {
-            0 => "nothing to do".to_owned(),
-            1 => "1 step; nothing was changed".to_owned(),
-            _ => format!("{steps} steps; nothing was changed"),
-        });
-    }
-    Ok(ExitCode::from(exit_code(&outcome, || signals.exit_code())))
-}
-
 pub(crate) fn work<'a>(
     (pair, spec): (&'a Pair, &'a Spec),
     (args, pace): (&PassArgs, &'a Pace),
-    console: &'a Console,
+    monitor: &'a dyn Monitor,
     stop: &'a Stop,
 ) -> Work<'a, Local, Local> {
     Work {
         source: &pair.source,
         replica: &pair.replica,
         replica_top: pair.replica_top,
-        roots: pair.roots,
+        roots: pair.roots.to_vec(),
         index: &pair.index,
         policy: settings::policy(args).within(&pair.holds),
         refuses: pair.refuses(&settings::policy(args)),
         filter: &spec.filter,
-        monitor: console,
+        monitor,
         watch: &NoWatch,
         clock: &now,
         stop,
@@ -220,42 +162,25 @@ pub(crate) fn with_status<T>(console: &Arc<Console>, spec: &Spec, run: impl FnOn
     })
 }
 
-fn say_start(console: &Console, pair: &Pair, spec: &Spec, args: &PassArgs, output: &OutputArgs) {
-    pair.notes(&settings::policy(args)).iter().for_each(|note| console.note(note));
-    if output.verbose {
-        let (state, threads) = (spec.state.display(), settings::threads(args));
-        console.say(&format!("state in {state}; {threads} threads"));
-    }
-}
-
-fn say_end(console: &Console, outcome: &Outcome, args: &PassArgs, output: &OutputArgs) {
-    let tally = &outcome.tally;
-    match &outcome.ending {
-        Ending::Halted(over) if output.quiet => console.say(&over.to_string()),
-        Ending::Halted(over) if !output.json => console.say(&over.to_string()),
-        Ending::Differs => {
-            let (failed, held) = (tally.failed, tally.held + tally.skipped);
-            let advice = match tally.held {
-                0 => "",
-                _ if args.no_delete => "; what the source lacks stays, as --no-delete says",
-                _ => "; --allow-deletes lets held deletions go",
-            };
-            let moving = still_written(tally.in_motion);
-            let counts = format!("{failed} failed, {held} held back or skipped{moving}");
-            console.say(&format!("not identical: {counts}; the log has each{advice}"));
-        }
-        Ending::Stopped => console.say("stopped half-way; the next pass goes on from here"),
-        Ending::Identical | Ending::Halted(_) => {}
-    }
-}
-
-fn exit_code(outcome: &Outcome, signal: impl FnOnce() -> u8) -> u8 {
-    match outcome.ending {
+pub(crate) fn exit_code(ending: &Ending, signal: impl FnOnce() -> u8) -> u8 {
+    match ending {
         Ending::Identical => IDENTICAL,
         Ending::Differs => DIFFERS,
         Ending::Halted(_) => HALTED,
         Ending::Stopped => signal(),
     }
+}
+
+/// Of the exit codes of several replicas the gravest: a mistake, a halt, a signal, a difference.
+pub(crate) fn worst(codes: impl IntoIterator<Item = u8>) -> u8 {
+    let gravity = |code: &u8| match *code {
+        IDENTICAL => 0,
+        DIFFERS => 1,
+        MISTAKE => 4,
+        HALTED => 3,
+        _ => 2,
+    };
+    codes.into_iter().max_by_key(gravity).unwrap_or(IDENTICAL)
 }
 
 pub(crate) fn now() -> Time {

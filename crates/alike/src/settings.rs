@@ -13,7 +13,7 @@ use alike_storage::{Saving, linux, plain};
 use etcetera::BaseStrategy;
 
 use crate::args::{
-    CompareArg, HashArg, MirrorArgs, OutputArgs, PairArgs, PassArgs, SyncArg, WatcherArg, WhenArg,
+    AlsoArgs, CompareArg, HashArg, MirrorArgs, OutputArgs, PairArgs, PassArgs, SyncArg, WatcherArg, WhenArg,
 };
 use crate::console::{Console, Options};
 use crate::log::{Form, LogFile};
@@ -46,6 +46,21 @@ pub(crate) fn policy(args: &PassArgs) -> Policy {
         one_filesystem: args.one_file_system,
         ..Policy::default()
     }
+}
+
+/// A pair for each replica.
+pub(crate) fn specs(
+    (pair, also): (&PairArgs, &AlsoArgs),
+    args: &PassArgs,
+    output: &OutputArgs,
+) -> Result<Vec<Spec>, Usage> {
+    let replicas = std::iter::once(&pair.replica).chain(&also.also);
+    replicas
+        .map(|replica| {
+            let pair = PairArgs { source: pair.source.clone(), replica: replica.clone() };
+            spec(&pair, args, output)
+        })
+        .collect()
 }
 
 pub(crate) fn spec(pair: &PairArgs, args: &PassArgs, output: &OutputArgs) -> Result<Spec, Usage> {
@@ -153,6 +168,12 @@ pub(crate) fn console(output: &OutputArgs, plan: bool) -> Result<Console, Usage>
         log,
         log_form: output.log_format.into(),
     }))
+}
+
+/// A console that tells of the replicas of these pairs.
+pub(crate) fn console_of(output: &OutputArgs, specs: &[Spec], plan: bool) -> Result<Console, Usage> {
+    let replicas: Vec<&Path> = specs.iter().map(|spec| spec.replica.as_path()).collect();
+    Ok(console(output, plan)?.telling_of(&replicas))
 }
 
 /// The console of a check: what a pass does for it goes to the log file only.

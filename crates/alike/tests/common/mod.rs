@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file is a program of its own and uses a part of this")]
 
+pub mod several;
+
 use std::path::Path;
 use std::time::Duration;
 

@@ -1,0 +1,164 @@
+//! The mirrors of one source: a worker for each replica on a thread of its own, and what they share.
+//!
+//! Each has its own pair, agenda and passes, so one that is slow, halted or missing holds up no other. They share the watcher of
+//! the source, the pace of copies and the number of threads.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use alike_model::entry::Time;
+use alike_model::policy::Policy;
+use alike_storage::linux::Waker;
+
+use crate::claims::Claims;
+use crate::hub::Hub;
+use crate::monitor::Monitor;
+use crate::pace::Pace;
+use crate::pair::Spec;
+use crate::refusal::Refusal;
+use crate::worker::{Controls, Rhythm, Worker};
+
+/// What the mirrors of one source share.
+pub(crate) struct Common {
+    pub(crate) hub: Hub,
+    /// How fast all of them together copy.
+    pub(crate) pace: Pace,
+    /// Where their replicas are.
+    pub(crate) claims: Claims,
+    /// How many replicas are there.
+    present: AtomicUsize,
+}
+
+impl Common {
+    /// The part of `threads` that one of them may use: those that wait for their replica need none.
+    pub(crate) fn share_of(&self, threads: usize) -> usize {
+        threads.div_ceil(self.present.load(Ordering::Relaxed).max(1))
+    }
+
+    /// One of them waits for its replica, until the value ends.
+    pub(crate) fn one_waits(&self) -> Waits<'_> {
+        self.present.fetch_sub(1, Ordering::Relaxed);
+        Waits(&self.present)
+    }
+}
+
+/// A replica is waited for.
+pub(crate) struct Waits<'a>(&'a AtomicUsize);
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Mirrors one source to all these replicas until stopped; each is told of by its own monitor. Pairs that are refused at the
+/// start end it when all are, or when one is a mistake of the command line; else they are waited for, and the others go on. A
+/// pair that is refused later halts until that is over.
+///
+/// # Errors
+/// When it ended at the start: the gravest refusal.
+pub fn mirror(
+    specs: &[Spec],
+    policy: Policy,
+    rhythm: &Rhythm,
+    (monitors, clock): (&[&dyn Monitor], &(dyn Fn() -> Time + Sync)),
+    controls: &Controls,
+) -> Result<(), Refusal> {
+    let claims = Claims::of(specs)?;
+    let present = AtomicUsize::new(specs.len());
+    let common = Common { hub: Hub::default(), pace: Pace::new(rhythm.bwlimit), claims, present };
+    let rhythm = &Rhythm { held_folders: rhythm.held_folders / specs.len().max(1), ..rhythm.clone() };
+    let worker = |number: usize, controls| {
+        let (spec, monitor) = (&specs[number], monitors[number]);
+        Worker { spec, policy, rhythm, monitor, clock, controls, common: &common, number }
+    };
+    if specs.len() == 1 {
+        let alone = worker(0, controls);
+        return alone.open().map(|pair| alone.run(Ok(pair)));
+    }
+    let own: Result<Vec<Controls>, _> = specs.iter().map(|_| controls.another()).collect();
+    let own = own.map_err(Refusal::NoDescriptor)?;
+    let start = Start { of: specs.len(), refused: Mutex::default(), is_over: AtomicBool::new(false) };
+    let running = AtomicUsize::new(specs.len());
+    std::thread::scope(|scope| {
+        for (number, own) in own.iter().enumerate() {
+            let (worker, start) = (worker(number, own), &start);
+            let ends = Running { running: &running, waker: &controls.waker };
+            scope.spawn(move || {
+                let _ends = ends;
+                start.run(&worker);
+            });
+        }
+        hand_on(controls, &own, &running);
+    });
+    start.ended()
+}
+
+/// How they started.
+struct Start {
+    of: usize,
+    refused: Mutex<Vec<Refusal>>,
+    is_over: AtomicBool,
+}
+
+impl Start {
+    fn run(&self, worker: &Worker<'_>) {
+        let refusal = match worker.open() {
+            Ok(pair) => return worker.run(Ok(pair)),
+            Err(refusal) => refusal,
+        };
+        let (is_usage, text) = (refusal.is_usage(), refusal.to_string());
+        let mut refused = self.lock();
+        refused.push(refusal);
+        if is_usage || refused.len() == self.of {
+            self.is_over.store(true, Ordering::Relaxed);
+            worker.controls.stop.set();
+        }
+        drop(refused);
+        worker.run(Err(text));
+    }
+
+    /// The gravest refusal, when it ended the mirrors.
+    fn ended(self) -> Result<(), Refusal> {
+        if !self.is_over.into_inner() {
+            return Ok(());
+        }
+        let refused = self.refused.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let gravity = |refusal: &Refusal| (refusal.is_usage(), !refusal.is_failure());
+        refused.into_iter().max_by_key(gravity).map_or(Ok(()), Err)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Refusal>> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Hands on to each worker what all of them are told, until none is left.
+fn hand_on(controls: &Controls, workers: &[Controls], running: &AtomicUsize) {
+    const LONG: Duration = Duration::from_secs(3600);
+    while running.load(Ordering::Relaxed) > 0 {
+        let wants_pass = controls.pass_now.swap(false, Ordering::Relaxed);
+        if wants_pass || controls.stop.is_set() {
+            for worker in workers {
+                worker.pass_now.fetch_or(wants_pass, Ordering::Relaxed);
+                worker.waker.wake();
+            }
+        }
+        let _ = controls.waker.wait(None, LONG);
+        controls.waker.clear();
+    }
+}
+
+/// Tells whoever waits for the workers that one has ended.
+struct Running<'a> {
+    running: &'a AtomicUsize,
+    waker: &'a Waker,
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.running.fetch_sub(1, Ordering::Relaxed);
+        self.waker.wake();
+    }
+}

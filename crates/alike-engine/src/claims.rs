@@ -73,7 +73,8 @@ impl Claims {
             // It may have been made just now.
             mine.inode = Some(own[1]);
         }
-        let others = claims.iter().filter(|(other, _)| **other != number).filter_map(|(_, claim)| claim.inode);
+        let others =
+            claims.iter().filter(|(other, _)| **other != number).filter_map(|(_, claim)| claim.inode);
         own.into_iter().chain(others).collect()
     }
 

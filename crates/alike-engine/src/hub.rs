@@ -58,8 +58,7 @@ impl Hub {
             Some(shared) => shared,
             None => {
                 let watcher = Watcher::new(&root, means)?;
-                let fresh =
-                    Shared { of, watcher, inboxes: Mutex::default(), said: AtomicBool::new(false) };
+                let fresh = Shared { of, watcher, inboxes: Mutex::default(), said: AtomicBool::new(false) };
                 let fresh = Arc::new(fresh);
                 *open = Arc::downgrade(&fresh);
                 fresh

@@ -30,8 +30,10 @@ pub(crate) fn once(args: &OnceArgs) -> Result<ExitCode, Failure> {
     let console = Arc::new(settings::console_of(&args.output, &specs, false)?);
     let signals = signals::listen(&console)?;
     let pace = Pace::new(args.pass.bwlimit);
-    let among = Among { args, console: &console, signals: &signals, pace: &pace, claims: &claims, of: specs.len() };
-    let mut sides: Vec<Side<'_>> = specs.iter().enumerate().map(|(number, spec)| Side::new(&among, number, spec)).collect();
+    let among =
+        Among { args, console: &console, signals: &signals, pace: &pace, claims: &claims, of: specs.len() };
+    let mut sides: Vec<Side<'_>> =
+        specs.iter().enumerate().map(|(number, spec)| Side::new(&among, number, spec)).collect();
     with_status(&console, &specs[0], || side_by_side(&mut sides, Side::open_and_pass));
     console.finish();
     sides.iter_mut().for_each(Side::ask);
@@ -163,7 +165,8 @@ impl<'a> Side<'a> {
         let OnceArgs { pass, output, .. } = self.among.args;
         pair.notes(&settings::policy(pass)).iter().for_each(|note| self.voice.note(note));
         if output.verbose {
-            let (state, threads) = (self.spec.state.display(), settings::threads(pass).div_ceil(self.among.of));
+            let (state, threads) =
+                (self.spec.state.display(), settings::threads(pass).div_ceil(self.among.of));
             self.voice.say(&format!("state in {state}; {threads} threads"));
         }
     }

@@ -35,7 +35,8 @@ fn plan_all(
     let claims = Claims::of(&specs)?;
     let console = Arc::new(settings::console_of(output, &specs, true)?);
     let signals = signals::listen(&console)?;
-    let plan_one = |number: usize| plan_of(&specs[number], number, (args, output), (&*console, &claims), &signals);
+    let plan_one =
+        |number: usize| plan_of(&specs[number], number, (args, output), (&*console, &claims), &signals);
     if specs.len() == 1 {
         return plan_one(0).map(ExitCode::from);
     }
@@ -69,7 +70,8 @@ fn plan_of(
     let pair = Pair::open_to_rehearse(spec)?;
     voice.detail(&pair.confine().to_string());
     if let Ok(Some(hold)) = Hold::read(&spec.replica.join(".alike")) {
-        voice.note(&format!("the replica is held ({}): no pass is made before alike undo --resume", hold.why));
+        voice
+            .note(&format!("the replica is held ({}): no pass is made before alike undo --resume", hold.why));
     }
     let pace = Pace::new(None);
     let work = work((&pair, spec), (args, &pace), &voice, &signals.controls.stop);

@@ -45,8 +45,11 @@ impl Received {
 /// # Errors
 /// When the system refuses.
 pub(crate) fn listen(console: &Arc<Console>) -> std::io::Result<Received> {
-    let controls =
-        Arc::new(Controls { stop: Stop::default(), pass_now: AtomicBool::new(false), waker: Arc::new(Waker::new()?) });
+    let controls = Arc::new(Controls {
+        stop: Stop::default(),
+        pass_now: AtomicBool::new(false),
+        waker: Arc::new(Waker::new()?),
+    });
     let ending = Arc::new(AtomicI32::new(0));
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGUSR1])?;
     let (theirs, last, console) = (Arc::clone(&controls), Arc::clone(&ending), Arc::clone(console));

@@ -157,7 +157,8 @@ pub(crate) fn status(standings: &[Standing], total: u64) -> String {
     if worst.rank() == 0 {
         return format!("all {} {}", standings.len(), worst.text(total));
     }
-    let short = |standing: &Standing| standing.label.as_ref().map_or_else(String::new, |label| label.short.clone());
+    let short =
+        |standing: &Standing| standing.label.as_ref().map_or_else(String::new, |label| label.short.clone());
     let others = standings.iter().enumerate().filter(|(number, _)| *number != at);
     let others = others.map(|(_, standing)| format!(" | {}: {}", short(standing), standing.brief()));
     format!("{}: {}{}", short(worst), worst.text(total), others.collect::<String>())
@@ -193,7 +194,11 @@ mod tests {
     #[test]
     fn a_replica_is_called_by_its_last_name_unless_another_has_the_same() {
         let short = |paths: &[&str]| -> Vec<String> {
-            several(paths).into_iter().filter_map(|standing| standing.label).map(|label| label.short).collect()
+            several(paths)
+                .into_iter()
+                .filter_map(|standing| standing.label)
+                .map(|label| label.short)
+                .collect()
         };
         assert_eq!(short(&["/mnt/usb", "/srv/nas/"]), ["usb", "nas"]);
         assert_eq!(short(&["/mnt/one/docs", "/srv/docs", "x"]), ["/mnt/one/docs", "/srv/docs", "x"]);

@@ -55,8 +55,12 @@ fn a_line_of_text_has_its_replica_after_the_time() {
     let (first, second) = (text(pair.replica.top()), text(&second));
     let width = first.len().max(second.len());
     for replica in [first, second] {
-        let lines: Vec<String> =
-            run.out().lines().filter(|line| line.contains(&format!("{replica:<width$}  create"))).map(str::to_owned).collect();
+        let lines: Vec<String> = run
+            .out()
+            .lines()
+            .filter(|line| line.contains(&format!("{replica:<width$}  create")))
+            .map(str::to_owned)
+            .collect();
         assert_eq!(lines.len(), 2, "{}", run.report());
         assert!(lines.iter().all(|line| line.find(replica) == Some("2026-11-21 21:05:07.123 ".len())));
     }
@@ -119,7 +123,9 @@ fn a_plan_has_a_heading_for_each_replica_and_changes_nothing() {
     let said = plan.out();
     let heads: Vec<usize> = [pair.replica.top(), &others[0], &others[1]]
         .iter()
-        .map(|replica| said.find(&format!("{}:\n", text(replica))).unwrap_or_else(|| panic!("{}", plan.report())))
+        .map(|replica| {
+            said.find(&format!("{}:\n", text(replica))).unwrap_or_else(|| panic!("{}", plan.report()))
+        })
         .collect();
     assert!(heads.is_sorted(), "{said}");
     // The third is not there yet: all is new to it, and nothing is deleted.
@@ -216,7 +222,8 @@ fn a_pass_that_is_stopped_half_way_says_so_and_the_next_goes_on() {
     let pair = pair_with_files(4);
     pair.source.file("large", vec![7; 8 << 20]);
     let second = pair.beside("second");
-    let flags = [&also(std::slice::from_ref(&second), &[])[..], &["--bwlimit", "1M", "--reflink", "never"]].concat();
+    let flags =
+        [&also(std::slice::from_ref(&second), &[])[..], &["--bwlimit", "1M", "--reflink", "never"]].concat();
     let mut run = pair.alike.start_once(&flags, pair.source.top(), pair.replica.top());
     std::thread::sleep(Duration::from_millis(800));
     run.terminate();

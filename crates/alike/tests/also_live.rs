@@ -67,7 +67,8 @@ fn changes_reach_all(watcher: &str) {
         let renames = of(&events, replica).iter().filter(|event| event.action == "rename").count();
         assert_eq!(renames, 1, "a rename stays one on {}\n{}", replica.display(), live.out());
     }
-    let watches = events.iter().filter(|event| event.action == "watch" && event.text("reason").contains("notify"));
+    let watches =
+        events.iter().filter(|event| event.action == "watch" && event.text("reason").contains("notify"));
     assert_eq!(watches.count(), 1, "there is one watcher: {}", live.out());
     live.stop();
 }
@@ -191,7 +192,9 @@ fn a_full_disk_holds_up_no_other_and_is_filled_when_there_is_room() {
     wait_identical(&pair, &mut live, one(&second), SOON);
     pair.source.file("even/large", vec![7; 4 << 20]);
     live.wait_identical(SOON);
-    let errors = |live: &Live, replica: &Path| of(&parse(&live.out()), replica).iter().filter(|e| e.action == "error").count();
+    let errors = |live: &Live, replica: &Path| {
+        of(&parse(&live.out()), replica).iter().filter(|e| e.action == "error").count()
+    };
     assert!(wait_until(SOON, || errors(&live, &second) > 0), "{}", live.out());
     pair.source.file("odd/small", "x");
     live.wait_identical(SOON);
@@ -232,7 +235,10 @@ fn a_disk_that_hangs_holds_up_no_other_and_catches_up() {
     assert!(wait_until(SOON, || count(&parse(&live.out()), "pass-end") == 2));
     let frozen = Frozen::new(&at);
     for number in 0..5 {
-        pair.source.file(format!("even/while it hangs {number}"), "x").rename("odd", "odd now").rename("odd now", "odd");
+        pair.source
+            .file(format!("even/while it hangs {number}"), "x")
+            .rename("odd", "odd now")
+            .rename("odd now", "odd");
         live.wait_identical(SOON);
     }
     assert!(!second.join("even/while it hangs 0").exists());

@@ -83,7 +83,7 @@ impl Console {
     /// The same, to tell of these replicas: of several, it says which it speaks of.
     pub(crate) fn telling_of(mut self, replicas: &[&Path]) -> Self {
         let labels = Label::all(replicas).into_iter();
-        self.standings = labels.map(|label| Standing { label, ..Standing::default() }).collect();
+        self.standings = labels.map(Standing::of).collect();
         self
     }
 

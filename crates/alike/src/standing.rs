@@ -55,6 +55,10 @@ impl Label {
 }
 
 impl Standing {
+    pub(crate) fn of(label: Option<Label>) -> Self {
+        Self { label, ..Self::default() }
+    }
+
     /// Something changed on the replica.
     pub(crate) fn changed(&self) {
         lock(&self.state).1 = Some(Instant::now());
@@ -188,7 +192,7 @@ mod tests {
 
     fn several(paths: &[&str]) -> Vec<Standing> {
         let paths: Vec<&Path> = paths.iter().map(Path::new).collect();
-        Label::all(&paths).into_iter().map(|label| Standing { label, ..Standing::default() }).collect()
+        Label::all(&paths).into_iter().map(Standing::of).collect()
     }
 
     #[test]

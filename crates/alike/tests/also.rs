@@ -5,7 +5,7 @@
 mod common;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use alike_testkit::{Mount, Pair, Run, Snapshot, root_or_say, wait_until};

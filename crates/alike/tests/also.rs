@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use alike_testkit::{Mount, Pair, Run, Snapshot, root_or_say, wait_until};
-use common::several::{also, assert_identical, of, one, wait_identical};
+use common::several::{also, assert_identical, of, one};
 use common::{SOON, events, pair, pair_with_files, steps, text};
 
 fn everything(pair: &Pair, replicas: &[PathBuf]) -> Vec<Snapshot> {
@@ -205,7 +205,7 @@ fn a_replica_that_turns_up_inside_another_later_is_not_deleted_there() {
     let precious = second.join(".alike/precious");
     fs::write(&precious, "what only the second has").unwrap();
     let mut live = pair.mirror_with(&also(one(&second), &["--interval", "1h", "--json"]));
-    wait_identical(&pair, &mut live, one(&second), SOON);
+    assert!(wait_until(SOON, || live.out().matches("pass-end").count() == 2), "{}", live.out());
     let inside = Mount::bind(&second, &pair.replica.path("inside"));
     live.ask_for_a_pass();
     let told = wait_until(SOON, || live.out().contains("top folder of the source or of a replica"));

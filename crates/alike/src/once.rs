@@ -121,6 +121,9 @@ impl<'a> Side<'a> {
     /// Asks whether what was held back may be deleted, where somebody is there to ask.
     fn ask(&mut self) {
         let Some(Ok(Outcome { ending: Ending::Halted(over), .. })) = &self.outcome else { return };
+        if self.among.signals.controls.stop.is_set() {
+            return;
+        }
         let of = self.voice.label().map_or_else(String::new, |label| format!("{}: ", label.path));
         let question = format!("{of}{over}. Delete them now?");
         self.may_delete = self.among.console.asks(&question, self.among.signals);

@@ -4,6 +4,8 @@
 
 mod common;
 
+use std::path::Path;
+
 use alike_testkit::{Pair, Terminal};
 use common::pair;
 
@@ -58,6 +60,49 @@ fn ctrl_c_at_the_question_ends_it_at_once_and_deletes_nothing() {
     terminal.type_in("\x03");
     assert_eq!(terminal.exit_code(), 130, "{}", terminal.shown());
     assert!(pair.replica.path("file-3").exists());
+}
+
+/// The same for two replicas.
+fn once_for_two(pair: &Pair) -> Terminal {
+    let (state, second) = (pair.alike.state_dir(), pair.beside("second"));
+    let words = ["once".as_ref(), "--state-dir".as_ref(), state.as_os_str()];
+    let ends = [pair.source.top(), pair.replica.top(), "--also".as_ref(), &second].map(Path::as_os_str);
+    let terminal = Terminal::run(&pair.alike.command(words.into_iter().chain(ends)));
+    terminal.wait_for("Delete them now? [y/N]");
+    terminal
+}
+
+/// As [`halted`], with a second replica of which the next pass would delete as much.
+fn both_halted() -> Pair {
+    let pair = halted();
+    let second = pair.beside("second");
+    for n in 0..30 {
+        std::fs::create_dir_all(&second).unwrap();
+        std::fs::write(second.join(format!("file-{n}")), "x").unwrap();
+    }
+    pair
+}
+
+#[test]
+fn each_of_several_replicas_is_asked_for_by_its_name_and_a_yes_is_for_that_one() {
+    let pair = both_halted();
+    let mut terminal = once_for_two(&pair);
+    terminal.wait_for(&format!("{}: would delete", pair.replica.top().display()));
+    terminal.type_in("n\n");
+    terminal.wait_for(&format!("{}: would delete", pair.beside("second").display()));
+    terminal.type_in("y\n");
+    assert_eq!(terminal.exit_code(), 3, "{}", terminal.shown());
+    assert!(pair.replica.path("file-3").exists() && !pair.beside("second/file-3").exists());
+}
+
+#[test]
+fn ctrl_c_at_the_question_for_one_replica_is_no_answer_for_the_others() {
+    let pair = both_halted();
+    let mut terminal = once_for_two(&pair);
+    terminal.type_in("\x03");
+    assert_eq!(terminal.exit_code(), 130, "{}", terminal.shown());
+    assert!(pair.replica.path("file-3").exists() && pair.beside("second/file-3").exists());
+    assert_eq!(terminal.shown().matches("[y/N]").count(), 1, "{}", terminal.shown());
 }
 
 #[test]

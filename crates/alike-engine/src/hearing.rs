@@ -78,7 +78,7 @@ impl Ear<'_> {
                     );
                     self.monitor.event(Event::general(0, Action::Watch, text));
                 }
-                agenda.judge |= heard.unmounted;
+                agenda.judge |= heard.mounts;
                 let told = (heard.half, heard.left);
                 agenda.take_in(heard);
                 told

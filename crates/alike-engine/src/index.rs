@@ -11,6 +11,7 @@ use std::sync::{Mutex, PoisonError, RwLock};
 
 use alike_model::entry::Time;
 use alike_model::known::{FolderId, Row};
+use alike_model::path::Name;
 use redb::{
     Builder, Database, Durability, ReadOnlyDatabase, ReadOnlyTable, ReadableDatabase, StorageBackend,
     TableDefinition, backends::InMemoryBackend,
@@ -202,16 +203,25 @@ impl Index {
 
     /// The row of a folder; `None` when it has none or it is not as it was written.
     pub(crate) fn row(&self, id: FolderId) -> Option<Row> {
+        self.read(id, rows::from_bytes)
+    }
+
+    /// Only the folders in the row of a folder, which takes less than all of it.
+    pub(crate) fn folders(&self, id: FolderId) -> Vec<(Name, FolderId)> {
+        self.read(id, rows::folders_from_bytes).unwrap_or_default()
+    }
+
+    fn read<T>(&self, id: FolderId, parse: fn(FolderId, &[u8]) -> Option<T>) -> Option<T> {
         {
             let fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(row) = fresh.rows.get(&id).or_else(|| fresh.sealed.get(&id)) {
-                return row.as_deref().and_then(|bytes| rows::from_bytes(id, bytes));
+                return row.as_deref().and_then(|bytes| parse(id, bytes));
             }
         }
         let store = self.store.read().unwrap_or_else(PoisonError::into_inner);
         let read = || {
             let found = store.rows.as_ref().map(|rows| rows.get(id.0)).transpose()?.flatten();
-            Ok(found.and_then(|bytes| rows::from_bytes(id, bytes.value())))
+            Ok(found.and_then(|bytes| parse(id, bytes.value())))
         };
         guarded(read).ok()?
     }

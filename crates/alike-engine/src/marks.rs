@@ -65,6 +65,11 @@ impl Marks {
         known.refused.take().map(|error| (count, error))
     }
 
+    /// True when there are any.
+    pub(crate) fn has_refused(&self) -> bool {
+        self.lock().refused.is_some()
+    }
+
     /// Can be read when there is something to hear.
     pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
         self.inotify.descriptor()
@@ -92,7 +97,8 @@ impl Marks {
     }
 
     /// Marks a folder, which `changed` last then. When there are no marks left, one that changed earlier gives up its own.
-    pub(crate) fn mark(&self, path: &dyn Fn() -> RelPath, folder: &Folder, changed: i64) {
+    /// A path that is a `guess` does not take the place of one that is known.
+    pub(crate) fn mark(&self, (path, guess): (&dyn Fn() -> RelPath, bool), folder: &Folder, changed: i64) {
         let changed = Changed::At(changed);
         let mut marked = self.inotify.mark(folder.descriptor());
         if let Err(why) = &marked
@@ -104,7 +110,12 @@ impl Marks {
             marked = self.inotify.mark(folder.descriptor());
         }
         match marked {
-            Ok(mark) => self.lock().add(mark, Marked { path: path(), changed }),
+            Ok(mark) => {
+                let mut known = self.lock();
+                if !(guess && known.folders.contains_key(&mark)) {
+                    known.add(mark, Marked { path: path(), changed });
+                }
+            }
             Err(why) => self.note_refused(why),
         }
     }
@@ -218,7 +229,7 @@ impl Known {
             (What::Written, Some(name)) => heard.written.mark_name(path, name),
             (What::Created, Some(name)) => heard.created.mark_name(path, name),
             (What::Unmounted, _) => {
-                heard.unmounted = true;
+                heard.mounts = true;
                 heard.dirty.mark(path, Extent::Subtree);
             }
             (What::FolderLeft, _) => {
@@ -244,7 +255,7 @@ mod tests {
     fn of_a_rename_the_other_half_is_waited_for_and_of_nothing_else() {
         let top = a_folder();
         let marks = Marks::new().unwrap();
-        marks.mark(&RelPath::root, &Folder::open(&top).unwrap(), 0);
+        marks.mark((&RelPath::root, false), &Folder::open(&top).unwrap(), 0);
         let mark = *marks.lock().folders.keys().next().unwrap();
         let told = |name: &[u8], half| {
             let name = alike_model::path::Name::new(name);

@@ -22,7 +22,7 @@ use crate::monitor::{Event, State};
 use crate::pair::Spec;
 use crate::pass::{Top, Work, pass};
 use crate::refusal::Refusal;
-use crate::watch::{NoWatch, Watch};
+use crate::watch::{NoWatch, Watch, Watcher};
 use crate::watching::say_watching;
 use crate::worker::Mirror;
 
@@ -187,6 +187,10 @@ impl Mirror<'_> {
         if outcome.linked {
             agenda.left_to_full = true;
             agenda.full_soon();
+        }
+        if self.ear.watcher.is_some_and(Watcher::has_refused) {
+            // A new folder has no mark, or has it from one that changed earlier.
+            agenda.full = agenda.full.min(Instant::now() + POLL.max(agenda.full_takes * SHARE));
         }
         // Beside a full pass, what waits is looked at when that is over.
         agenda.awaited = if beside_full { Dirty::new() } else { outcome.awaited.clone() };

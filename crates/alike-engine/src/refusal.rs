@@ -51,6 +51,8 @@ pub enum Refusal {
     MarkerUnreadable(PathBuf, io::Error),
     #[error("the state folder {} cannot be used: {}; choose another with --state-dir", .0.display(), plain(.1))]
     StateUnusable(PathBuf, io::Error),
+    #[error("--watcher fanotify cannot be had: {0}. --watcher auto takes what there is")]
+    NoFanotify(String),
     #[error("a top folder: {0}")]
     Look(alike_storage::Error),
     #[error(transparent)]
@@ -72,7 +74,11 @@ impl Refusal {
     pub fn is_usage(&self) -> bool {
         matches!(
             self,
-            Self::Same(_) | Self::ReplicaInside { .. } | Self::SourceInside { .. } | Self::NoReplica(_)
+            Self::Same(_)
+                | Self::ReplicaInside { .. }
+                | Self::SourceInside { .. }
+                | Self::NoReplica(_)
+                | Self::NoFanotify(_)
         )
     }
 

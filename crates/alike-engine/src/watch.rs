@@ -5,9 +5,13 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use alike_model::dirty::Dirty;
 use alike_model::path::RelPath;
+use alike_storage::linux::Mounts;
 use alike_storage::{Folder, linux};
 
 use crate::marks::Marks;
@@ -43,8 +47,8 @@ pub struct Heard {
     pub written: Dirty,
     /// The queue ran over.
     pub overflow: bool,
-    /// Something was unmounted: what is missing now was not deleted by anybody.
-    pub unmounted: bool,
+    /// Something was mounted or unmounted: what is missing now was not deleted by anybody.
+    pub mounts: bool,
     /// Of a rename only the old name was heard so far. A pass that looked now would take it for a deletion.
     pub half: bool,
     /// Something left its name: for another, for outside, or a folder for good.
@@ -71,9 +75,19 @@ pub struct Watcher {
     /// Why there is no `wide` though it was wanted.
     narrow: Option<io::Error>,
     marks: Marks,
-    /// Others than this kernel may change the source.
-    is_shared: bool,
-    either: OwnedFd,
+    /// The source's top folder, and the mount that it is seen through.
+    top: OwnedFd,
+    mount: u64,
+    /// Others than this kernel may change the source, or a part of it.
+    is_shared: AtomicBool,
+    mounts: Mounts,
+    /// What is mounted in the source.
+    mounted: Mutex<Vec<(PathBuf, u64)>>,
+    /// How many folders were said to be unwatched.
+    said: AtomicU64,
+    any: OwnedFd,
+    /// Has a part in `any`; asked for news, it has none any more, so it is not the one that is asked.
+    _wakes: Mounts,
 }
 
 impl Watcher {
@@ -94,9 +108,25 @@ impl Watcher {
         };
         let mut queues = vec![marks.descriptor()];
         queues.extend(wide.as_ref().map(Wide::descriptor));
-        let either = linux::any_of(&queues)?;
-        let is_shared = linux::is_shared(root.descriptor());
-        Ok(Self { wide, narrow, marks, is_shared, either })
+        let (mounts, wakes) = (Mounts::open()?, Mounts::open()?);
+        let any = linux::any_of(&queues, wakes.descriptor())?;
+        let top = root.descriptor().try_clone_to_owned()?;
+        let (mount, _) = linux::mount_and_time(top.as_fd())?;
+        let is_shared = AtomicBool::new(linux::is_shared(top.as_fd()));
+        let mounted = Mutex::new(mounted_in(top.as_fd()));
+        Ok(Self {
+            wide,
+            narrow,
+            marks,
+            top,
+            mount,
+            is_shared,
+            mounts,
+            mounted,
+            said: AtomicU64::new(0),
+            any,
+            _wakes: wakes,
+        })
     }
 
     /// True when the source's filesystem is watched as a whole.
@@ -109,9 +139,10 @@ impl Watcher {
         self.narrow.as_ref()
     }
 
-    /// True when the source is on a filesystem that others than this kernel may change: nobody tells of that.
+    /// True when any of the source, as far as it was looked at, is on a filesystem that others than this kernel may change:
+    /// nobody tells of that.
     pub fn is_shared(&self) -> bool {
-        self.is_shared
+        self.is_shared.load(Ordering::Relaxed)
     }
 
     /// Number of folders that are watched one by one.
@@ -124,9 +155,19 @@ impl Watcher {
         self.marks.take_refused()
     }
 
+    /// True when there are any.
+    pub fn has_refused(&self) -> bool {
+        self.marks.has_refused()
+    }
+
+    /// True when so many unwatched folders are news.
+    pub(crate) fn is_news(&self, unwatched: u64) -> bool {
+        self.said.swap(unwatched, Ordering::Relaxed) != unwatched
+    }
+
     /// Can be read when there is something to hear.
     pub fn descriptor(&self) -> BorrowedFd<'_> {
-        self.either.as_fd()
+        self.any.as_fd()
     }
 
     /// Takes all that is there; does not wait.
@@ -139,6 +180,14 @@ impl Watcher {
             wide.hear(&mut heard)?;
         }
         self.marks.hear(&mut heard)?;
+        if self.mounts.have_changed() {
+            let now = mounted_in(self.top.as_fd());
+            let before = std::mem::replace(&mut *self.mounted.lock().unwrap_or_else(PoisonError::into_inner), now.clone());
+            if now != before {
+                heard.mounts = true;
+                heard.dirty.absorb(Dirty::everything());
+            }
+        }
         Ok(heard)
     }
 
@@ -148,15 +197,34 @@ impl Watcher {
     }
 }
 
+/// What is mounted below an open folder.
+fn mounted_in(top: BorrowedFd<'_>) -> Vec<(PathBuf, u64)> {
+    linux::where_is(top).map(|path| linux::mounts_below(&path)).unwrap_or_default()
+}
+
 impl Watch<Folder> for Watcher {
     fn about_to_look(&self, path: &dyn Fn() -> RelPath, folder: &Folder) {
-        let (mount, changed) = linux::mount_and_time(folder.descriptor()).unwrap_or_default();
-        if self.wide.as_ref().is_none_or(|wide| !wide.covers(mount)) {
-            self.marks.mark(path, folder, changed);
-        }
+        self.watch((path, false), folder);
     }
 
     fn gone(&self, path: &RelPath) {
         self.marks.gone(path);
+    }
+}
+
+impl Watcher {
+    /// Watches a folder that was at this path, and probably is, until somebody looks and knows better.
+    pub(crate) fn expect(&self, path: &RelPath, folder: &Folder) {
+        self.watch((&|| path.clone(), true), folder);
+    }
+
+    fn watch(&self, path: (&dyn Fn() -> RelPath, bool), folder: &Folder) {
+        let (mount, changed) = linux::mount_and_time(folder.descriptor()).unwrap_or_default();
+        if mount != self.mount && !self.is_shared() && linux::is_shared(folder.descriptor()) {
+            self.is_shared.store(true, Ordering::Relaxed);
+        }
+        if self.wide.as_ref().is_none_or(|wide| !wide.covers(mount)) {
+            self.marks.mark(path, folder, changed);
+        }
     }
 }

@@ -26,8 +26,9 @@ use crate::refusal::Refusal;
 use crate::scrub::{Scrub, Turn};
 use crate::siblings::Siblings;
 use crate::stop::Stop;
+use crate::early::watch_known;
 use crate::watch::{Means, Watcher};
-use crate::watching::open_watcher;
+use crate::watching::{open_watcher, refuse_without};
 
 /// How a mirror runs.
 #[derive(Clone, Debug)]
@@ -80,6 +81,7 @@ pub fn mirror(
     controls: &Controls,
 ) -> Result<(), Refusal> {
     let found = AtomicU64::new(0);
+    refuse_without(rhythm.watch, spec)?;
     let mut pair = Pair::open(spec)?;
     let mut allowed = policy.deletes;
     // What the first pass may delete does not hold for later ones.
@@ -177,6 +179,10 @@ impl Mirror<'_> {
                 let told = (self.monitor, self.clock);
                 let scrub = Scrub::new(trees, &self.pair.index, told, (stop, &self.turn, self.found), period);
                 scope.spawn(move || scrub.run());
+            }
+            if let Some(watcher) = self.ear.watcher {
+                let known = (&self.pair.source, &self.pair.index);
+                scope.spawn(move || watch_known(known, watcher, &self.controls.stop));
             }
             self.work(&mut agenda, deletes, scope);
             self.turn.end();

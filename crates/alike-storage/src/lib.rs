@@ -16,6 +16,7 @@ mod local;
 mod over;
 mod patch;
 mod publish;
+mod trial;
 
 use alike_model::entry::{Entry, Stamp, Time};
 use alike_model::path::Name;
@@ -29,6 +30,7 @@ pub use error::{Error, Result, plain};
 pub use local::{Folder, Local, Saving};
 pub use over::Over;
 pub use patch::take_back;
+pub use trial::{Trial, try_out};
 
 /// A tree that can be listed and read.
 ///

@@ -42,7 +42,11 @@ pub(crate) fn watch_known((source, index): (&Local, &Index), watcher: &Watcher, 
     }
 }
 
-fn put_below(index: &Index, (folder, path, id, depth): (Folder, RelPath, FolderId, usize), next: &mut Vec<Next>) {
+fn put_below(
+    index: &Index,
+    (folder, path, id, depth): (Folder, RelPath, FolderId, usize),
+    next: &mut Vec<Next>,
+) {
     if depth >= DEEPEST {
         return;
     }

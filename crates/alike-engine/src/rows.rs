@@ -101,7 +101,8 @@ mod tests {
         let bytes = to_bytes(FolderId(7), &row(9)).unwrap();
         let folders = folders_from_bytes(FolderId(7), &bytes).unwrap();
         let all = row(9).entries;
-        let wanted: Vec<_> = all.into_iter().filter_map(|(name, known)| Some((name, known.folder?))).collect();
+        let wanted: Vec<_> =
+            all.into_iter().filter_map(|(name, known)| Some((name, known.folder?))).collect();
         assert_eq!(folders, wanted);
         assert_eq!(folders_from_bytes(FolderId(8), &bytes), None);
     }

@@ -182,7 +182,10 @@ impl Watcher {
         self.marks.hear(&mut heard)?;
         if self.mounts.have_changed() {
             let now = mounted_in(self.top.as_fd());
-            let before = std::mem::replace(&mut *self.mounted.lock().unwrap_or_else(PoisonError::into_inner), now.clone());
+            let before = std::mem::replace(
+                &mut *self.mounted.lock().unwrap_or_else(PoisonError::into_inner),
+                now.clone(),
+            );
             if now != before {
                 heard.mounts = true;
                 heard.dirty.absorb(Dirty::everything());

@@ -93,7 +93,9 @@ pub fn without_fanotify(why: &io::Error) -> String {
         io::ErrorKind::PermissionDenied if lacks.is_empty() => {
             "fanotify is refused here, as it is in most containers".to_owned()
         }
-        io::ErrorKind::PermissionDenied => format!("with {} one mark would do (fanotify)", lacks.join(" and ")),
+        io::ErrorKind::PermissionDenied => {
+            format!("with {} one mark would do (fanotify)", lacks.join(" and "))
+        }
         _ => format!("no fanotify here ({})", plain(why)),
     }
 }

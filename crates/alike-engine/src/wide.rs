@@ -145,9 +145,7 @@ impl Wide {
         use std::os::unix::ffi::OsStrExt;
         let is_below = place.is_below;
         match place.path.strip_prefix(&self.root) {
-            Ok(inside) => {
-                Some(At { path: RelPath::parse(inside.as_os_str().as_bytes())?, is_below })
-            }
+            Ok(inside) => Some(At { path: RelPath::parse(inside.as_os_str().as_bytes())?, is_below }),
             // It may be in the tree or beside.
             Err(_) if is_below && self.root.starts_with(&place.path) => {
                 Some(At { path: RelPath::root(), is_below })

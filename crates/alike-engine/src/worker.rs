@@ -16,6 +16,7 @@ use crate::agenda::{Agenda, FLUSH_AFTER};
 use crate::aside::Aside;
 use crate::batch::Settles;
 use crate::confined::confined;
+use crate::early::watch_known;
 use crate::error::PassError;
 use crate::hearing::Ear;
 use crate::monitor::{Event, Monitor, State, damaged};
@@ -26,7 +27,6 @@ use crate::refusal::Refusal;
 use crate::scrub::{Scrub, Turn};
 use crate::siblings::Siblings;
 use crate::stop::Stop;
-use crate::early::watch_known;
 use crate::watch::{Means, Watcher};
 use crate::watching::{open_watcher, refuse_without};
 

@@ -46,8 +46,7 @@ impl Mount {
         for folder in [below, above, aside] {
             std::fs::create_dir_all(folder).expect("make a layer");
         }
-        let layers =
-            format!("lowerdir={},upperdir={},workdir={}", plain(below), plain(above), plain(aside));
+        let layers = format!("lowerdir={},upperdir={},workdir={}", plain(below), plain(above), plain(aside));
         Self::make(&["-t", "overlay", "-o", &layers, "overlay"], at)
     }
 

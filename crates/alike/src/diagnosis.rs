@@ -21,7 +21,10 @@ pub(crate) fn source(path: &Path) -> Vec<Line> {
         Ok(tree) => tree,
         Err(why) => {
             let text = format!("{}: {}", shown(path), plain(&why));
-            return vec![Line::bad("source", text).but("check the path, mount its drive, or run it as who may read it")];
+            return vec![
+                Line::bad("source", text)
+                    .but("check the path, mount its drive, or run it as who may read it"),
+            ];
         }
     };
     vec![Line::good("source", format!("{} is on {}", shown(path), kind(&tree)))]
@@ -72,7 +75,8 @@ fn habits(tree: &Local) -> Vec<Line> {
         lines.push(Line::note("replica", text));
     }
     if linux::folds_case(tree.descriptor()) {
-        let text = "names that differ in case alone are one name there: of two such files only one can be kept";
+        let text =
+            "names that differ in case alone are one name there: of two such files only one can be kept";
         let remedy = "choose a target that tells them apart, or rename them";
         lines.push(Line::note("names", text).but(remedy));
     }
@@ -126,7 +130,10 @@ fn room(space: &Space) -> Line {
 fn holds(tree: &Local) -> Line {
     let lacks = tree.holds(false).lacks(&Policy::default());
     if lacks.is_empty() {
-        return Line::good("attributes", "it keeps owners, modes, ACLs, all other attributes, device nodes and times");
+        return Line::good(
+            "attributes",
+            "it keeps owners, modes, ACLs, all other attributes, device nodes and times",
+        );
     }
     let line = Line::note("attributes", format!("it cannot hold: {}", lacks.join(", ")));
     match linux::am_root() {
@@ -146,7 +153,9 @@ fn clock(theirs: Time, ours: Time, grain: u32) -> Line {
     if millis <= allowed {
         return Line::good("clock", "the replica's filesystem has this machine's time");
     }
-    let text = format!("the replica's filesystem is {millis} ms {side} this machine: what is changed right after a pass could be missed");
+    let text = format!(
+        "the replica's filesystem is {millis} ms {side} this machine: what is changed right after a pass could be missed"
+    );
     Line::bad("clock", text).but("set both clocks by NTP")
 }
 
@@ -188,10 +197,13 @@ pub(crate) fn writable(about: &'static str, folder: &Path) -> Line {
     let read_only = linux::space(tree.descriptor()).is_ok_and(|space| space.is_read_only);
     match linux::may_write(&there) {
         Ok(()) if read_only => Line::bad(about, format!("{} is mounted read-only", shown(&there))),
-        Ok(()) if about == "state" && linux::is_shared(tree.descriptor()) => {
-            Line::note(about, format!("{text}, on a filesystem that others share: slow, and a lost connection costs a full look"))
-                .but("name one on a disk of this machine with --state-dir")
-        }
+        Ok(()) if about == "state" && linux::is_shared(tree.descriptor()) => Line::note(
+            about,
+            format!(
+                "{text}, on a filesystem that others share: slow, and a lost connection costs a full look"
+            ),
+        )
+        .but("name one on a disk of this machine with --state-dir"),
         Ok(()) => Line::good(about, text),
         Err(why) => Line::bad(about, format!("{} cannot be written to: {}", shown(&there), plain(&why)))
             .but("name another one, or run it as who may write there"),

@@ -81,7 +81,8 @@ impl Line {
         let (verdict, about) = (self.verdict.word(), self.about);
         let remedy = self.remedy.as_deref();
         if json {
-            let fields = serde_json::json!({"verdict": verdict, "about": about, "text": self.text, "do": remedy});
+            let fields =
+                serde_json::json!({"verdict": verdict, "about": about, "text": self.text, "do": remedy});
             return format!("{fields}\n");
         }
         let remedy = remedy.map(|remedy| format!("; {remedy}")).unwrap_or_default();
@@ -145,7 +146,9 @@ fn kernel() -> Line {
         .collect();
     match without.is_empty() {
         true => Line::good("kernel", format!("Linux {release}, with all that alike makes use of")),
-        false => Line::note("kernel", format!("Linux {release}; a later one does more: {}", without.join(", "))),
+        false => {
+            Line::note("kernel", format!("Linux {release}; a later one does more: {}", without.join(", ")))
+        }
     }
 }
 
@@ -189,7 +192,9 @@ fn descriptors() -> Line {
     let remedy = "raise it: ulimit -n 65536, or LimitNOFILE=65536 of a service";
     match limit {
         PLENTY.. => Line::good("descriptors", text),
-        FEW.. => Line::note("descriptors", format!("{text}: deep trees are walked in more steps")).but(remedy),
+        FEW.. => {
+            Line::note("descriptors", format!("{text}: deep trees are walked in more steps")).but(remedy)
+        }
         _ => Line::bad("descriptors", format!("{text}: too few for a deep tree")).but(remedy),
     }
 }
@@ -203,7 +208,10 @@ fn watching(path: &Path) -> Vec<Line> {
     let watcher = match Watcher::new(&top, Means::Auto) {
         Ok(watcher) => watcher,
         Err(why) => {
-            let line = Line::bad("watching", format!("not at all: {}; only the interval finds what changed", plain(&why)));
+            let line = Line::bad(
+                "watching",
+                format!("not at all: {}; only the interval finds what changed", plain(&why)),
+            );
             return vec![line.but(linux::advice(&why).unwrap_or("see \"ulimit -n\" and sysctl fs.inotify"))];
         }
     };
@@ -216,13 +224,15 @@ fn watching(path: &Path) -> Vec<Line> {
         let line = Line::note("watching", format!("inotify: one mark a folder; {why}"));
         lines.push(match linux::lacking_for_fanotify() {
             lacks if lacks.is_empty() => line,
-            lacks => line.but(format!("run it as root, or as a service with AmbientCapabilities={}", lacks.join(" "))),
+            lacks => line
+                .but(format!("run it as root, or as a service with AmbientCapabilities={}", lacks.join(" "))),
         });
         lines.push(marks(folders_in(top), &limits));
         lines.push(queue("inotify", limits.inotify_queue));
     }
     if watcher.is_shared() {
-        let text = "others may change this filesystem and nobody tells of it: all is looked at again and again";
+        let text =
+            "others may change this filesystem and nobody tells of it: all is looked at again and again";
         lines.push(Line::note("watching", text).but("watch where the files really are, if you can"));
     }
     lines
@@ -244,7 +254,10 @@ fn folders_in(top: Folder) -> u64 {
 
 fn marks(folders: u64, limits: &linux::Limits) -> Line {
     let (Some(most), by) = (limits.marks, limits.marks_by) else {
-        return Line::note("marks", format!("{folders} folders; the system does not say how many a user may mark"));
+        return Line::note(
+            "marks",
+            format!("{folders} folders; the system does not say how many a user may mark"),
+        );
     };
     let noun = if folders == 1 { "folder" } else { "folders" };
     let text = format!("{folders} {noun}, and all programs of a user may mark {most}");
@@ -263,7 +276,8 @@ fn queue(means: &str, most: Option<u64>) -> Line {
     let remedy = format!("raise it: sysctl fs.{means}.max_queued_events=1048576");
     match most {
         Some(most) if most < USUAL => {
-            let text = format!("{most} changes may wait, which a storm of changes overflows: all is looked at then");
+            let text =
+                format!("{most} changes may wait, which a storm of changes overflows: all is looked at then");
             Line::note("queue", text).but(remedy)
         }
         Some(most) => Line::good("queue", format!("{most} changes may wait")),

@@ -37,7 +37,23 @@ fn a_pair_that_is_fit_has_a_good_line_for_everything_and_nothing_is_changed() {
     let before = pair.source_now();
     let run = doctor(&pair, &[]);
     run.expect(0);
-    for what in ["kernel", "landlock", "rights", "descriptors", "source", "watching", "queue", "replica", "room", "attributes", "copies", "sync", "clock", "pair", "state"] {
+    for what in [
+        "kernel",
+        "landlock",
+        "rights",
+        "descriptors",
+        "source",
+        "watching",
+        "queue",
+        "replica",
+        "room",
+        "attributes",
+        "copies",
+        "sync",
+        "clock",
+        "pair",
+        "state",
+    ] {
         assert!(!about(&run, what).is_empty(), "{what}\n{}", run.report());
     }
     assert!(run.out().lines().all(|line| ["ok ", "note "].iter().any(|verdict| line.starts_with(verdict))));

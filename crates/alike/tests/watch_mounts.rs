@@ -50,7 +50,9 @@ fn another_filesystem_and_a_bind_mount_inside_the_source_are_watched_too() {
         pair.source.file("inner/deep/file", "x");
         let mut live = hearing(&pair, means);
         for round in 0..3 {
-            pair.source.file("inner/deep/file", format!("round {round}")).file(format!("inner/{round}/new"), "x");
+            pair.source
+                .file("inner/deep/file", format!("round {round}"))
+                .file(format!("inner/{round}/new"), "x");
             live.wait_identical(SOON);
             pair.source.file("bound/deep/file", format!("round {round}"));
             live.wait_identical(SOON);

@@ -215,7 +215,9 @@ fn a_noisy_folder_next_door_costs_little_and_is_watched_once_it_is_moved_in() {
     pair.source.file("database/file-1", "edited at once");
     live.wait_identical(SOON);
     for round in 0..3 {
-        pair.source.file("database/file-1", format!("round {round}")).remove(format!("database/file-{}", 4 + round));
+        pair.source
+            .file("database/file-1", format!("round {round}"))
+            .remove(format!("database/file-{}", 4 + round));
         pair.source.append("database/deep/log", "more");
         live.wait_identical(SOON);
     }

@@ -28,11 +28,12 @@ pub use locks::{holder_of_lock, wake_process};
 pub use mounts::{Mounts, kind_of_mount, mounts_below, path_in_filesystem};
 pub use order::{is_synced_as_a_whole, settle_contents, sync_file, sync_folder, sync_way_to};
 pub use rights::{
-    RIGHTS, Right, am_root, is_in_user_namespace, lacking_for_fanotify, lacking_rights, may_make_devices, rights, user,
+    RIGHTS, Right, am_root, is_in_user_namespace, lacking_for_fanotify, lacking_rights, may_make_devices,
+    rights, user,
 };
 pub use scrutiny::{Block, drop_cached, read_direct, stand_back, will_read_on};
 pub use system::{
-    Waker, any_of, filesystem_id, is_shared, mount_and_time, mount_of, path_of_open, raise_descriptor_limit, room,
-    sync_filesystem, where_is, writeback_millis,
+    Waker, any_of, filesystem_id, is_shared, mount_and_time, mount_of, path_of_open, raise_descriptor_limit,
+    room, sync_filesystem, where_is, writeback_millis,
 };
 pub use xattr::Inode;

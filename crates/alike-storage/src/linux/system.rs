@@ -40,8 +40,7 @@ pub fn mount_and_time(folder: BorrowedFd<'_>) -> Result<(u64, i64)> {
 /// # Errors
 /// When it leads nowhere.
 pub fn mount_of(path: &Path) -> Result<u64> {
-    let stat =
-        rustix::fs::statx(rustix::fs::CWD, path, AtFlags::STATX_DONT_SYNC, StatxFlags::MNT_ID)?;
+    let stat = rustix::fs::statx(rustix::fs::CWD, path, AtFlags::STATX_DONT_SYNC, StatxFlags::MNT_ID)?;
     Ok(stat.stx_mnt_id)
 }
 

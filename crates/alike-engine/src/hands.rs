@@ -193,7 +193,7 @@ impl<S: Source, R: Replica> Working<'_, S, R> {
     fn set_attrs(&self, place: &Place<S, R>, step: &Step, source: &Stamp, replica: &Stamp) -> Result<Done> {
         let folder = &*place.replica(self.replica)?;
         let want = self.want(place, step, source)?;
-        let before = match &step.reason {
+        let before = match step.reason.plain() {
             Reason::Attrs(diff) if !diff.xattrs.is_empty() && self.deeds.trash.is_some() => {
                 Some(self.replica.xattrs(folder, &step.name, self.policy.xattrs)?)
             }

@@ -101,10 +101,10 @@ impl Marks {
     pub(crate) fn mark(&self, (path, guess): (&dyn Fn() -> RelPath, bool), folder: &Folder, changed: i64) {
         let changed = Changed::At(changed);
         let mut marked = self.inotify.mark(folder.descriptor());
-        if let Err(why) = &marked
-            && why.kind() == io::ErrorKind::StorageFull
-            && let Some(given_up) = self.lock().give_up_before(changed)
-        {
+        let is_full = marked.as_ref().is_err_and(|why| why.kind() == io::ErrorKind::StorageFull);
+        // Said by itself, for within an `if` the lock would be held through all of it, and is taken once more there.
+        let given_up = if is_full { self.lock().give_up_before(changed) } else { None };
+        if let Some(given_up) = given_up {
             self.inotify.unmark(given_up);
             self.note_refused(io::ErrorKind::StorageFull.into());
             marked = self.inotify.mark(folder.descriptor());

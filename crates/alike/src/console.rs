@@ -258,6 +258,11 @@ impl Monitor for Console {
         if let Some((_, text)) = shown {
             self.gather(&mut lines, &text);
         }
+        drop(lines);
+        if event.path.is_none() {
+            // What concerns the whole is rare, and it may be long before anything else is said: a halt, say.
+            self.flush();
+        }
     }
 
     fn read(&self, bytes: u64) {

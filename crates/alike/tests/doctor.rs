@@ -114,7 +114,9 @@ fn it_says_that_a_source_has_more_folders_than_may_be_watched_and_what_to_set() 
         return;
     }
     let mut pair = pair();
-    (0..40).for_each(|i| drop(pair.source.folder(format!("folder-{i}/inner"))));
+    for i in 0..40 {
+        pair.source.folder(format!("folder-{i}/inner"));
+    }
     pair.alike.run_after(
         "exec unshare --user --map-root-user sh -c 'echo 50 > /proc/sys/user/max_inotify_watches; \
          exec \"$0\" \"$@\"' \"$0\" \"$@\"",

@@ -100,23 +100,25 @@ impl Marks {
     /// A path that is a `guess` does not take the place of one that is known.
     pub(crate) fn mark(&self, (path, guess): (&dyn Fn() -> RelPath, bool), folder: &Folder, changed: i64) {
         let changed = Changed::At(changed);
-        let mut marked = self.inotify.mark(folder.descriptor());
-        let is_full = marked.as_ref().is_err_and(|why| why.kind() == io::ErrorKind::StorageFull);
-        // Said by itself, for within an `if` the lock would be held through all of it, and is taken once more there.
-        let given_up = if is_full { self.lock().give_up_before(changed) } else { None };
-        if let Some(given_up) = given_up {
-            self.inotify.unmark(given_up);
-            self.note_refused(io::ErrorKind::StorageFull.into());
-            marked = self.inotify.mark(folder.descriptor());
-        }
-        match marked {
-            Ok(mark) => {
-                let mut known = self.lock();
-                if !(guess && known.folders.contains_key(&mark)) {
-                    known.add(mark, Marked { path: path(), changed });
+        loop {
+            match self.inotify.mark(folder.descriptor()) {
+                Ok(mark) => {
+                    let mut known = self.lock();
+                    if !(guess && known.folders.contains_key(&mark)) {
+                        known.add(mark, Marked { path: path(), changed });
+                    }
+                    return;
+                }
+                Err(why) => {
+                    let is_full = why.kind() == io::ErrorKind::StorageFull;
+                    // By itself, for within an `if` the lock would be held through all of it, and is taken once more there.
+                    let given_up = if is_full { self.lock().give_up_before(changed) } else { None };
+                    self.note_refused(why);
+                    let Some(given_up) = given_up else { return };
+                    // Another thread may take what gets free, for a folder that changed earlier: that is the next to give up.
+                    self.inotify.unmark(given_up);
                 }
             }
-            Err(why) => self.note_refused(why),
         }
     }
 

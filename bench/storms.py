@@ -49,10 +49,11 @@ def series(bench, args, mirror, tree, archive, queue):
     trees.copy(tree, source / "tree")
     (source / "kept").write_text("A source that became empty would be refused.\n")
     results = {"label": mirror.label, "is_alike": True, "queue": queue, "storms": found, "wrong": ""}
-    for replica, state in (own, other):
-        for _ in range(2):
-            run_once(args, source, replica, state)
+    name = "the first copy"
     try:
+        for replica, room in (own, other):
+            for _ in range(2):
+                run_once(args, source, replica, room)
         for name, prepare in STORMS:
             measure.say(f"storms: {name}")
             found.append({"name": name} | one(bench, args, mirror, source, (own, other), prepare(source, archive, bench.sizes),

@@ -11,6 +11,7 @@ pub mod chronicle;
 mod confined;
 mod crew;
 pub mod damage;
+mod database;
 mod deeds;
 mod departures;
 mod disk;

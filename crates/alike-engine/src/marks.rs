@@ -11,7 +11,7 @@ use alike_model::path::RelPath;
 use alike_storage::Folder;
 use alike_storage::linux::{Change, Half, Inotify, Mark, What};
 
-use crate::watch::Heard;
+use crate::watch::{Heard, MOST_BUFFERS};
 
 /// Marks of folders, and the queue of what happens in them.
 pub(crate) struct Marks {
@@ -70,20 +70,21 @@ impl Marks {
         self.inotify.descriptor()
     }
 
-    /// Takes all that is there; does not wait.
+    /// Takes what is there; does not wait.
     pub(crate) fn hear(&self, heard: &mut Heard) -> io::Result<()> {
         let mut buffer = [MaybeUninit::uninit(); 64 * 1024];
-        loop {
+        for _ in 0..MOST_BUFFERS {
             let changes = self.inotify.take(&mut buffer)?;
-            let mut known = self.lock();
             if changes.is_empty() {
-                heard.half = !known.halves.is_empty();
-                return Ok(());
+                break;
             }
+            let mut known = self.lock();
             for change in changes {
                 known.sort_in(change, heard);
             }
         }
+        heard.half = !self.lock().halves.is_empty();
+        Ok(())
     }
 
     /// Waits no longer for the other half of a rename.

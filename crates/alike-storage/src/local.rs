@@ -19,8 +19,10 @@ use crate::over::Over;
 use crate::publish::Staged;
 use crate::{MayGoOn, New, Replica, Source, Want, linux};
 
-/// More files than this are brought to the disk with all else on it, rather than one by one.
+/// More files than this are brought to the disk with all else on it, rather than one by one; or more than that, where one need
+/// not wait for the other.
 const FEW: usize = 4;
+const FEW_TOGETHER: usize = 64;
 
 /// A folder of this machine, held open: what is mounted or moved over its path later does not change what it is.
 #[derive(Debug)]
@@ -368,7 +370,9 @@ impl Replica for Local {
     }
 
     fn settle(&self, staged: &[&Staged]) -> Result<()> {
-        if staged.len() <= FEW || !self.is_whole {
+        let is_few = staged.len() <= FEW
+            || staged.len() <= FEW_TOGETHER && staged.iter().all(|one| Self::begins_to_settle(one));
+        if is_few || !self.is_whole {
             return staged.iter().try_for_each(|one| self.settle_staged(one));
         }
         self.sync()?;

@@ -118,6 +118,16 @@ impl Local {
         .map_err(lost)
     }
 
+    /// Begins with that; false where each would have to wait for the one before.
+    pub(crate) fn begins_to_settle(staged: &Staged) -> bool {
+        match &staged.0 {
+            Place::Nameless(file) | Place::Named(Temporary { file: Some(file), .. }) => {
+                linux::begin_to_settle(file.as_fd()).unwrap_or(false)
+            }
+            Place::Named(_) | Place::Patch(..) => true,
+        }
+    }
+
     pub(crate) fn publish_staged(
         &self,
         folder: &Folder,

@@ -21,7 +21,7 @@ pub use fs::*;
 pub use inotify::{Change, Half, Inotify, Mark, What};
 pub use lease::{Mappings, end_lease, is_lease_whole, is_written_back, mappings, take_lease};
 pub use locks::{holder_of_lock, wake_process};
-pub use order::{is_synced_as_a_whole, settle_contents, sync_file, sync_folder, sync_way_to};
+pub use order::{begin_to_settle, is_synced_as_a_whole, settle_contents, sync_file, sync_folder, sync_way_to};
 pub use scrutiny::{Block, drop_cached, read_direct, stand_back, will_read_on};
 pub use system::{
     Waker, am_root, any_of, filesystem_id, is_shared, may_make_devices, mount_and_time, path_in_filesystem,

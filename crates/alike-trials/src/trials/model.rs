@@ -248,7 +248,9 @@ impl Life<'_> {
         let count = if end.killed { &self.tally.kills } else { &self.tally.errors };
         count.fetch_add(usize::from(end.killed || times > 0), Ordering::Relaxed);
         self.note(&end);
-        let asked = Asked { undisturbed: false, keeps_trash: pass.keeps_trash() };
+        // A disk that is full drops what the trash has, the oldest first, down to what this pass put there.
+        let is_full = matches!(pass.fate, Fate::Error { errno: libc::ENOSPC | libc::EDQUOT, .. });
+        let asked = Asked { undisturbed: false, keeps_trash: pass.keeps_trash() && !is_full };
         self.witness.judge(self.room, &before, &end, asked)
     }
 

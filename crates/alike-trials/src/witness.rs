@@ -106,7 +106,7 @@ fn ending(end: &End, asked: Asked) -> Vec<Fault> {
     if end.panicked() && !end.killed {
         faults.push(fault("panic", "it fell over"));
     }
-    if asked.undisturbed && !matches!(end.code, Some(0 | 3)) {
+    if asked.undisturbed && !matches!(end.code, Some(0 | 1 | 3)) {
         faults.push(fault("stuck", "nobody disturbed it"));
     }
     faults

@@ -7,7 +7,7 @@ use alike_testkit::{Snapshot, remove_tree};
 
 use super::errno::ERRORS;
 use crate::edits::{self, Place, SHARED};
-use crate::judge::{Fault, fault};
+use crate::judge::{Fault, fault, last_words};
 use crate::room::{Ground, PATIENCE, Room};
 use crate::steps::{Fate, Pass, Step, What, history};
 use crate::supervise::{Call, End, Verdict, run as run_tool, supervise};
@@ -189,17 +189,33 @@ impl Life<'_> {
         let asked = Asked { undisturbed: true, keeps_trash: pass.keeps_trash() };
         let before = Before::look(self.room);
         let end = self.run("once", pass.flags);
-        let faults = self.witness.judge(self.room, &before, &end, asked);
+        let mut faults = self.witness.judge(self.room, &before, &end, asked);
         if !faults.is_empty() || end.code == Some(0) {
             return faults;
         }
-        let before = Before::look(self.room);
-        let end = self.run("once", &[pass.flags, &["--allow-deletes"]].concat());
-        let mut faults = self.witness.judge(self.room, &before, &end, asked);
-        if faults.is_empty() && end.code != Some(0) {
-            faults.push(fault("stuck", format!("with --allow-deletes: {}", end.said)));
+        if end.code == Some(1) {
+            // What one pass left is worse when the next leaves it too.
+            let (code, more) = self.once_more(pass, asked);
+            let class = if code == Some(0) { "one pass too few" } else { "stuck" };
+            faults.extend(more);
+            faults.push(fault(class, last_words(&end.said)));
+            return faults;
+        }
+        // Too many deletions: a person says that they are meant.
+        let (code, mut faults) = self.once_more(pass, asked);
+        if faults.is_empty() && code != Some(0) {
+            faults.push(fault(
+                "stuck",
+                format!("{code:?} with --allow-deletes, after {}", last_words(&end.said)),
+            ));
         }
         faults
+    }
+
+    fn once_more(&mut self, pass: Pass, asked: Asked) -> (Option<i32>, Vec<Fault>) {
+        let before = Before::look(self.room);
+        let end = self.run("once", &[pass.flags, &["--allow-deletes"]].concat());
+        (end.code, self.witness.judge(self.room, &before, &end, asked))
     }
 
     /// The pass that follows has nothing to do.

@@ -11,7 +11,7 @@ use alike_model::known::{FolderId, Known};
 use alike_model::plan::{FolderPlan, Horizon, Removal, Step, Verb, folder_meta, plan_folder};
 use alike_model::policy::{Deletes, Policy};
 use alike_model::reason::{AttrsDiff, Reason};
-use alike_model::xattrs::XattrsDiff;
+use alike_model::xattrs::{Xattrs, XattrsDiff};
 use common::{known, name, path, replica, secs, source, stamp};
 
 /// Nothing can have moved.
@@ -43,6 +43,7 @@ fn entries_and_files_of_the_source_are_counted_without_what_is_excluded() {
     let plan = plan_folder(
         vec![
             finding(Verdict::Missing, Some(file), None, None),
+            finding(Verdict::Missing, Some(source(Kind::Symlink)), None, None),
             finding(Verdict::Folders, Some(folder), Some(replica(Kind::Folder)), None),
             finding(Verdict::Excluded, Some(file), there, None),
             finding(Verdict::Gone, None, there, None),
@@ -50,7 +51,7 @@ fn entries_and_files_of_the_source_are_counted_without_what_is_excluded() {
         &Policy::default(),
         NOTHING_MOVED,
     );
-    assert_eq!((plan.entries, plan.files, plan.replica_entries), (2, 1, 3));
+    assert_eq!((plan.entries, plan.files, plan.replica_entries), (3, 2, 3));
 }
 
 #[test]
@@ -299,4 +300,8 @@ fn a_folder_gets_a_step_of_its_own_only_when_its_attributes_differ() {
     let narrow = Stamp { mode: 0o700, ..there };
     let meta = Verb::Meta { source: here, replica: narrow };
     assert_eq!(step(&narrow), Some((name("x"), meta, "mode 700→644".to_owned())));
+    let of = |value: &[u8]| Xattrs::new(vec![(b"user.a".to_vec(), value.to_vec())]);
+    let differs = of(b"1").differ_from(&of(b"2"));
+    let step = folder_meta(&name("x"), &here, &there, differs, &Policy::default()).unwrap();
+    assert_eq!(step.reason.to_string(), "xattr user.a");
 }

@@ -266,3 +266,54 @@ mod tests {
         assert_eq!(last_pass(std::io::Cursor::new(OLD)).unwrap(), 8);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use alike_testkit::{Scramble, rounds};
+
+    use super::*;
+
+    fn deed(n: u64, path: &[u8]) -> Deed {
+        let at = Time { secs: 1_795_000_000, nanos: 7 };
+        let mut deed = Deed::of((3, at), Action::Update, &RelPath::parse(path).unwrap());
+        deed.n = n;
+        deed.from = RelPath::parse(b"old \xff\n");
+        deed.kept = true;
+        let id = Identity { ino: u64::MAX, btime: Some(at) };
+        deed.old =
+            Some(Look { kind: Kind::File, id, size: 1, mode: 0o644, uid: 0, gid: 0, mtime: at, nlink: 2 });
+        deed.reason = "size 1\u{2192}2".to_owned();
+        deed
+    }
+
+    #[test]
+    fn whatever_stands_in_a_journal_the_whole_lines_count() {
+        let line = |line: &Line| serde_json::to_vec(line).unwrap();
+        let seeds = [
+            line(&Line::Deed(Box::new(deed(1, b"a/b")))),
+            line(&Line::Deed(Box::new(deed(2, b"odd \xfe")))),
+            line(&Line::Done { done: 1, now: deed(1, b"a").old }),
+            line(&Line::Unkept { unkept: 2 }),
+            line(&Line::Void { void: 1 }),
+            b"{\"path\":".repeat(300),
+        ];
+        let whole = deed(77, b"a whole line");
+        let mut scramble = Scramble::new("journal");
+        for _ in 0..rounds(4_000) {
+            let mut journal = Vec::new();
+            for _ in 0..scramble.below(5) {
+                journal.extend(scramble.mutate(&seeds));
+                journal.push(b'\n');
+            }
+            journal.extend(line(&Line::Deed(Box::new(whole.clone()))));
+            let deeds = read(journal.as_slice()).unwrap();
+            assert_eq!(deeds.last(), Some(&whole));
+            for deed in deeds {
+                let again = read(line(&Line::Deed(Box::new(deed.clone()))).as_slice()).unwrap();
+                assert_eq!(again, [deed]);
+            }
+        }
+    }
+}

@@ -81,6 +81,8 @@ def special_tools(alike):
     return [
         Tool("alike-never", "alike once --sync none --reflink never", once("--sync", "none", "--reflink", "never"),
              needs="--reflink"),
+        Tool("alike-file", "alike once --sync file", once("--sync", "file"), synced=True),
+        Tool("rsync-fsync", "rsync -aHAX --delete --fsync", rsync("-aHAX", "--delete", "--fsync"), synced=True),
         # Its index is removed before each run (nothing.py).
         Tool("alike-noindex", "alike once --sync none, no index", once("--sync", "none")),
         Tool("cp-never", "cp -a --reflink=never", cp_with("-a", "--reflink=never"),

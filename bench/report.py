@@ -8,7 +8,7 @@ import wins
 from words import escaped, mebibytes, seconds, size, table
 
 # The workloads that are tables of tools, and those that have a section of their own (sections.py), as they appear.
-ORDER = ["first", "nothing", "million", "edited", "renamed", "delta", "filesystems", "cold", "index", "memory", "growth",
+ORDER = ["first", "nothing", "million", "edited", "synced", "renamed", "delta", "filesystems", "cold", "index", "memory", "growth",
          "live", "program"]
 OWN = {"memory": sections.memory, "growth": sections.growth, "live": sections.live, "program": sections.program}
 

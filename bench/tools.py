@@ -122,7 +122,8 @@ def by_key(args):
 def present(tool, args):
     if tool.is_alike():
         return not args.peers_only and (not tool.needs or tool.needs in help_of(args.alike.resolve()))
-    return bool(shutil.which(tool.key.split("-")[0]))
+    program = tool.key.split("-")[0]
+    return program not in args.without and bool(shutil.which(program))
 
 
 @functools.cache

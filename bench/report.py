@@ -10,8 +10,8 @@ import wins
 from words import escaped, mebibytes, seconds, size, table
 
 # The workloads that are tables of tools, and those that have a section of their own (sections.py), as they appear.
-ORDER = ["first", "nothing", "million", "edited", "renamed", "delta", "filesystems", "cold", "index", "memory", "growth",
-         "live", "kinds", "rates", "storms", "idle", "start", "program"]
+ORDER = ["first", "nothing", "million", "edited", "synced", "renamed", "delta", "filesystems", "cold", "index", "memory",
+         "growth", "live", "kinds", "rates", "storms", "idle", "start", "program"]
 OWN = {"memory": sections.memory, "growth": sections.growth, "live": sections.live, "program": sections.program,
        "kinds": following.kinds, "rates": following.rates, "storms": following.storms, "idle": following.idle,
        "start": following.start}

@@ -144,22 +144,17 @@ impl Marks {
 }
 
 impl Known {
-    fn add(&mut self, mark: Mark, folder: Marked) {
+    fn add(&mut self, mark: Mark, mut folder: Marked) {
+        // The same folder, perhaps under another path.
+        if let Some(before) = self.folders.get(&mark) {
+            folder.changed = folder.changed.max(before.changed);
+            self.forget(mark);
+        }
         if let Some(oldest) = &mut self.oldest {
             oldest.insert((folder.changed, mark));
         }
-        let path = folder.path.clone();
-        if let Some(before) = self.folders.insert(mark, folder) {
-            if let Some(oldest) =
-                self.oldest.as_mut().filter(|_| before.changed != self.folders[&mark].changed)
-            {
-                oldest.remove(&(before.changed, mark));
-            }
-            if before.path != path && self.marks.get(&before.path) == Some(&mark) {
-                self.marks.remove(&before.path);
-            }
-        }
-        self.marks.insert(path, mark);
+        self.marks.insert(folder.path.clone(), mark);
+        self.folders.insert(mark, folder);
     }
 
     /// Forgets a mark; what the kernel has of it is another matter.

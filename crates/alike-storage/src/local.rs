@@ -381,8 +381,8 @@ impl Replica for Local {
         staged.iter().filter(elsewhere).try_for_each(|one| self.settle_staged(one))
     }
 
-    fn sync_reaches(&self, device: u64) -> bool {
-        self.is_whole && device == self.device
+    fn sync_reaches(&self, device: Option<u64>) -> bool {
+        self.is_whole && device.is_none_or(|device| device == self.device)
     }
 
     fn settle_name(&self, folder: &Folder, name: &Name) -> Result<()> {

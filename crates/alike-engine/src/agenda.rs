@@ -89,6 +89,7 @@ impl Agenda {
 
     /// A full pass sees all of it.
     pub(crate) fn begin_full(&mut self) {
+        self.lag.begin_full();
         self.dirty = Dirty::new();
         self.created = (Dirty::new(), None);
         self.failed = (Dirty::new(), None);

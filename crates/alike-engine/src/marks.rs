@@ -11,7 +11,7 @@ use alike_model::path::RelPath;
 use alike_storage::Folder;
 use alike_storage::linux::{Change, Half, Inotify, Mark, What};
 
-use crate::watch::Heard;
+use crate::watch::{Heard, MOST_BUFFERS};
 
 /// Marks of folders, and the queue of what happens in them.
 pub(crate) struct Marks {
@@ -75,20 +75,21 @@ impl Marks {
         self.inotify.descriptor()
     }
 
-    /// Takes all that is there; does not wait.
+    /// Takes what is there; does not wait.
     pub(crate) fn hear(&self, heard: &mut Heard) -> io::Result<()> {
         let mut buffer = [MaybeUninit::uninit(); 64 * 1024];
-        loop {
+        for _ in 0..MOST_BUFFERS {
             let changes = self.inotify.take(&mut buffer)?;
-            let mut known = self.lock();
             if changes.is_empty() {
-                heard.half = !known.halves.is_empty();
-                return Ok(());
+                break;
             }
+            let mut known = self.lock();
             for change in changes {
                 known.sort_in(change, heard);
             }
         }
+        heard.half = !self.lock().halves.is_empty();
+        Ok(())
     }
 
     /// Waits no longer for the other half of a rename.
@@ -156,22 +157,17 @@ impl Marks {
 }
 
 impl Known {
-    fn add(&mut self, mark: Mark, folder: Marked) {
+    fn add(&mut self, mark: Mark, mut folder: Marked) {
+        // The same folder, perhaps under another path.
+        if let Some(before) = self.folders.get(&mark) {
+            folder.changed = folder.changed.max(before.changed);
+            self.forget(mark);
+        }
         if let Some(oldest) = &mut self.oldest {
             oldest.insert((folder.changed, mark));
         }
-        let path = folder.path.clone();
-        if let Some(before) = self.folders.insert(mark, folder) {
-            if let Some(oldest) =
-                self.oldest.as_mut().filter(|_| before.changed != self.folders[&mark].changed)
-            {
-                oldest.remove(&(before.changed, mark));
-            }
-            if before.path != path && self.marks.get(&before.path) == Some(&mark) {
-                self.marks.remove(&before.path);
-            }
-        }
-        self.marks.insert(path, mark);
+        self.marks.insert(folder.path.clone(), mark);
+        self.folders.insert(mark, folder);
     }
 
     /// Forgets a mark; what the kernel has of it is another matter.

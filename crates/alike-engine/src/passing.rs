@@ -96,6 +96,7 @@ impl Mirror<'_> {
     pub(crate) fn see_full(&self, agenda: &mut Agenda, deletes: &mut Deletes) -> bool {
         let Some(Passed { done, deletes: given, is_first }) = self.full.take() else { return false };
         agenda.full_takes = self.full.took();
+        let waited = agenda.lag.end_full();
         agenda.end_full();
         match done {
             Ok(outcome) => {
@@ -111,13 +112,14 @@ impl Mirror<'_> {
                     agenda.full = agenda.full.min(Instant::now() + POLL.max(agenda.full_takes * SHARE));
                 }
                 self.end(agenda, &outcome, agenda.full_takes);
-                let began = Instant::now().checked_sub(agenda.full_takes);
+                let began = waited.or_else(|| Instant::now().checked_sub(agenda.full_takes));
                 agenda.lag.looked(began, agenda.waiting() > 0);
                 self.tell_lag(agenda);
             }
             Err(failed) => {
                 // It was not this pass that made use of it.
                 *deletes = given;
+                agenda.lag.looked(waited, waited.is_some());
                 match failed {
                     Failed::Refused(refusal) => {
                         self.halt(refusal.to_string());

@@ -17,6 +17,9 @@ use alike_storage::{Folder, linux};
 use crate::marks::Marks;
 use crate::wide::Wide;
 
+/// So many buffers are taken in one go: who changes things faster than they can be heard must not keep all others waiting.
+pub(crate) const MOST_BUFFERS: usize = 32;
+
 /// Told of each folder of the source before it is looked at, so that no change falls between look and watch.
 pub trait Watch<F>: Sync {
     /// The folder at `path` is about to be looked at.
@@ -170,7 +173,7 @@ impl Watcher {
         self.any.as_fd()
     }
 
-    /// Takes all that is there; does not wait.
+    /// Takes what is there, or so much of it that it is time to look; does not wait.
     ///
     /// # Errors
     /// When the system refuses.

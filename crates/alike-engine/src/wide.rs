@@ -14,7 +14,7 @@ use alike_model::path::RelPath;
 use alike_storage::Folder;
 use alike_storage::linux::{Fanotify, Handle, Report, Where, mount_and_time};
 
-use crate::watch::Heard;
+use crate::watch::{Heard, MOST_BUFFERS};
 
 /// So many folders are kept in mind, with where they are.
 const MOST_KNOWN: usize = 16_384;
@@ -64,13 +64,16 @@ impl Wide {
         self.fanotify.descriptor()
     }
 
-    /// Takes all that is there; does not wait.
+    /// Takes what is there; does not wait.
     pub(crate) fn hear(&self, heard: &mut Heard) -> io::Result<()> {
         let mut buffer = vec![0; 64 * 1024];
         let mut reports = Vec::new();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let mut left = false;
-        while self.fanotify.take(&mut buffer, &mut reports)? {
+        for _ in 0..MOST_BUFFERS {
+            if !self.fanotify.take(&mut buffer, &mut reports)? {
+                break;
+            }
             for report in reports.drain(..) {
                 left |= report.overflow || report.moved_folder || report.removed_folder;
                 self.sort_in(report, &mut known, heard)?;

@@ -13,6 +13,14 @@ FLAT = 1.5
 PROGRAM_BYTES, PROGRAM_SECONDS = 8 << 20, 0.005
 
 
+# Live: from a change to its copy, half within and 99 of 100; after a storm, whichever is longer, and memory; processor a
+# minute when nothing happens; from the start until changes are picked up.
+LIVE_HALF, LIVE_MOST = 0.002, 0.010
+STORM_SECONDS, STORM_RATIO, STORM_MIB = 1.0, 1.3, 64
+IDLE_SECONDS = 0.02
+START_SECONDS = 0.2
+
+
 @dataclass(frozen=True)
 class Goal:
     """alike's seconds as a part of a peer's, in one table of one workload."""
@@ -46,7 +54,8 @@ def part(results):
     """Empty when nothing was measured that has a goal, as with --peers-only."""
     parts = results["parts"]
     rows = [row for goal in GOALS if (row := of_ratio(goal, parts))]
-    rows += million_memory(parts) + delta(parts) + flat(parts) + live(parts) + program(parts)
+    rows += million_memory(parts) + delta(parts) + flat(parts) + live(parts) + kinds(parts) + storms(parts) + idle(parts)
+    rows += start(parts) + program(parts)
     if not rows:
         return ""
     return "\n".join([
@@ -165,6 +174,70 @@ def live(parts):
     best = min(right, default=None)
     return [["live: a write, half within", f"`{best[1]}` {milliseconds(best[0])}" if best else "", "", milliseconds(ours),
              f"{ours / best[0]:.2f}" if best else "", "", ""]]
+
+
+def mirrors_of(parts, key):
+    """alike's own, those that were right, with the best of the others left to the section."""
+    return [mirror for mirror in parts.get(key, {}).get("mirrors", []) if mirror["is_alike"] and not mirror["wrong"]]
+
+
+def kinds(parts):
+    """The slowest kind of change counts."""
+    rows = []
+    for mirror in mirrors_of(parts, "kinds"):
+        for share, most, words in [(50, LIVE_HALF, "half within"), (99, LIVE_MOST, "99 of 100 within")]:
+            of = {kind: percentile(sorted(found), share) for kind, found in mirror["kinds"].items() if found}
+            slowest = max(of, key=of.get)
+            rows.append([f"`{mirror['label']}`: a change, {words} ({slowest} is slowest)", "", "", milliseconds(of[slowest]), "",
+                         f"≤ {milliseconds(most)}", so(of[slowest] <= most)])
+    return rows
+
+
+def storms(parts):
+    rows = []
+    for mirror in mirrors_of(parts, "storms"):
+        queue = "" if mirror["queue"] is None else f", a queue of {mirror['queue']}"
+        # The one that is farthest from its goal.
+        worst = max(mirror["storms"], key=lambda storm: storm["identical"] / storm_most(storm), default=None)
+        if worst:
+            most = storm_most(worst)
+            rows.append([f"`{mirror['label']}`{queue}: after a storm ({worst['name']} is worst)", "",
+                         f"`alike once` {brief(worst['once'])}", brief(worst["identical"]),
+                         f"{worst['identical'] / max(worst['once'], 1e-3):.2f}", f"≤ {brief(most)}",
+                         so(worst["identical"] <= most)])
+        peak = max((storm["peak_mib"] for storm in mirror["storms"]), default=0.0)
+        rows.append([f"`{mirror['label']}`{queue}: peak memory in storms", "", "", mebibytes(peak), "", f"≤ {STORM_MIB} MiB",
+                     so(peak <= STORM_MIB)])
+    return rows
+
+
+def storm_most(storm):
+    return max(STORM_SECONDS, STORM_RATIO * storm["once"])
+
+
+def storm_says(storm):
+    reached = storm["identical"] <= storm_most(storm) and storm["peak_mib"] <= STORM_MIB
+    return so(reached)
+
+
+def idle(parts):
+    rows, each = [], 60 / parts.get("idle", {}).get("seconds", 60)
+    for mirror in mirrors_of(parts, "idle"):
+        used, disk = mirror["idle"]["cpu"] * each, mirror["idle"]["read"] + mirror["idle"]["written"]
+        rows.append([f"`{mirror['label']}`: processor a minute when nothing happens", "", "", milliseconds(used), "",
+                     f"≤ {milliseconds(IDLE_SECONDS)}", so(used <= IDLE_SECONDS)])
+        rows.append([f"`{mirror['label']}`: disk when nothing happens", "", "", size(disk), "", "0 KiB", so(disk == 0)])
+    return rows
+
+
+def start(parts):
+    rows = []
+    for mirror in mirrors_of(parts, "start"):
+        worst = max((one["first"] for one in mirror["starts"]), default=None)
+        if worst is not None:
+            rows.append([f"`{mirror['label']}`: from the start to the first change on the replica", "", "", milliseconds(worst), "",
+                         f"≤ {milliseconds(START_SECONDS)}", so(worst <= START_SECONDS)])
+    return rows
 
 
 def program(parts):

@@ -82,8 +82,8 @@ def with_alike(bench, args, source):
     return results
 
 
-def end(child, source, replica, wrong, held_to=measure.EVERYTHING, goodbye=0):
-    """SIGTERM, and a last look that reads every byte."""
+def end(child, source, replica, wrong, held_to=measure.EVERYTHING, goodbye=0, every_byte=True):
+    """SIGTERM, and a last look."""
     asked = time.perf_counter()
     if not child.ended():
         child.stop()
@@ -96,7 +96,7 @@ def end(child, source, replica, wrong, held_to=measure.EVERYTHING, goodbye=0):
     run = child.wait()
     if run.code == goodbye:
         run.code = 0
-    wrong = wrong or measure.fault(run, source, replica, held_to, every_byte=True)
+    wrong = wrong or measure.fault(run, source, replica, held_to, every_byte)
     return {"wrong": wrong, "stop": stopped, "cpu": run.cpu, "peak_mib": run.peak_mib, "seconds": run.seconds}
 
 

@@ -111,9 +111,13 @@ JUDGES = {
 }
 
 
+# What mirrors keep beside the copy, for themselves.
+OWN_FOLDERS = [".alike", ".stfolder"]
+
+
 def judging(source, replica, held_to):
-    return ["rsync", *JUDGES[held_to], "-n", "--delete", "--itemize-changes", "--exclude=/.alike",
-            f"{source}/", f"{replica}/"]
+    own = [f"--exclude=/{name}" for name in OWN_FOLDERS]
+    return ["rsync", *JUDGES[held_to], "-n", "--delete", "--itemize-changes", *own, f"{source}/", f"{replica}/"]
 
 
 def first_difference(source, replica, held_to=EVERYTHING):
@@ -142,7 +146,8 @@ def differences(source, replica, held_to=EVERYTHING):
 
 def different_bytes(source, replica):
     """The same question to a tool that reads every byte."""
-    judge = subprocess.run(["diff", "-rq", "--no-dereference", "-x", ".alike", str(source), str(replica)],
+    own = [f"--exclude={name}" for name in OWN_FOLDERS]
+    judge = subprocess.run(["diff", "-rq", "--no-dereference", *own, str(source), str(replica)],
                            capture_output=True, text=True, errors="replace")
     return (judge.stdout + judge.stderr).splitlines()
 

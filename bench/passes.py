@@ -8,6 +8,10 @@ import measure
 import trees
 
 
+# A folder of the kernel tree with some thousand files.
+SYNCED = "fs"
+
+
 @dataclass
 class Bench:
     work: Path
@@ -66,6 +70,25 @@ def first_copy(bench, source):
         "title": "First copy", "rows": list(rows.values()),
         "base": "cp", "base_synced": "cp-sync",
         "note": "Into an empty place on the same filesystem.",
+    }]}
+
+
+def synced(bench, source):
+    """What it costs to have it on the disk, in one folder of the tree: a sync a file takes minutes for all of it."""
+    source = source / SYNCED if (source / SYNCED).is_dir() else source
+    rows = bench.rows("alike-none", "alike", "alike-file", "rsync-all", "rsync-sync", "rsync-fsync")
+    for round_ in range(bench.runs):
+        measure.say(f"on the disk, run {round_ + 1} of {bench.runs}")
+        for tool in bench.turns(round_, rows):
+            replica, state = bench.fresh("synced"), bench.fresh_state()
+            trees.warm(source, contents=True)
+            judge(rows[tool.key], bench.run(tool, source, replica, state), source, replica)
+            trees.hollow(replica)
+    return {"tables": [{
+        "title": "What it costs to be on the disk", "rows": list(rows.values()),
+        "base": "rsync-all", "base_synced": "rsync-all",
+        "note": f"First copy of one folder, {SYNCED}, {len(trees.regular_files(source)):,} files. Rows that sync nothing, that sync "
+                "once at the end, and that sync each file. `rsync --fsync` does not sync folders.",
     }]}
 
 

@@ -1,6 +1,8 @@
 """The page about the figures: docs/benchmarks.md, with the pictures from chart.py beside it."""
 
 import chart
+import curves
+import following
 import goals
 import measure
 import sections
@@ -8,9 +10,11 @@ import wins
 from words import escaped, mebibytes, seconds, size, table
 
 # The workloads that are tables of tools, and those that have a section of their own (sections.py), as they appear.
-ORDER = ["first", "nothing", "million", "edited", "renamed", "delta", "filesystems", "cold", "index", "memory", "growth",
-         "live", "program"]
-OWN = {"memory": sections.memory, "growth": sections.growth, "live": sections.live, "program": sections.program}
+ORDER = ["first", "nothing", "million", "edited", "synced", "renamed", "delta", "filesystems", "cold", "index", "memory",
+         "growth", "live", "kinds", "rates", "storms", "idle", "start", "program"]
+OWN = {"memory": sections.memory, "growth": sections.growth, "live": sections.live, "program": sections.program,
+       "kinds": following.kinds, "rates": following.rates, "storms": following.storms, "idle": following.idle,
+       "start": following.start}
 
 
 def publish(results, args):
@@ -26,7 +30,8 @@ def publish(results, args):
 
 
 def pictures_of(results):
-    drawn = {"benchmarks.svg": chart.main(results), "benchmarks-more.svg": chart.more(results)}
+    drawn = {"benchmarks.svg": chart.main(results), "benchmarks-more.svg": chart.more(results),
+             "benchmarks-rates.svg": curves.rates(results["parts"].get("rates", {}))}
     return {name: text for name, text in drawn.items() if text}
 
 
@@ -34,6 +39,7 @@ def something_is_wrong(results):
     """Only alike's own wrong answers make the command fail; a peer's is a finding."""
     parts = results["parts"].values()
     wrong = any(row.tool.is_alike() and row.wrong for part in parts for row in all_rows(part))
+    wrong |= any(mirror["is_alike"] and bool(mirror["wrong"]) for part in parts for mirror in part.get("mirrors", []))
     return wrong or any(part.get("failed") for part in parts) or bool(results["parts"].get("live", {}).get("wrong"))
 
 
@@ -50,6 +56,8 @@ def write_page(results, pictures):
     for key in ORDER:
         if key in results["parts"]:
             parts += section(key, results["parts"][key])
+        if key == "rates" and "benchmarks-rates.svg" in shown:
+            parts.append("![How far behind, by the rate of changes](benchmarks-rates.svg)")
     if "benchmarks-more.svg" in shown:
         parts.append("## The other workloads as a picture\n\n![The other workloads](benchmarks-more.svg)")
     parts += [wins.part(results), limits_part(results), commands_part(results)]
@@ -63,7 +71,7 @@ def section(key, part):
 
 
 def only_skipped(part):
-    return part.get("skipped") and not part.get("tables")
+    return part.get("skipped") and not part.get("tables") and not part.get("mirrors")
 
 
 def opening(results):
@@ -156,7 +164,8 @@ def limits_part(results):
         "- cp and xcp take part in first copies, cp also where one large file changed: they neither skip what is there nor "
         "delete.",
         "- lsyncd, if installed, is run without its delay of 15 s, with fewer writes than alike and without the storms; "
-        "it is held to names, sizes, links and the times of files.",
+        "it and the other mirrors beside alike are held to names, sizes, links and the times of files. Syncthing takes two of "
+        "them, over the loopback, with its shortest delay of 1 s; the copy that it starts from is `cp -a`'s.",
     ]
     reasons = list(dict.fromkeys(reason for part in parts.values() for reason in part.get("skipped", [])))
     lines += [f"- Left out: {reason}." for reason in reasons]

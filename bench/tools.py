@@ -81,6 +81,8 @@ def special_tools(alike):
     return [
         Tool("alike-never", "alike once --sync none --reflink never", once("--sync", "none", "--reflink", "never"),
              needs="--reflink"),
+        Tool("alike-file", "alike once --sync file", once("--sync", "file"), synced=True),
+        Tool("rsync-fsync", "rsync -aHAX --delete --fsync", rsync("-aHAX", "--delete", "--fsync"), synced=True),
         # Its index is removed before each run (nothing.py).
         Tool("alike-noindex", "alike once --sync none, no index", once("--sync", "none")),
         Tool("cp-never", "cp -a --reflink=never", cp_with("-a", "--reflink=never"),
@@ -120,7 +122,8 @@ def by_key(args):
 def present(tool, args):
     if tool.is_alike():
         return not args.peers_only and (not tool.needs or tool.needs in help_of(args.alike.resolve()))
-    return bool(shutil.which(tool.key.split("-")[0]))
+    program = tool.key.split("-")[0]
+    return program not in args.without and bool(shutil.which(program))
 
 
 @functools.cache

@@ -35,6 +35,15 @@ class Sizes:
     growth_widths: tuple
     growth_threads_files: int
     growth_threads: tuple
+    # Live: rounds of each kind of change, files a second and for how long, what a storm renames and touches, how long
+    # nothing happens, how long files are written from a start on.
+    kinds_rounds: int
+    rates: tuple
+    rate_seconds: float
+    storm_renames: int
+    storm_touches: int
+    idle_seconds: float
+    start_seconds: float
 
 
 @dataclass(frozen=True)
@@ -215,6 +224,10 @@ def hollow(root):
     """
     if root.exists():
         subprocess.run(["find", root, "-type", "f", "-size", "+0", "-exec", "truncate", "-s", "0", "{}", "+"], check=True)
+
+
+def remove(root):
+    subprocess.run(["rm", "-rf", "--one-file-system", "--", root], check=True)
 
 
 def warm(source, *more, contents):

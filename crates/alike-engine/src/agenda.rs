@@ -42,7 +42,7 @@ pub(crate) struct Agenda {
     pub(crate) unflushed: Option<Instant>,
     /// The last full pass was halted: no deletion until one is not.
     pub(crate) halted: bool,
-    /// Something was unmounted inside: what is missing was not seen being deleted.
+    /// Something was mounted or unmounted inside: what is missing was not seen being deleted.
     pub(crate) judge: bool,
     /// Some of what is dirty failed before: it was not seen changing.
     pub(crate) retrying: bool,
@@ -89,6 +89,7 @@ impl Agenda {
 
     /// A full pass sees all of it.
     pub(crate) fn begin_full(&mut self) {
+        self.lag.begin_full();
         self.dirty = Dirty::new();
         self.created = (Dirty::new(), None);
         self.failed = (Dirty::new(), None);

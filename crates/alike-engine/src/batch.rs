@@ -28,7 +28,7 @@ pub enum Settles {
 }
 
 /// So many files wait at most, each with a descriptor; fewer when the process may not have as many.
-const MOST: usize = 1024;
+const MOST: usize = 8192;
 /// And so many bytes: a disk should not be given too much to do at once.
 const MOST_BYTES: u64 = 256 * 1024 * 1024;
 

@@ -6,6 +6,7 @@ use std::path::Path;
 use alike_storage::Local;
 
 use crate::ends::Ends;
+use crate::hold::Hold;
 use crate::index::Index;
 use crate::learnt::Learnt;
 use crate::pair::{Pair, Spec};
@@ -44,6 +45,44 @@ impl Pair {
         }
         learnt.lay(&ends.state).map_err(|why| Refusal::StateUnusable(ends.state, why))
     }
+}
+
+/// How a pair stands that was not refused.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// There is no replica yet.
+    NoReplica,
+    /// The replica is a folder that no pass has worked on.
+    Unmarked,
+    /// It is this source's, and what was known of it is gone: everything is compared.
+    Unknown,
+    /// It is this source's.
+    Known,
+    /// It is this source's, and another alike is at work on it.
+    InUse,
+    /// It is this source's, and held until a person says so.
+    Held(String),
+}
+
+/// How a pair stands. Changes nothing.
+///
+/// # Errors
+/// When a pass would be refused.
+pub fn standing(spec: &Spec) -> Result<Standing, Refusal> {
+    let ends = Ends::find(spec)?;
+    let path = &ends.found.path;
+    if !ends.found.exists {
+        return Ok(Standing::NoReplica);
+    }
+    ends.refuse_strangers(spec, &ends.found.nearest)?;
+    let hold = Hold::read(&path.join(".alike")).map_err(|why| Refusal::ReplicaUnusable(path.clone(), why))?;
+    Ok(match hold {
+        Some(hold) => Standing::Held(hold.why),
+        None if is_in_use(path) => Standing::InUse,
+        None if ends.marker.is_none() => Standing::Unmarked,
+        None if ends.is_known() => Standing::Known,
+        None => Standing::Unknown,
+    })
 }
 
 /// True while another alike is at work on this replica.

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use alike_model::entry::{Identity, Kind, Stamp, Time};
 use alike_model::known::Known;
 use alike_model::path::{Name, RelPath};
+use alike_model::plan::Removal;
 use alike_storage::{Error, Replica, Result, Source};
 
 use crate::place::Place;
+use crate::waiting::At;
 
 /// What something is, whatever its name.
 pub(crate) type Key = (Identity, Kind);
@@ -37,7 +39,21 @@ pub(crate) struct Origin<S: Source, R: Replica> {
     /// What it was.
     key: Key,
     /// The removal that waits for that name.
-    pub(crate) removal: Option<usize>,
+    removal: Option<usize>,
+    /// An exchange put it elsewhere.
+    relocated: bool,
+}
+
+impl<S: Source, R: Replica> Origin<S, R> {
+    /// The removal that waits for the name where it is now. What an exchange brought there was looked at since, and may be
+    /// about to go by now: that must not be done to what stands there when it has moved on.
+    pub(crate) fn removal_among(&self, removals: &[Option<At<S, R, Removal>>]) -> Option<usize> {
+        let waits_here = |at: &Option<At<S, R, Removal>>| {
+            at.as_ref()
+                .is_some_and(|(place, removal)| Arc::ptr_eq(place, &self.place) && removal.name == self.name)
+        };
+        self.removal.or_else(|| if self.relocated { removals.iter().position(waits_here) } else { None })
+    }
 }
 
 /// Something that departed: an origin, or something below it.
@@ -124,7 +140,14 @@ impl<S: Source, R: Replica> Departures<S, R> {
         self.take_in(top);
         self.standing.entry(at(place, name)).or_default().push(origin);
         let key = (known.source.identity, known.kind);
-        self.origins.push(Origin { place: Arc::clone(place), name: name.clone(), path, key, removal });
+        self.origins.push(Origin {
+            place: Arc::clone(place),
+            name: name.clone(),
+            path,
+            key,
+            removal,
+            relocated: false,
+        });
     }
 
     /// Where a departure is now; in a rehearsal, where it was.
@@ -164,6 +187,7 @@ impl<S: Source, R: Replica> Departures<S, R> {
         for origin in &moved {
             self.origins[*origin].place = Arc::clone(to.0);
             self.origins[*origin].name = to.1.clone();
+            self.origins[*origin].relocated = true;
         }
         self.standing.entry(at(to.0, to.1)).or_default().extend(moved);
     }

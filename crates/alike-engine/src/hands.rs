@@ -46,8 +46,8 @@ pub(crate) trait Hands<S: Source, R: Replica>: Sync {
     /// Brings prepared entries to the disk: many at once, or few one by one.
     fn settle(&self, prepared: &[&Prepared<R::Staged>]) -> Result<()>;
 
-    /// True when what is done on this device has to be brought to the disk name by name.
-    fn must_settle_names(&self, device: u64) -> bool;
+    /// True when what is done on this device (`None`: that of the top folder) has to be brought to the disk name by name.
+    fn must_settle_names(&self, device: Option<u64>) -> bool;
 
     /// Brings these names of a folder, and the folder, to the disk.
     fn settle_names(&self, folder: &R::Folder, names: &[&Name]) -> Result<()>;
@@ -193,7 +193,7 @@ impl<S: Source, R: Replica> Working<'_, S, R> {
     fn set_attrs(&self, place: &Place<S, R>, step: &Step, source: &Stamp, replica: &Stamp) -> Result<Done> {
         let folder = &*place.replica(self.replica)?;
         let want = self.want(place, step, source)?;
-        let before = match &step.reason {
+        let before = match step.reason.plain() {
             Reason::Attrs(diff) if !diff.xattrs.is_empty() && self.deeds.trash.is_some() => {
                 Some(self.replica.xattrs(folder, &step.name, self.policy.xattrs)?)
             }
@@ -274,7 +274,7 @@ impl<S: Source, R: Replica> Hands<S, R> for Working<'_, S, R> {
         self.disk.ask(|| self.replica.settle(&contents))
     }
 
-    fn must_settle_names(&self, device: u64) -> bool {
+    fn must_settle_names(&self, device: Option<u64>) -> bool {
         self.settles != Settles::No && !self.replica.sync_reaches(device)
     }
 

@@ -241,6 +241,8 @@ fn read_action<'de, D: Deserializer<'de>>(from: D) -> Result<Action, D::Error> {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+    use alike_testkit::{Scramble, rounds};
+
     use super::*;
 
     /// As the first versions wrote them.
@@ -264,5 +266,23 @@ mod tests {
         assert_eq!((deeds[2].kept, deeds[2].old.map(|old| old.size)), (true, Some(3)));
         assert!(!deeds[3].kept);
         assert_eq!(last_pass(std::io::Cursor::new(OLD)).unwrap(), 8);
+    }
+    #[test]
+    fn whatever_stands_in_an_older_journal_the_whole_line_after_it_counts() {
+        let seeds: Vec<Vec<u8>> = OLD.lines().map(|line| line.as_bytes().to_vec()).collect();
+        // A number that no other line speaks of.
+        let whole = OLD.lines().next().unwrap().replace("\"n\":1,", "\"n\":987654,");
+        let mut scramble = Scramble::new("journal");
+        for _ in 0..rounds(4_000) {
+            // The first byte tells which form a journal has.
+            let mut journal = [&seeds[0], &b"\n"[..]].concat();
+            for _ in 0..scramble.below(5) {
+                journal.extend(scramble.mutate(&seeds));
+                journal.push(b'\n');
+            }
+            journal.extend(whole.as_bytes());
+            let deeds = read(journal.as_slice());
+            assert!(deeds.last().is_some_and(|deed| deed.path.as_bytes() == b"docs/a.txt"), "{deeds:?}");
+        }
     }
 }

@@ -41,6 +41,8 @@ struct Top {
 struct Inbox {
     heard: Heard,
     waker: Arc<Waker>,
+    /// A folder was found to be unwatched, or had to give up its mark for another.
+    lacks: bool,
 }
 
 impl Hub {
@@ -80,7 +82,7 @@ impl Seat {
         let number = {
             let mut inboxes = lock(&shared.inboxes);
             let number = inboxes.last_key_value().map_or(0, |(last, _)| last + 1);
-            inboxes.insert(number, Inbox { heard: Heard::default(), waker });
+            inboxes.insert(number, Inbox { heard: Heard::default(), waker, lacks: false });
             number
         };
         Self { shared, number, unwatched: Mutex::default() }
@@ -131,7 +133,27 @@ impl Seat {
 
     /// Folders that could not be watched when this mirror looked at them since the last call, with the reason of the first.
     pub(crate) fn take_refused(&self) -> Option<(u64, io::Error)> {
+        if let Some(inbox) = lock(&self.shared.inboxes).get_mut(&self.number) {
+            inbox.lacks = false;
+        }
         std::mem::take(&mut *lock(&self.unwatched)).told()
+    }
+
+    /// True when any mirror has met such a folder since then.
+    pub(crate) fn has_refused(&self) -> bool {
+        lock(&self.shared.inboxes).get(&self.number).is_some_and(|inbox| inbox.lacks)
+    }
+
+    /// Watches a folder that was at this path, and probably is.
+    pub(crate) fn expect(&self, path: &RelPath, folder: &Folder) {
+        self.note(self.shared.watcher.about_to_look((&|| path.clone(), true), folder));
+    }
+
+    fn note(&self, unwatched: Unwatched) {
+        if unwatched.is_any() {
+            lock(&self.unwatched).absorb(unwatched);
+            lock(&self.shared.inboxes).values_mut().for_each(|inbox| inbox.lacks = true);
+        }
     }
 
     /// True once for all mirrors: who says by which means the source is watched.
@@ -160,10 +182,7 @@ pub(crate) struct FromNow<'a> {
 
 impl Watch<Folder> for FromNow<'_> {
     fn about_to_look(&self, path: &dyn Fn() -> RelPath, folder: &Folder) {
-        let unwatched = self.seat.shared.watcher.about_to_look(path, folder);
-        if unwatched.is_any() {
-            lock(&self.seat.unwatched).absorb(unwatched);
-        }
+        self.seat.note(self.seat.shared.watcher.about_to_look((path, false), folder));
     }
 
     fn gone(&self, path: &RelPath) {

@@ -4,29 +4,25 @@
 //! the replica, which costs a look, but never ahead of it, which would be silent loss. It is never the only copy of
 //! anything: a missing, damaged or foreign file counts as an empty index, and everything is compared again.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use alike_model::entry::Time;
 use alike_model::known::{FolderId, Row};
-use redb::{
-    Builder, Database, Durability, ReadOnlyDatabase, ReadOnlyTable, ReadableDatabase, StorageBackend,
-    TableDefinition, backends::InMemoryBackend,
-};
+use alike_model::path::Name;
+use redb::{Database, Durability, TableDefinition};
 
 use crate::damage::{bytes_at_rest, guarded};
+use crate::database::{ROWS, Shown, Snapshot, Store, builder, in_memory};
 use crate::disk::Disk;
+use crate::fresh::{Fresh, Rows};
 use crate::learnt::Learnt;
 use crate::rows;
 
-const ROWS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("rows");
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 /// Raised when rows change their form; an index of another form counts as empty.
 const FORMAT: u64 = 3;
-/// redb's own cache; what it does not hold the page cache does.
-const CACHE: usize = 1024 * 1024;
 /// Rows not yet handed to redb.
 const SPILL: usize = 1024 * 1024;
 
@@ -43,7 +39,9 @@ pub struct Index {
     path: PathBuf,
     /// False in a rehearsal, which leaves the file as it is.
     may_write: bool,
-    store: RwLock<Store>,
+    /// Held while it is written. Who holds `fresh` may try for it, but not wait.
+    store: Mutex<Store>,
+    shown: Shown,
     fresh: Mutex<Fresh>,
     /// Held while a row is changed.
     edits: Mutex<()>,
@@ -52,26 +50,6 @@ pub struct Index {
     indexed: Mutex<Option<Time>>,
     /// Whether the replica's disk took all that it was given.
     pub(crate) disk: Disk,
-}
-
-/// The database behind, as far as it is open.
-#[derive(Default)]
-struct Store {
-    rows: Option<ReadOnlyTable<u64, &'static [u8]>>,
-    reading: Option<ReadOnlyDatabase>,
-    writing: Option<Database>,
-}
-
-/// Rows (`None`: to be removed) that are not in the database yet.
-#[derive(Default)]
-struct Fresh {
-    rows: HashMap<FolderId, Option<Vec<u8>>>,
-    /// Rows taken in before the flush that is under way: they are what it commits.
-    sealed: HashMap<FolderId, Option<Vec<u8>>>,
-    is_sealed: bool,
-    bytes: usize,
-    /// Something, spilled or not, is not on the disk yet.
-    uncommitted: bool,
 }
 
 impl Index {
@@ -91,7 +69,8 @@ impl Index {
         Self {
             path: folder.join("index.redb"),
             may_write,
-            store: RwLock::default(),
+            store: Mutex::default(),
+            shown: Shown::default(),
             fresh: Mutex::default(),
             edits: Mutex::default(),
             next: AtomicU64::new(1),
@@ -109,9 +88,11 @@ impl Index {
         if let Some(bytes) = bytes_at_rest(&index.path)
             && let Ok(copy) = guarded(|| in_memory(&bytes))
         {
-            let mut store = Store { writing: Some(copy), ..Store::default() };
-            if guarded(|| store.refresh().and_then(|()| index.read_meta(&store))).is_ok() {
-                *index.store.write().unwrap_or_else(PoisonError::into_inner) = store;
+            let store = Store { writing: Some(copy), ..Store::default() };
+            if let Ok(rows) = guarded(|| store.rows().and_then(|rows| index.read_meta(&store).map(|()| rows)))
+            {
+                index.shown.show(rows);
+                *index.store() = store;
             }
         }
         Learnt::read(folder).put_into(&index);
@@ -133,7 +114,10 @@ impl Index {
     fn load(&self) -> Result<(), IndexError> {
         let mut store = Store::default();
         match guarded(|| self.load_into(&mut store)) {
-            Ok(()) => *self.store.write().unwrap_or_else(PoisonError::into_inner) = store,
+            Ok(rows) => {
+                *self.store() = store;
+                self.shown.show(rows);
+            }
             Err(why) => {
                 std::mem::forget(store);
                 return Err(self.error(why));
@@ -142,15 +126,16 @@ impl Index {
         Ok(())
     }
 
-    fn load_into(&self, store: &mut Store) -> Result<(), redb::Error> {
+    fn load_into(&self, store: &mut Store) -> Result<Snapshot, redb::Error> {
         match guarded(|| Ok(builder().open_read_only(&self.path)?)) {
             Ok(database) => store.reading = Some(database),
             // Not closed in good order: opening for writing repairs it. A rehearsal does that to a copy in memory.
             Err(_) if self.may_write => store.writing = Some(builder().open(&self.path)?),
             Err(_) => store.writing = Some(in_memory(&std::fs::read(&self.path)?)?),
         }
-        store.refresh()?;
-        self.read_meta(store)
+        let rows = store.rows()?;
+        self.read_meta(store)?;
+        Ok(rows)
     }
 
     fn read_meta(&self, store: &Store) -> Result<(), redb::Error> {
@@ -181,7 +166,9 @@ impl Index {
     /// # Errors
     /// When the file cannot be removed.
     pub fn forget_all(&self) -> Result<(), IndexError> {
-        self.store.write().unwrap_or_else(PoisonError::into_inner).close();
+        let mut store = self.store();
+        self.shown.show(None);
+        store.close();
         *self.fresh.lock().unwrap_or_else(PoisonError::into_inner) = Fresh::default();
         *self.indexed.lock().unwrap_or_else(PoisonError::into_inner) = None;
         if !self.may_write {
@@ -196,24 +183,27 @@ impl Index {
     /// Leaves the file as it was last committed, whatever was spilled since: for the end of the process, when the replica
     /// has not been brought to the disk. Closed in good order, the database would bring along what was spilled.
     pub(crate) fn abandon(&self) {
-        let mut store = self.store.write().unwrap_or_else(PoisonError::into_inner);
-        std::mem::forget(std::mem::take(&mut store.writing));
+        std::mem::forget(std::mem::take(&mut self.store().writing));
     }
 
     /// The row of a folder; `None` when it has none or it is not as it was written.
     pub(crate) fn row(&self, id: FolderId) -> Option<Row> {
+        self.read(id, rows::from_bytes)
+    }
+
+    /// Only the folders in the row of a folder, which takes less than all of it.
+    pub(crate) fn folders(&self, id: FolderId) -> Vec<(Name, FolderId)> {
+        self.read(id, rows::folders_from_bytes).unwrap_or_default()
+    }
+
+    fn read<T>(&self, id: FolderId, parse: fn(FolderId, &[u8]) -> Option<T>) -> Option<T> {
         {
             let fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(row) = fresh.rows.get(&id).or_else(|| fresh.sealed.get(&id)) {
-                return row.as_deref().and_then(|bytes| rows::from_bytes(id, bytes));
+            if let Some(row) = fresh.row(id) {
+                return row.and_then(|bytes| parse(id, bytes));
             }
         }
-        let store = self.store.read().unwrap_or_else(PoisonError::into_inner);
-        let read = || {
-            let found = store.rows.as_ref().map(|rows| rows.get(id.0)).transpose()?.flatten();
-            Ok(found.and_then(|bytes| rows::from_bytes(id, bytes.value())))
-        };
-        guarded(read).ok()?
+        self.shown.row(id.0, |bytes| parse(id, bytes)).ok()?
     }
 
     fn put(&self, id: FolderId, row: &Row) {
@@ -235,15 +225,16 @@ impl Index {
 
     fn take_in(&self, id: FolderId, row: Option<Vec<u8>>) {
         let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
-        fresh.uncommitted = true;
-        fresh.bytes += row.as_ref().map_or(16, Vec::len);
-        fresh.rows.insert(id, row);
+        fresh.take_in(id, row);
         // A durable write takes along all that was spilled before it: not while a flush is under way.
-        if fresh.bytes > SPILL && self.may_write && !fresh.is_sealed {
+        if fresh.bytes() > SPILL
+            && self.may_write
+            && !fresh.is_sealed()
+            && let Ok(mut store) = self.store.try_lock()
+        {
             // What cannot be spilled stays in memory; the commit will say what is wrong.
-            if self.write(&fresh.rows, Durability::None).is_ok() {
-                fresh.rows.clear();
-                fresh.bytes = 0;
+            if self.write(&mut store, fresh.unsealed(), Durability::None).is_ok() {
+                fresh.spilled();
             }
         }
     }
@@ -275,16 +266,12 @@ impl Index {
 
     /// True when there is something to commit.
     pub(crate) fn is_uncommitted(&self) -> bool {
-        self.fresh.lock().unwrap_or_else(PoisonError::into_inner).uncommitted
+        self.fresh.lock().unwrap_or_else(PoisonError::into_inner).is_uncommitted()
     }
 
     /// Draws the line for the next [`Index::commit`]: what is taken in from here on is not part of it.
     pub(crate) fn seal(&self) {
-        let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
-        let rows = std::mem::take(&mut fresh.rows);
-        fresh.sealed.extend(rows);
-        fresh.is_sealed = true;
-        fresh.bytes = 0;
+        self.fresh.lock().unwrap_or_else(PoisonError::into_inner).seal();
     }
 
     /// Brings what was taken in (before [`Index::seal`], if that was called) to the disk. Call it only when the replica is
@@ -293,59 +280,57 @@ impl Index {
     /// # Errors
     /// When it cannot be written; what was taken in is kept for the next try.
     pub fn commit(&self) -> Result<(), IndexError> {
-        let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
-        if !fresh.is_sealed {
-            let rows = std::mem::take(&mut fresh.rows);
-            fresh.sealed.extend(rows);
-        }
-        fresh.is_sealed = false;
-        if !fresh.uncommitted || !self.may_write {
-            return Ok(());
-        }
-        let sealed = std::mem::take(&mut fresh.sealed);
-        if let Err(error) = self.write(&sealed, Durability::Immediate) {
-            fresh.sealed = sealed;
-            return Err(error);
-        }
-        fresh.uncommitted = !fresh.rows.is_empty();
-        Ok(())
+        let mut store = self.store();
+        let sealed = {
+            let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
+            let sealed = fresh.begin_flush();
+            if !fresh.is_uncommitted() || !self.may_write {
+                fresh.end_flush(false);
+                return Ok(());
+            }
+            sealed
+        };
+        // Rows are looked up and taken in meanwhile: what is sealed can be seen until the database has it.
+        let written = self.write(&mut store, &sealed, Durability::Immediate);
+        self.fresh.lock().unwrap_or_else(PoisonError::into_inner).end_flush(written.is_ok());
+        written
     }
 
-    fn write(
-        &self,
-        rows: &HashMap<FolderId, Option<Vec<u8>>>,
-        durability: Durability,
-    ) -> Result<(), IndexError> {
-        let mut store = self.store.write().unwrap_or_else(PoisonError::into_inner);
-        let mut written = guarded(|| self.write_to(&mut store, rows, durability));
+    fn write(&self, store: &mut Store, rows: &Rows, durability: Durability) -> Result<(), IndexError> {
+        let mut written = guarded(|| self.write_to(store, rows, durability));
         if let Err(redb::Error::Corrupted(_)) = written {
             // Damaged where nobody had to read yet. A new one has these rows alone; the others are compared again.
-            std::mem::forget(std::mem::take(&mut *store));
+            self.shown.abandon();
+            std::mem::forget(std::mem::take(store));
             std::fs::remove_file(&self.path).map_err(|why| self.error(why))?;
-            written = guarded(|| self.write_to(&mut store, rows, durability));
+            written = guarded(|| self.write_to(store, rows, durability));
         }
         written.map_err(|why| self.error(why))
     }
 
-    fn write_to(
-        &self,
-        store: &mut Store,
-        rows: &HashMap<FolderId, Option<Vec<u8>>>,
-        durability: Durability,
-    ) -> Result<(), redb::Error> {
+    fn write_to(&self, store: &mut Store, rows: &Rows, durability: Durability) -> Result<(), redb::Error> {
         if store.writing.is_none() {
-            *store = Store::default();
-            store.writing = Some(builder().create(&self.path)?);
+            self.shown.reopen(|| {
+                *store = Store::default();
+                store.writing = Some(builder().create(&self.path)?);
+                // One that was made just now has none.
+                Ok(store.rows().unwrap_or_default())
+            })?;
         }
         let Some(database) = &store.writing else { return Ok(()) };
         self.write_rows(database, rows, durability)?;
-        store.refresh()
+        self.shown.show(store.rows()?);
+        Ok(())
+    }
+
+    fn store(&self) -> MutexGuard<'_, Store> {
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write_rows(
         &self,
         database: &Database,
-        fresh: &HashMap<FolderId, Option<Vec<u8>>>,
+        fresh: &Rows,
         durability: Durability,
     ) -> Result<(), redb::Error> {
         let mut transaction = database.begin_write()?;
@@ -392,47 +377,47 @@ impl Index {
 
 impl Drop for Index {
     fn drop(&mut self) {
+        self.shown.show(None);
         self.store.get_mut().unwrap_or_else(PoisonError::into_inner).close();
     }
 }
 
-impl Store {
-    /// Closing reads and writes, and so may meet damage; then the next start finds it.
-    fn close(&mut self) {
-        let store = std::mem::take(self);
-        let _ = guarded(|| {
-            drop(store);
-            Ok(())
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn rows_are_looked_up_and_taken_in_while_the_index_is_being_written() {
+        let folder = std::env::temp_dir().join(format!("alike-index-{}", std::process::id()));
+        std::fs::create_dir(&folder).unwrap();
+        let index = Index::open(&folder, true).unwrap();
+        let (old, new) = (index.new_folder(), index.new_folder());
+        index.put(old, &Row::default());
+        index.commit().unwrap();
+        index.put(new, &Row::default());
+        index.seal();
+        // As long as the disk takes to take it.
+        let writing = index.store();
+        let (tell, told) = mpsc::channel();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let found = [old, new].map(|id| index.row(id).is_some());
+                index.edit(old, |row| row);
+                tell.send(found)
+            });
+            assert_eq!(told.recv_timeout(Duration::from_secs(10)), Ok([true, true]));
+            drop(writing);
         });
+        index.commit().unwrap();
+        assert!(
+            index.row(new).is_some() && index.is_uncommitted(),
+            "what came after the seal is for the next"
+        );
+        std::fs::remove_dir_all(folder).unwrap();
     }
-
-    fn reader(&self) -> Option<Result<redb::ReadTransaction, redb::TransactionError>> {
-        match (&self.writing, &self.reading) {
-            (Some(database), _) => Some(database.begin_read()),
-            (None, Some(database)) => Some(database.begin_read()),
-            (None, None) => None,
-        }
-    }
-
-    /// Lets reads see what was last written.
-    fn refresh(&mut self) -> Result<(), redb::Error> {
-        self.rows = None;
-        if let Some(reader) = self.reader() {
-            self.rows = Some(reader?.open_table(ROWS)?);
-        }
-        Ok(())
-    }
-}
-
-fn in_memory(bytes: &[u8]) -> Result<Database, redb::Error> {
-    let memory = InMemoryBackend::new();
-    memory.set_len(bytes.len() as u64)?;
-    memory.write(0, bytes)?;
-    Ok(builder().create_with_backend(memory)?)
-}
-
-fn builder() -> Builder {
-    let mut builder = Builder::new();
-    builder.set_cache_size(CACHE);
-    builder
 }

@@ -10,6 +10,8 @@ const WORTH_A_LINE: Duration = Duration::from_secs(10);
 pub(crate) struct Lag {
     /// What was heard and not looked at yet.
     heard: Option<Instant>,
+    /// What was left to the full pass that is under way.
+    in_full: Option<Instant>,
     /// What was looked at, and is still not as in the source.
     late: Option<Instant>,
     /// What the log has been told last.
@@ -36,6 +38,16 @@ impl Lag {
         self.heard.take()
     }
 
+    /// A full pass begins, and looks at all that was heard.
+    pub(crate) fn begin_full(&mut self) {
+        self.in_full = self.in_full.into_iter().chain(self.heard.take()).min();
+    }
+
+    /// It is over. Returns since when the oldest of what was left to it waits, for [`Lag::looked`].
+    pub(crate) fn end_full(&mut self) -> Option<Instant> {
+        self.in_full.take()
+    }
+
     /// It has been looked at; `waits`: not all of it, or of what was looked at before, is as in the source.
     pub(crate) fn looked(&mut self, began: Option<Instant>, waits: bool) {
         self.late = if waits { self.late.into_iter().chain(began).min() } else { None };
@@ -43,7 +55,7 @@ impl Lag {
 
     /// Since when the oldest change waits; `None`: nothing does.
     pub(crate) fn since(&self) -> Option<Instant> {
-        self.heard.into_iter().chain(self.late).min()
+        [self.heard, self.in_full, self.late].into_iter().flatten().min()
     }
 
     /// What the log should be told now, each time for twice as long as before.
@@ -76,6 +88,20 @@ mod tests {
         lag.looked(began, true);
         assert_eq!(lag.since(), Some(start), "it failed, and waits on");
         let began = lag.begin();
+        lag.looked(began, false);
+        assert_eq!(lag.since(), None);
+    }
+
+    #[test]
+    fn what_is_left_to_a_full_pass_counts_until_that_is_over() {
+        let (start, mut lag) = (Instant::now(), Lag::default());
+        lag.hear(start);
+        lag.begin_full();
+        lag.hear(start + SECOND);
+        let began = lag.begin();
+        lag.looked(began, false);
+        assert_eq!(lag.since(), Some(start), "a live pass beside it has looked at something else");
+        let began = lag.end_full();
         lag.looked(began, false);
         assert_eq!(lag.since(), None);
     }

@@ -11,7 +11,7 @@ use alike_model::path::RelPath;
 use alike_storage::Folder;
 use alike_storage::linux::{Change, Half, Inotify, Mark, What};
 
-use crate::watch::{Heard, Unwatched};
+use crate::watch::{Heard, MOST_BUFFERS, Unwatched};
 
 /// Marks of folders, and the queue of what happens in them.
 pub(crate) struct Marks {
@@ -68,20 +68,21 @@ impl Marks {
         self.inotify.descriptor()
     }
 
-    /// Takes all that is there; does not wait.
+    /// Takes what is there; does not wait.
     pub(crate) fn hear(&self, heard: &mut Heard) -> io::Result<()> {
         let mut buffer = [MaybeUninit::uninit(); 64 * 1024];
-        loop {
+        for _ in 0..MOST_BUFFERS {
             let changes = self.inotify.take(&mut buffer)?;
-            let mut known = self.lock();
             if changes.is_empty() {
-                heard.half = !known.halves.is_empty();
-                return Ok(());
+                break;
             }
+            let mut known = self.lock();
             for change in changes {
                 known.sort_in(change, heard);
             }
         }
+        heard.half = !self.lock().halves.is_empty();
+        Ok(())
     }
 
     /// Waits no longer for the other half of a rename.
@@ -90,23 +91,35 @@ impl Marks {
     }
 
     /// Marks a folder, which `changed` last then. When there are no marks left, one that changed earlier gives up its own.
-    pub(crate) fn mark(&self, path: &dyn Fn() -> RelPath, folder: &Folder, changed: i64) -> Unwatched {
+    /// A path that is a `guess` does not take the place of one that is known.
+    pub(crate) fn mark(
+        &self,
+        (path, guess): (&dyn Fn() -> RelPath, bool),
+        folder: &Folder,
+        changed: i64,
+    ) -> Unwatched {
         let mut unwatched = Unwatched::default();
         let changed = Changed::At(changed);
-        let mut marked = self.inotify.mark(folder.descriptor());
-        if let Err(why) = &marked
-            && why.kind() == io::ErrorKind::StorageFull
-            && let Some(given_up) = self.lock().give_up_before(changed)
-        {
-            self.inotify.unmark(given_up);
-            unwatched.note(io::ErrorKind::StorageFull.into());
-            marked = self.inotify.mark(folder.descriptor());
+        loop {
+            match self.inotify.mark(folder.descriptor()) {
+                Ok(mark) => {
+                    let mut known = self.lock();
+                    if !(guess && known.folders.contains_key(&mark)) {
+                        known.add(mark, path(), changed);
+                    }
+                    return unwatched;
+                }
+                Err(why) => {
+                    let is_full = why.kind() == io::ErrorKind::StorageFull;
+                    // By itself, for within an `if` the lock would be held through all of it, and is taken once more there.
+                    let given_up = if is_full { self.lock().give_up_before(changed) } else { None };
+                    unwatched.note(why);
+                    let Some(given_up) = given_up else { return unwatched };
+                    // Another thread may take what gets free, for a folder that changed earlier: that is the next to give up.
+                    self.inotify.unmark(given_up);
+                }
+            }
         }
-        match marked {
-            Ok(mark) => self.lock().add(mark, path(), changed),
-            Err(why) => unwatched.note(why),
-        }
-        unwatched
     }
 
     /// Takes back the marks at and below a path, but not of what was looked at again since there were so many looks: that is
@@ -141,24 +154,19 @@ impl Marks {
 }
 
 impl Known {
-    fn add(&mut self, mark: Mark, path: RelPath, changed: Changed) {
+    fn add(&mut self, mark: Mark, path: RelPath, mut changed: Changed) {
+        // The same folder, perhaps under another path.
+        if let Some(before) = self.folders.get(&mark) {
+            changed = changed.max(before.changed);
+            self.forget(mark);
+        }
         self.looks += 1;
         let folder = Marked { path, changed, looked: self.looks };
         if let Some(oldest) = &mut self.oldest {
             oldest.insert((folder.changed, mark));
         }
-        let path = folder.path.clone();
-        if let Some(before) = self.folders.insert(mark, folder) {
-            if let Some(oldest) =
-                self.oldest.as_mut().filter(|_| before.changed != self.folders[&mark].changed)
-            {
-                oldest.remove(&(before.changed, mark));
-            }
-            if before.path != path && self.marks.get(&before.path) == Some(&mark) {
-                self.marks.remove(&before.path);
-            }
-        }
-        self.marks.insert(path, mark);
+        self.marks.insert(folder.path.clone(), mark);
+        self.folders.insert(mark, folder);
     }
 
     /// Forgets a mark; what the kernel has of it is another matter.
@@ -218,7 +226,7 @@ impl Known {
             (What::Written, Some(name)) => heard.written.mark_name(path, name),
             (What::Created, Some(name)) => heard.created.mark_name(path, name),
             (What::Unmounted, _) => {
-                heard.unmounted = true;
+                heard.mounts = true;
                 heard.dirty.mark(path, Extent::Subtree);
             }
             (What::FolderLeft, _) => {
@@ -244,7 +252,7 @@ mod tests {
     fn of_a_rename_the_other_half_is_waited_for_and_of_nothing_else() {
         let top = a_folder();
         let marks = Marks::new().unwrap();
-        assert!(!marks.mark(&RelPath::root, &Folder::open(&top).unwrap(), 0).is_any());
+        assert!(!marks.mark((&RelPath::root, false), &Folder::open(&top).unwrap(), 0).is_any());
         let mark = *marks.lock().folders.keys().next().unwrap();
         let told = |name: &[u8], half| {
             let name = alike_model::path::Name::new(name);

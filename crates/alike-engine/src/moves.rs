@@ -390,7 +390,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             }
             let (old, name, removal) = {
                 let origin = &departures.origins[departure.origin];
-                (Arc::clone(&origin.place), origin.name.clone(), origin.removal)
+                (Arc::clone(&origin.place), origin.name.clone(), origin.removal_among(&waiting.removals))
             };
             if swapped {
                 departures.relocate((to, &arrival.name), (&old, &name));

@@ -54,6 +54,8 @@ pub struct Pair {
     pub index: Index,
     /// Inodes of both top folders.
     pub roots: [(u64, u64); 2],
+    /// The mounts through which both were opened.
+    mounts: [Option<u64>; 2],
     /// Where what is taken away goes.
     pub trash: Option<Trash>,
     /// What the replica can hold.
@@ -147,7 +149,11 @@ impl Pair {
     pub fn is_in_place(&self, spec: &Spec) -> bool {
         use std::os::unix::fs::MetadataExt;
         let inode = |path: &Path| fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()));
-        [inode(&spec.source), inode(&spec.replica)] == self.roots.map(Some) && !is_held(&spec.replica)
+        let ends = [&spec.source, &spec.replica];
+        // A drive that was away for a moment has the same inodes, and what is open leads past what is mounted on it now.
+        ends.map(|path| inode(path)) == self.roots.map(Some)
+            && ends.map(|path| linux::mount_of(path).ok()) == self.mounts
+            && !is_held(&spec.replica)
     }
 
     /// Refuses a source that has become empty while the replica has not.
@@ -174,6 +180,8 @@ impl Pair {
             if replica_top == Top::Absent { source_root } else { root(&replica).map_err(Refusal::Look)? };
         let source_has_own_folder = has_own_folder(&source);
         let roots = [source_root, replica_root];
+        let mounts = [&source, &replica].map(|tree| linux::mount_and_time(tree.descriptor()).ok());
+        let mounts = mounts.map(|found| found.map(|(mount, _)| mount));
         let trash = None;
         Ok(Self {
             source,
@@ -181,6 +189,7 @@ impl Pair {
             replica_top,
             index,
             roots,
+            mounts,
             trash,
             holds,
             refuses: Vec::new(),

@@ -229,7 +229,7 @@ impl<'a, S: Source, R: Replica, H: Hands<S, R>> Run<'a, S, R, H> {
         if let Some(trash) = self.work.trash {
             // Neither stops a mirror: what is not written down cannot be taken back, what does not go goes later.
             let _ = trash.flush();
-            if self.hands.must_settle_names(trash.device())
+            if self.hands.must_settle_names(Some(trash.device()))
                 && let Err(cause) = trash.settle()
             {
                 self.fail(RelPath::root(), format!("cannot bring the trash to the disk: {}", plain(&cause)));

@@ -97,6 +97,7 @@ impl Mirror<'_> {
     pub(crate) fn see_full(&self, agenda: &mut Agenda, deletes: &mut Deletes) -> bool {
         let Some(Passed { done, deletes: given, is_first }) = self.full.take() else { return false };
         agenda.full_takes = self.full.took();
+        let waited = agenda.lag.end_full();
         agenda.end_full();
         match done {
             Ok(outcome) => {
@@ -112,13 +113,14 @@ impl Mirror<'_> {
                     agenda.full = agenda.full.min(Instant::now() + POLL.max(agenda.full_takes * SHARE));
                 }
                 self.end(agenda, &outcome, agenda.full_takes);
-                let began = Instant::now().checked_sub(agenda.full_takes);
+                let began = waited.or_else(|| Instant::now().checked_sub(agenda.full_takes));
                 agenda.lag.looked(began, agenda.waiting() > 0);
                 self.tell_lag(agenda);
             }
             Err(failed) => {
                 // It was not this pass that made use of it.
                 *deletes = given;
+                agenda.lag.looked(waited, waited.is_some());
                 match failed {
                     Failed::Refused(refusal) => {
                         self.halt(refusal.to_string());
@@ -188,6 +190,10 @@ impl Mirror<'_> {
         if outcome.linked {
             agenda.left_to_full = true;
             agenda.full_soon();
+        }
+        if self.ear.seat.is_some_and(Seat::has_refused) {
+            // A new folder has no mark, or has it from one that changed earlier.
+            agenda.full = agenda.full.min(Instant::now() + POLL.max(agenda.full_takes * SHARE));
         }
         // Beside a full pass, what waits is looked at when that is over.
         agenda.awaited = if beside_full { Dirty::new() } else { outcome.awaited.clone() };

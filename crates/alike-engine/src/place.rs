@@ -165,10 +165,11 @@ impl<S: Source, R: Replica> Place<S, R> {
         path
     }
 
-    /// The device that the replica's folder is on; one that was just made is where the one above is.
-    pub(crate) fn device(&self) -> u64 {
+    /// The device that the replica's folder is on; one that was just made is where the one above is. `None`: with the top folder,
+    /// which was just made too.
+    pub(crate) fn device(&self) -> Option<u64> {
         let mut above = std::iter::successors(Some(self), |place| place.parent.as_deref());
-        above.find_map(|place| place.replica_stamp.as_ref()).map_or(0, |stamp| stamp.dev)
+        above.find_map(|place| place.replica_stamp.as_ref()).map(|stamp| stamp.dev)
     }
 
     /// How many folders are above it.

@@ -57,6 +57,8 @@ pub enum Refusal {
     StateUnusable(PathBuf, io::Error),
     #[error("the system has no more descriptors: {}", plain(.0))]
     NoDescriptor(io::Error),
+    #[error("--watcher fanotify cannot be had: {0}. --watcher auto takes what there is")]
+    NoFanotify(String),
     #[error("a top folder: {0}")]
     Look(alike_storage::Error),
     #[error(transparent)]
@@ -84,6 +86,7 @@ impl Refusal {
                 | Self::SameReplica(_)
                 | Self::ReplicaInReplica { .. }
                 | Self::NoReplica(_)
+                | Self::NoFanotify(_)
         )
     }
 

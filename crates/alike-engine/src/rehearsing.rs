@@ -36,7 +36,7 @@ impl<S: Source, R: Replica> Hands<S, R> for Rehearsing {
         Ok(())
     }
 
-    fn must_settle_names(&self, _: u64) -> bool {
+    fn must_settle_names(&self, _: Option<u64>) -> bool {
         false
     }
 

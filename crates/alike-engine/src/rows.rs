@@ -1,6 +1,9 @@
 //! A row of the index as bytes, with a checksum: what the disk does not give back as it was is not believed.
 
-use alike_model::known::{FolderId, Row};
+use alike_model::known::{FolderId, Known, Row};
+use alike_model::path::Name;
+use alike_model::xattrs::Namespaces;
+use serde::Deserialize;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 const CHECKSUM: usize = 8;
@@ -14,11 +17,28 @@ pub(crate) fn to_bytes(id: FolderId, row: &Row) -> Option<Vec<u8>> {
 
 /// `None` for what is not the row of this folder, every bit as it was written.
 pub(crate) fn from_bytes(id: FolderId, bytes: &[u8]) -> Option<Row> {
+    parse(checked(id, bytes)?)
+}
+
+/// The folders of a row alone. Of a million names of files nothing is made.
+pub(crate) fn folders_from_bytes(id: FolderId, bytes: &[u8]) -> Option<Vec<(Name, FolderId)>> {
+    let (Names { entries, .. }, _) = postcard::take_from_bytes(checked(id, bytes)?).ok()?;
+    let folders = entries.into_iter().filter_map(|(name, known)| Some((Name::new(name)?, known.folder?)));
+    Some(folders.collect())
+}
+
+/// A [`Row`] whose names stay where they are.
+#[derive(Deserialize)]
+struct Names<'a> {
+    _filter: u64,
+    _xattrs: Namespaces,
+    #[serde(borrow)]
+    entries: Vec<(&'a [u8], Known)>,
+}
+
+fn checked(id: FolderId, bytes: &[u8]) -> Option<&[u8]> {
     let (row, checksum) = bytes.split_at_checked(bytes.len().checked_sub(CHECKSUM)?)?;
-    if checksum != xxh3_64_with_seed(row, id.0).to_le_bytes() {
-        return None;
-    }
-    parse(row)
+    (checksum == xxh3_64_with_seed(row, id.0).to_le_bytes()).then_some(row)
 }
 
 /// The same without a checksum: all of the bytes must be the row.
@@ -42,9 +62,7 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
 
     use alike_model::entry::{Identity, Kind, Time};
-    use alike_model::known::{Known, ReplicaSeen, SourceSeen};
-    use alike_model::path::Name;
-    use alike_model::xattrs::Namespaces;
+    use alike_model::known::{ReplicaSeen, SourceSeen};
     use alike_testkit::{Scramble, rounds};
 
     use super::*;
@@ -76,6 +94,17 @@ mod tests {
             assert_eq!(from_bytes(FolderId(7), &bytes), Some(row(entries)));
             assert_eq!(from_bytes(FolderId(8), &bytes), None);
         }
+    }
+
+    #[test]
+    fn the_folders_of_a_row_are_those_that_it_has_a_number_for() {
+        let bytes = to_bytes(FolderId(7), &row(9)).unwrap();
+        let folders = folders_from_bytes(FolderId(7), &bytes).unwrap();
+        let all = row(9).entries;
+        let wanted: Vec<_> =
+            all.into_iter().filter_map(|(name, known)| Some((name, known.folder?))).collect();
+        assert_eq!(folders, wanted);
+        assert_eq!(folders_from_bytes(FolderId(8), &bytes), None);
     }
 
     #[test]

@@ -17,6 +17,7 @@ use crate::monitor::Monitor;
 use crate::pace::Pace;
 use crate::pair::Spec;
 use crate::refusal::Refusal;
+use crate::watching::refuse_without;
 use crate::worker::{Controls, Rhythm, Worker};
 
 /// What the mirrors of one source share.
@@ -66,6 +67,7 @@ pub fn mirror(
     controls: &Controls,
 ) -> Result<(), Refusal> {
     let claims = Claims::of(specs)?;
+    specs.iter().try_for_each(|spec| refuse_without(rhythm.watch, spec))?;
     let present = AtomicUsize::new(specs.len());
     let common = Common { hub: Hub::default(), pace: Pace::new(rhythm.bwlimit), claims, present };
     let rhythm = &Rhythm { held_folders: rhythm.held_folders / specs.len().max(1), ..rhythm.clone() };

@@ -203,7 +203,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
     /// Leaves the folder that the walk is in, and removes it when it may go.
     fn go_up(&self, walk: &mut Walk<R::Folder>, remove: &mut Remove<'_, R::Folder>) -> Result<bool> {
         // What went from a folder that stays, here or in the trash, has nobody else to settle it.
-        let device = walk.stack.last().map_or(0, |here| here.stamp.dev);
+        let device = walk.stack.last().map(|here| here.stamp.dev);
         if walk.walking == Walking::Removing && self.hands.must_settle_names(device) {
             self.hands.settle_names(&*self.reach(walk)?, &[])?;
         }

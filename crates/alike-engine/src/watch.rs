@@ -5,13 +5,20 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use alike_model::dirty::Dirty;
 use alike_model::path::RelPath;
+use alike_storage::linux::Mounts;
 use alike_storage::{Folder, linux};
 
 use crate::marks::Marks;
 use crate::wide::Wide;
+
+/// So many buffers are taken in one go: who changes things faster than they can be heard must not keep all others waiting.
+pub(crate) const MOST_BUFFERS: usize = 32;
 
 /// Told of each folder of the source before it is looked at, so that no change falls between look and watch.
 pub trait Watch<F>: Sync {
@@ -43,8 +50,8 @@ pub struct Heard {
     pub written: Dirty,
     /// The queue ran over.
     pub overflow: bool,
-    /// Something was unmounted: what is missing now was not deleted by anybody.
-    pub unmounted: bool,
+    /// Something was mounted or mounts: what is missing now was not deleted by anybody.
+    pub mounts: bool,
     /// Of a rename only the old name was heard so far. A pass that looked now would take it for a deletion.
     pub half: bool,
     /// Something left its name: for another, for outside, or a folder for good.
@@ -56,7 +63,7 @@ pub struct Heard {
 impl Heard {
     /// True when there is anything in it.
     pub(crate) fn is_any(&self) -> bool {
-        let told = self.overflow || self.unmounted || self.left || self.trouble.is_some();
+        let told = self.overflow || self.mounts || self.left || self.trouble.is_some();
         told || [&self.dirty, &self.created, &self.written].iter().any(|dirty| !dirty.is_empty())
     }
 
@@ -66,7 +73,7 @@ impl Heard {
         self.created.absorb(later.created);
         self.written.absorb(later.written);
         self.overflow |= later.overflow;
-        self.unmounted |= later.unmounted;
+        self.mounts |= later.mounts;
         self.half = later.half;
         self.left |= later.left;
         self.trouble = self.trouble.take().or(later.trouble);
@@ -75,8 +82,8 @@ impl Heard {
     /// A copy for another mirror. Whoever heard it tells people of what went wrong; what it comes to is in the dirt.
     pub(crate) fn for_another(&self) -> Self {
         let (dirty, created, written) = (self.dirty.clone(), self.created.clone(), self.written.clone());
-        let (unmounted, half, left) = (self.unmounted, self.half, self.left);
-        Self { dirty, created, written, unmounted, half, left, overflow: false, trouble: None }
+        let (mounts, half, left) = (self.mounts, self.half, self.left);
+        Self { dirty, created, written, mounts, half, left, overflow: false, trouble: None }
     }
 }
 
@@ -127,9 +134,19 @@ pub struct Watcher {
     /// Why there is no `wide` though it was wanted.
     narrow: Option<io::Error>,
     marks: Marks,
-    /// Others than this kernel may change the source.
-    is_shared: bool,
-    either: OwnedFd,
+    /// The source's top folder, and the mount that it is seen through.
+    top: OwnedFd,
+    mount: u64,
+    /// Others than this kernel may change the source, or a part of it.
+    is_shared: AtomicBool,
+    mounts: Mounts,
+    /// What is mounted in the source.
+    mounted: Mutex<Vec<(PathBuf, u64)>>,
+    /// How many folders were said to be unwatched.
+    said: AtomicU64,
+    any: OwnedFd,
+    /// Has a part in `any`; asked for news, it has none any more, so it is not the one that is asked.
+    _wakes: Mounts,
 }
 
 impl Watcher {
@@ -150,9 +167,25 @@ impl Watcher {
         };
         let mut queues = vec![marks.descriptor()];
         queues.extend(wide.as_ref().map(Wide::descriptor));
-        let either = linux::any_of(&queues)?;
-        let is_shared = linux::is_shared(root.descriptor());
-        Ok(Self { wide, narrow, marks, is_shared, either })
+        let (mounts, wakes) = (Mounts::open()?, Mounts::open()?);
+        let any = linux::any_of(&queues, wakes.descriptor())?;
+        let top = root.descriptor().try_clone_to_owned()?;
+        let (mount, _) = linux::mount_and_time(top.as_fd())?;
+        let is_shared = AtomicBool::new(linux::is_shared(top.as_fd()));
+        let mounted = Mutex::new(mounted_in(top.as_fd()));
+        Ok(Self {
+            wide,
+            narrow,
+            marks,
+            top,
+            mount,
+            is_shared,
+            mounts,
+            mounted,
+            said: AtomicU64::new(0),
+            any,
+            _wakes: wakes,
+        })
     }
 
     /// True when the source's filesystem is watched as a whole.
@@ -165,9 +198,10 @@ impl Watcher {
         self.narrow.as_ref()
     }
 
-    /// True when the source is on a filesystem that others than this kernel may change: nobody tells of that.
+    /// True when any of the source, as far as it was looked at, is on a filesystem that others than this kernel may change:
+    /// nobody tells of that.
     pub fn is_shared(&self) -> bool {
-        self.is_shared
+        self.is_shared.load(Ordering::Relaxed)
     }
 
     /// Number of folders that are watched one by one.
@@ -175,12 +209,17 @@ impl Watcher {
         self.marks.count()
     }
 
-    /// Can be read when there is something to hear.
-    pub fn descriptor(&self) -> BorrowedFd<'_> {
-        self.either.as_fd()
+    /// True when so many unwatched folders are news.
+    pub(crate) fn is_news(&self, unwatched: u64) -> bool {
+        self.said.swap(unwatched, Ordering::Relaxed) != unwatched
     }
 
-    /// Takes all that is there; does not wait.
+    /// Can be read when there is something to hear.
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        self.any.as_fd()
+    }
+
+    /// Takes what is there, or so much of it that it is time to look; does not wait.
     ///
     /// # Errors
     /// When the system refuses.
@@ -190,6 +229,17 @@ impl Watcher {
             wide.hear(&mut heard)?;
         }
         self.marks.hear(&mut heard)?;
+        if self.mounts.have_changed() {
+            let now = mounted_in(self.top.as_fd());
+            let before = std::mem::replace(
+                &mut *self.mounted.lock().unwrap_or_else(PoisonError::into_inner),
+                now.clone(),
+            );
+            if now != before {
+                heard.mounts = true;
+                heard.dirty.absorb(Dirty::everything());
+            }
+        }
         Ok(heard)
     }
 
@@ -198,9 +248,13 @@ impl Watcher {
         self.marks.give_up_halves();
     }
 
-    /// The folder at `path` is about to be looked at; returns what cannot be watched from now on.
-    pub(crate) fn about_to_look(&self, path: &dyn Fn() -> RelPath, folder: &Folder) -> Unwatched {
+    /// The folder at `path` is about to be looked at; returns what cannot be watched from now on. A path that is a `guess` may be
+    /// another by now, until somebody looks and knows better.
+    pub(crate) fn about_to_look(&self, path: (&dyn Fn() -> RelPath, bool), folder: &Folder) -> Unwatched {
         let (mount, changed) = linux::mount_and_time(folder.descriptor()).unwrap_or_default();
+        if mount != self.mount && !self.is_shared() && linux::is_shared(folder.descriptor()) {
+            self.is_shared.store(true, Ordering::Relaxed);
+        }
         match self.wide.as_ref().is_some_and(|wide| wide.covers(mount)) {
             true => Unwatched::default(),
             false => self.marks.mark(path, folder, changed),
@@ -217,4 +271,9 @@ impl Watcher {
     pub(crate) fn gone(&self, path: &RelPath, since: u64) {
         self.marks.gone(path, since);
     }
+}
+
+/// What is mounted below an open folder.
+fn mounted_in(top: BorrowedFd<'_>) -> Vec<(PathBuf, u64)> {
+    linux::where_is(top).map(|path| linux::mounts_below(&path)).unwrap_or_default()
 }

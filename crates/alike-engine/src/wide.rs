@@ -12,14 +12,21 @@ use std::sync::{Mutex, PoisonError};
 use alike_model::dirty::{Dirty, Extent};
 use alike_model::path::RelPath;
 use alike_storage::Folder;
-use alike_storage::linux::{Fanotify, Handle, Report, mount_and_time, where_is};
+use alike_storage::linux::{Fanotify, Handle, Report, Where, mount_and_time};
 
-use crate::watch::Heard;
+use crate::watch::{Heard, MOST_BUFFERS};
 
 /// So many folders are kept in mind, with where they are.
 const MOST_KNOWN: usize = 16_384;
 /// A folder elsewhere of which this was reported so often is a nuisance.
 const NUISANCE: u32 = 64;
+
+/// A folder in the tree, or one that is somewhere below.
+#[derive(Clone)]
+struct At {
+    path: RelPath,
+    is_below: bool,
+}
 
 /// A mark for a whole filesystem.
 pub(crate) struct Wide {
@@ -33,7 +40,7 @@ pub(crate) struct Wide {
 #[derive(Default)]
 struct Known {
     /// Where folders are in the tree; `Err`: elsewhere, and how much was heard of it.
-    folders: HashMap<Handle, Result<RelPath, u32>>,
+    folders: HashMap<Handle, Result<At, u32>>,
     /// Some are left out by the kernel.
     ignores: bool,
 }
@@ -43,7 +50,8 @@ impl Wide {
     pub(crate) fn new(root: &Folder) -> io::Result<Self> {
         let fanotify = Fanotify::of_filesystem(root.descriptor())?;
         let (mount, _) = mount_and_time(root.descriptor())?;
-        Ok(Self { fanotify, root: where_is(root.descriptor())?, mount, known: Mutex::default() })
+        let root = fanotify.anchored_at()?;
+        Ok(Self { fanotify, root, mount, known: Mutex::default() })
     }
 
     /// True for folders that are seen through this mount.
@@ -56,15 +64,24 @@ impl Wide {
         self.fanotify.descriptor()
     }
 
-    /// Takes all that is there; does not wait.
+    /// Takes what is there; does not wait.
     pub(crate) fn hear(&self, heard: &mut Heard) -> io::Result<()> {
         let mut buffer = vec![0; 64 * 1024];
         let mut reports = Vec::new();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        while self.fanotify.take(&mut buffer, &mut reports)? {
+        let mut left = false;
+        for _ in 0..MOST_BUFFERS {
+            if !self.fanotify.take(&mut buffer, &mut reports)? {
+                break;
+            }
             for report in reports.drain(..) {
+                left |= report.overflow || report.moved_folder || report.removed_folder;
                 self.sort_in(report, &mut known, heard)?;
             }
+        }
+        if left && self.fanotify.anchored_at().ok().as_ref() != Some(&self.root) {
+            // The tree itself is gone, or has another path, by a rename of what is above it, say. Nobody reports that.
+            heard.dirty.absorb(Dirty::everything());
         }
         Ok(())
     }
@@ -82,8 +99,12 @@ impl Wide {
             heard.dirty.absorb(Dirty::everything());
         }
         for (handle, name) in report.at {
-            let Some(path) = self.find(known, handle)? else { continue };
+            let Some(At { path, is_below }) = self.find(known, handle)? else { continue };
             heard.left |= report.moved_folder;
+            if is_below {
+                heard.dirty.mark(path, Extent::Subtree);
+                continue;
+            }
             match name {
                 None => heard.dirty.mark(path, Extent::Names(BTreeSet::new())),
                 Some(name) if report.changed => heard.dirty.mark_name(path, name),
@@ -101,13 +122,12 @@ impl Wide {
     }
 
     /// Where a folder is in the tree; `None` when it is elsewhere or gone, which what holds it reports as well.
-    fn find(&self, known: &mut Known, handle: Handle) -> io::Result<Option<RelPath>> {
-        use std::os::unix::ffi::OsStrExt;
+    fn find(&self, known: &mut Known, handle: Handle) -> io::Result<Option<At>> {
         if known.folders.len() > MOST_KNOWN {
             known.folders.clear();
         }
         match known.folders.get_mut(&handle) {
-            Some(Ok(path)) => return Ok(Some(path.clone())),
+            Some(Ok(at)) => return Ok(Some(at.clone())),
             Some(Err(heard)) => {
                 *heard += 1;
                 if *heard == NUISANCE {
@@ -118,10 +138,22 @@ impl Wide {
             }
             None => {}
         }
-        let Some(path) = self.fanotify.path_of(&handle)? else { return Ok(None) };
-        let inside = path.strip_prefix(&self.root).ok();
-        let found = inside.and_then(|inside| RelPath::parse(inside.as_os_str().as_bytes()));
+        let Some(place) = self.fanotify.path_of(&handle)? else { return Ok(None) };
+        let found = self.in_tree(&place);
         known.folders.insert(handle, found.clone().ok_or(0));
         Ok(found)
+    }
+
+    fn in_tree(&self, place: &Where) -> Option<At> {
+        use std::os::unix::ffi::OsStrExt;
+        let is_below = place.is_below;
+        match place.path.strip_prefix(&self.root) {
+            Ok(inside) => Some(At { path: RelPath::parse(inside.as_os_str().as_bytes())?, is_below }),
+            // It may be in the tree or beside.
+            Err(_) if is_below && self.root.starts_with(&place.path) => {
+                Some(At { path: RelPath::root(), is_below })
+            }
+            Err(_) => None,
+        }
     }
 }

@@ -17,6 +17,7 @@ use crate::agenda::{Agenda, FLUSH_AFTER};
 use crate::aside::Aside;
 use crate::batch::Settles;
 use crate::confined::confined;
+use crate::early::watch_known;
 use crate::error::PassError;
 use crate::hearing::Ear;
 use crate::monitor::{Event, Monitor, State, damaged};
@@ -209,6 +210,10 @@ impl Mirror<'_> {
                 let told = (self.monitor, self.clock);
                 let scrub = Scrub::new(trees, &self.pair.index, told, (stop, &self.turn, self.found), period);
                 scope.spawn(move || scrub.run());
+            }
+            if let Some(seat) = self.ear.seat {
+                let known = (&self.pair.source, &self.pair.index);
+                scope.spawn(move || watch_known(known, seat, &self.controls.stop));
             }
             self.work(&mut agenda, deletes, scope);
             self.turn.end();

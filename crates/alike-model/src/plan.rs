@@ -221,16 +221,17 @@ impl FolderPlan {
             }
             (Verdict::Folders, Some(source), replica) => self.descend(name, source, replica, known),
             (Verdict::Meta(diff), Some(source), Some(replica)) => {
-                self.now.push(Step {
-                    name,
-                    verb: Verb::Meta { source, replica },
-                    reason: Reason::Attrs(diff),
-                });
+                let reason = said_of(Reason::Attrs(diff), known, &source, Some(&replica));
+                self.now.push(Step { name, verb: Verb::Meta { source, replica }, reason });
             }
             (Verdict::Differs(reason), Some(source), Some(replica)) => {
+                let reason = said_of(reason, known, &source, Some(&replica));
                 self.now.push(Step { name, verb: Verb::Update { source, replica }, reason });
             }
-            (Verdict::Missing, Some(source), _) => self.make(name, source, None),
+            (Verdict::Missing, Some(source), _) => {
+                let reason = said_of(Reason::New, known, &source, None);
+                self.make(name, source, None, reason);
+            }
             (Verdict::OtherKind, Some(source), Some(replica)) => {
                 self.flip(name, source, replica, known, (policy, horizon));
             }
@@ -261,8 +262,7 @@ impl FolderPlan {
         self.descents.push(Descent { name, source, replica, known: known.and_then(|known| known.folder) });
     }
 
-    fn make(&mut self, name: Name, source: Stamp, replaces: Option<Stamp>) {
-        let reason = replaces.map_or(Reason::New, |old| Reason::Kind(old.kind, source.kind));
+    fn make(&mut self, name: Name, source: Stamp, replaces: Option<Stamp>, reason: Reason) {
         let verb = match (source.kind, replaces) {
             (Kind::Folder, replaces) => Verb::Mkdir { source, replaces },
             (_, None) => Verb::Create { source },
@@ -279,11 +279,12 @@ impl FolderPlan {
         known: Option<Known>,
         (policy, horizon): (&Policy, Horizon<'_>),
     ) {
+        let reason = Reason::Kind(replica.kind, source.kind);
         if replica.kind != Kind::Folder {
-            return self.make(name, source, Some(replica));
+            let reason = said_of(reason, known, &source, Some(&replica));
+            return self.make(name, source, Some(replica), reason);
         }
         // A folder in the way is a deletion of all it holds, so it waits for the judgement.
-        let reason = Reason::Kind(replica.kind, source.kind);
         let then = Some(Step { name: name.clone(), verb: Verb::Create { source }, reason });
         let removal = Removal { name, replica, known, reason: Reason::Displaced(source.kind), then };
         self.remove(removal, policy, horizon);
@@ -302,6 +303,15 @@ impl FolderPlan {
             None => self.removals.push(removal),
         }
     }
+}
+
+/// The reason, and that it was the replica that somebody changed, where that is so.
+fn said_of(reason: Reason, known: Option<Known>, source: &Stamp, replica: Option<&Stamp>) -> Reason {
+    let drifted = known.is_some_and(|known| {
+        known.holds_for_source(source) && replica.is_none_or(|replica| !known.holds_for_replica(replica))
+    });
+    let says_so_itself = matches!(reason, Reason::Rot(_) | Reason::Unsure);
+    if drifted && !says_so_itself { Reason::Drift(Box::new(reason)) } else { reason }
 }
 
 /// Whether a finding has to wait until it is known what moved.

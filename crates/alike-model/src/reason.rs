@@ -59,6 +59,8 @@ pub enum Reason {
     NoDevices,
     /// It never rests: what could be read of it is copied, for that reason, but nothing proves that it is one version.
     StillWritten(Box<Self>),
+    /// Somebody changed the replica: the source is as it was when both were equal.
+    Drift(Box<Self>),
 }
 
 impl Reason {
@@ -66,6 +68,12 @@ impl Reason {
     #[must_use]
     pub fn is_best_effort(&self) -> bool {
         matches!(self, Self::StillWritten(_))
+    }
+
+    /// The same, without a word on who changed what.
+    #[must_use]
+    pub fn plain(&self) -> &Self {
+        if let Self::Drift(reason) = self { reason.plain() } else { self }
     }
 }
 
@@ -104,6 +112,8 @@ impl fmt::Display for Reason {
             Self::OverLimit => f.write_str("more deletions than --max-delete allows"),
             Self::SpecialsOff => f.write_str("special file; left out by --no-special"),
             Self::NoDevices => f.write_str("device node; making one needs root, --no-special leaves it out"),
+            Self::Drift(reason) if **reason == Self::New => f.write_str("lost on the replica"),
+            Self::Drift(reason) => write!(f, "{reason}; the replica was changed"),
             Self::StillWritten(why) => {
                 write!(f, "{why}; still being written: best effort, not a proven version")
             }

@@ -16,6 +16,8 @@ mod local;
 mod over;
 mod patch;
 mod publish;
+mod settle;
+mod trial;
 
 use alike_model::entry::{Entry, Stamp, Time};
 use alike_model::path::Name;
@@ -29,6 +31,7 @@ pub use error::{Error, Result, plain};
 pub use local::{Folder, Local, Saving};
 pub use over::Over;
 pub use patch::take_back;
+pub use trial::{Trial, try_out};
 
 /// A tree that can be listed and read.
 ///
@@ -122,9 +125,9 @@ pub trait Replica: Source {
     /// When any of them may not be there.
     fn settle_folder(&self, folder: &Self::Folder) -> Result<()>;
 
-    /// True when [`Replica::sync`] reaches what is on this device: all below the top folder, and not what is mounted in it. Where
+    /// True when [`Replica::sync`] reaches what is on this device (`None`: that of the top folder): all below the top folder, and not what is mounted in it. Where
     /// it does not, each name must be settled by itself.
-    fn sync_reaches(&self, device: u64) -> bool;
+    fn sync_reaches(&self, device: Option<u64>) -> bool;
 
     /// Brings a file to the disk; another kind of entry gets there with its folder. What is gone, or nobody may read, counts as
     /// being there.

@@ -17,10 +17,8 @@ use crate::flags::{explain, refused};
 use crate::linux::Inode;
 use crate::over::Over;
 use crate::publish::Staged;
+use crate::settle::settle_named;
 use crate::{MayGoOn, New, Replica, Source, Want, linux};
-
-/// More files than this are brought to the disk with all else on it, rather than one by one.
-const FEW: usize = 4;
 
 /// A folder of this machine, held open: what is mounted or moved over its path later does not change what it is.
 #[derive(Debug)]
@@ -368,35 +366,15 @@ impl Replica for Local {
     }
 
     fn settle(&self, staged: &[&Staged]) -> Result<()> {
-        if staged.len() <= FEW || !self.is_whole {
-            return staged.iter().try_for_each(|one| self.settle_staged(one));
-        }
-        self.sync()?;
-        // What is mounted inside is not reached.
-        let elsewhere = |one: &&&Staged| one.device().is_some_and(|device| device != self.device);
-        staged.iter().filter(elsewhere).try_for_each(|one| self.settle_staged(one))
+        self.settle_staged(staged)
     }
 
-    fn sync_reaches(&self, device: u64) -> bool {
-        self.is_whole && device == self.device
+    fn sync_reaches(&self, device: Option<u64>) -> bool {
+        self.is_whole && device.is_none_or(|device| device == self.device)
     }
 
     fn settle_name(&self, folder: &Folder, name: &Name) -> Result<()> {
-        let at = folder.descriptor();
-        // Never opened but to be a file: a device would notice.
-        let is_file = |now: Stamp| now.kind == Kind::File;
-        if !linux::look(at, name).map_err(lost)?.is_some_and(is_file) {
-            return Ok(());
-        }
-        match linux::open_for_reading(at, name) {
-            Ok(file) => linux::sync_file(file.as_fd()).map_err(lost),
-            Err(cause) => match Error::of("", cause) {
-                // Who may not read it was given it as a whole, and open.
-                error if error.is_changed() || error.is_denied() => Ok(()),
-                Error::Io { cause, .. } => Err(lost(cause)),
-                other => Err(other),
-            },
-        }
+        settle_named(folder, name)
     }
 
     fn changes_in_place(&self, staged: &Staged) -> bool {

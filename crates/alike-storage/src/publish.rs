@@ -13,7 +13,7 @@ use crate::attributes::{close_to_others, dress, dress_while, is_for_the_same};
 use crate::error::{Error, Result};
 use crate::flags::{explain, refused};
 use crate::linux::Inode;
-use crate::local::{Folder, Local, lost};
+use crate::local::{Folder, Local};
 use crate::over::Over;
 use crate::patch::{self, Patch};
 use crate::{Content, Flow, New, Want, delta, linux};
@@ -105,17 +105,6 @@ impl Local {
     /// True when publishing will change a file in place, and only what it changes is kept of the old version.
     pub(crate) fn changes_staged_in_place(staged: &Staged) -> bool {
         matches!(staged.0, Place::Patch(..))
-    }
-
-    /// Sees to it that a staged file never has a name without its contents; other kinds are all metadata, which reaches the disk
-    /// in the order in which it was made.
-    pub(crate) fn settle_staged(&self, staged: &Staged) -> Result<()> {
-        match &staged.0 {
-            Place::Nameless(file) => linux::settle_contents(file.as_fd()),
-            Place::Named(Temporary { file: Some(file), .. }) => linux::settle_contents(file.as_fd()),
-            Place::Named(_) | Place::Patch(..) => Ok(()),
-        }
-        .map_err(lost)
     }
 
     pub(crate) fn publish_staged(
@@ -379,12 +368,16 @@ impl Local {
 impl Staged {
     /// The device that its contents are on, when it has any.
     pub(crate) fn device(&self) -> Option<u64> {
-        let file = match &self.0 {
-            Place::Nameless(file) => file,
-            Place::Named(Temporary { file, .. }) => file.as_ref()?,
-            Place::Patch(..) => return None,
-        };
-        linux::look_at_open(file.as_fd()).ok().map(|now| now.dev)
+        linux::look_at_open(self.contents()?).ok().map(|now| now.dev)
+    }
+
+    /// Its contents, when it is a file that is whole.
+    pub(crate) fn contents(&self) -> Option<BorrowedFd<'_>> {
+        match &self.0 {
+            Place::Nameless(file) => Some(file.as_fd()),
+            Place::Named(Temporary { file, .. }) => file.as_ref().map(AsFd::as_fd),
+            Place::Patch(..) => None,
+        }
     }
 
     /// True when `from` has what was staged.

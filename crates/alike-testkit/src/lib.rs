@@ -29,7 +29,7 @@ pub use cached::{Asked, Faults};
 pub use compare::{Leave, allocated, compare, compare_but};
 pub use fuse::FaultyDisk;
 pub use live::Live;
-pub use machine::{Flag, Mount, NOBODY, is_root, root_or_say, shared};
+pub use machine::{Flag, Mount, NOBODY, Setting, is_root, root_or_say, shared};
 pub use pair::Pair;
 pub use rot::{forget_cached, mark};
 pub use run::{Alike, Run};

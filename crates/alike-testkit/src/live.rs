@@ -120,6 +120,14 @@ impl Live {
         io.lines().find_map(|line| line.strip_prefix("rchar: "))?.parse().ok()
     }
 
+    /// How much time of a processor it has taken so far, in ticks of 10 ms; none when it has ended.
+    pub fn ticks(&self) -> Option<u64> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).ok()?;
+        // After the name, which may hold anything, come the state and ten numbers; then these two.
+        let times = stat.rsplit(')').next()?.split_whitespace().skip(11).take(2);
+        times.map(|time| time.parse::<u64>().ok()).sum()
+    }
+
     /// SIGKILL, and waits for the end.
     pub fn kill(&mut self) {
         self.signal(Signal::KILL);

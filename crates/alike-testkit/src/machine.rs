@@ -41,6 +41,15 @@ impl Mount {
         Self::make(&["-t", "tmpfs", "-o", &format!("size={size},mode=755"), "tmpfs"], at)
     }
 
+    /// Shows what is in `below` through what is in `above`, where changes go. `aside` is the kernel's own; all three are made.
+    pub fn overlay(at: &Path, below: &Path, above: &Path, aside: &Path) -> Self {
+        for folder in [below, above, aside] {
+            std::fs::create_dir_all(folder).expect("make a layer");
+        }
+        let layers = format!("lowerdir={},upperdir={},workdir={}", plain(below), plain(above), plain(aside));
+        Self::make(&["-t", "overlay", "-o", &layers, "overlay"], at)
+    }
+
     /// Shows the folder `from` at `at` too.
     pub fn bind(from: &Path, at: &Path) -> Self {
         Self::make(&["--bind", plain(from)], at)
@@ -142,6 +151,40 @@ impl Drop for Flag {
             .and_then(|flags| rustix::fs::ioctl_setflags(&self.entry, flags - self.flag));
         if let Err(why) = done {
             eprintln!("could not take back a flag of {:?}: {why}", self.entry);
+        }
+    }
+}
+
+/// A setting of the kernel below `/proc/sys` that is another one as long as the value lives. It holds for the whole machine, so
+/// only one test at a time has one, and for as short a time as it can.
+#[derive(Debug)]
+pub struct Setting {
+    path: PathBuf,
+    before: String,
+    _turn: std::fs::File,
+}
+
+impl Setting {
+    /// Sets it (needs root).
+    pub fn change(name: &str, value: &str) -> Self {
+        let turn = std::fs::File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(std::env::temp_dir().join("alike-kernel-setting.lock"))
+            .expect("open the lock of kernel settings");
+        turn.lock().expect("wait for other tests with kernel settings");
+        let path = Path::new("/proc/sys").join(name);
+        let before = std::fs::read_to_string(&path).expect("read a kernel setting");
+        std::fs::write(&path, value).expect("change a kernel setting");
+        Self { path, before, _turn: turn }
+    }
+}
+
+impl Drop for Setting {
+    fn drop(&mut self) {
+        if let Err(why) = std::fs::write(&self.path, self.before.trim()) {
+            eprintln!("could not put back {}: {why}", self.path.display());
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
@@ -51,7 +52,9 @@ impl Shown {
 }
 
 fn look(folder: &Path, prefix: &[u8], into: &mut BTreeMap<Vec<u8>, Sight>) {
-    let Ok(listing) = fs::read_dir(folder) else { return };
+    // Held open, so that what is too deep for a path is seen too.
+    let Ok(held) = fs::File::open(folder) else { return };
+    let Ok(listing) = fs::read_dir(format!("/proc/self/fd/{}", held.as_raw_fd())) else { return };
     for entry in listing.flatten() {
         let name = entry.file_name();
         if prefix.is_empty() && name == ".alike" {

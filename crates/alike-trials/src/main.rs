@@ -9,14 +9,17 @@
 mod calls;
 mod days;
 mod disk;
+mod edits;
 mod judge;
 mod report;
 mod room;
+mod steps;
 mod supervise;
 mod sweep;
 mod system;
 mod tools;
 mod trials;
+mod witness;
 
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};

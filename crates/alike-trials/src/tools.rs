@@ -91,6 +91,15 @@ impl Programs {
         command
     }
 
+    /// `alike VERB FLAGS SOURCE REPLICA` with one thread, so that it makes the same calls each time.
+    pub fn ours(&self, room: &Room, verb: &str, flags: &[&str]) -> Command {
+        let mut command = Command::new(&self.alike);
+        command.args([verb, "--threads", "1", "--state-dir"]).arg(&room.state).args(flags);
+        command.arg(room.source.top()).arg(room.replica.top());
+        furnish(&mut command, room);
+        command
+    }
+
     /// The command that keeps it so; alike alone has one.
     pub fn mirror(&self, room: &Room) -> Command {
         let mut command = Command::new(&self.alike);

@@ -33,6 +33,8 @@ pub(crate) enum Command {
     Restore(RestoreArgs),
     /// What the trash of REPLICA keeps, and empties it
     Trash(TrashArgs),
+    /// Whether this machine, SOURCE and REPLICA are fit for alike, a line each: good, or what to do; changes nothing
+    Doctor(crate::doctor::DoctorArgs),
 }
 
 #[derive(Debug, Args)]

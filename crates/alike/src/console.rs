@@ -184,6 +184,11 @@ impl Console {
         if let Some((_, text)) = shown {
             self.gather(&mut lines, &text);
         }
+        drop(lines);
+        if event.path.is_none() {
+            // What concerns the whole is rare, and it may be long before anything else is said: a halt, say.
+            self.flush();
+        }
     }
 
     fn gather(&self, lines: &mut Lines, text: &str) {

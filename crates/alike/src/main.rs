@@ -14,6 +14,8 @@ mod args;
 mod check;
 mod console;
 mod count;
+mod diagnosis;
+mod doctor;
 mod history;
 mod log;
 mod once;
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
         Command::Undo(args) => recover::undo(&args),
         Command::Restore(args) => recover::restore(&args),
         Command::Trash(args) => trash::trash(&args),
+        Command::Doctor(args) => doctor::doctor(&args),
         Command::Mirror(mut args) => {
             args.read_older_order().map_err(Failure::Usage).and_then(|()| run::mirror_until_stopped(&args))
         }

@@ -93,7 +93,7 @@ pub(crate) fn spec(pair: &PairArgs, args: &PassArgs, output: &OutputArgs) -> Res
     Ok(spec)
 }
 
-fn state_folder(given: Option<&Path>) -> Result<PathBuf, Usage> {
+pub(crate) fn state_folder(given: Option<&Path>) -> Result<PathBuf, Usage> {
     if let Some(given) = given {
         return std::path::absolute(given).map_err(|why| Usage(format!("--state-dir: {why}")));
     }

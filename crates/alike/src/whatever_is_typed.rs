@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use alike_testkit::{Scramble, rounds};
 use clap::Parser;
 
-use crate::args::{Cli, Command, duration, interval};
+use crate::args::{Cli, Command, duration, interval, moment};
 
 const TIMES: [&str; 14] = [
     "30s",
@@ -46,6 +46,26 @@ fn whatever_is_typed_in_the_older_orders_is_read_or_a_mistake() {
         if let Ok(Cli { command: Command::Mirror(mut args) }) = Cli::try_parse_from(words) {
             assert_eq!(args.older, [PathBuf::from(&one), PathBuf::from(&two)]);
             let _ = args.read_older_order();
+        }
+    }
+}
+
+#[test]
+fn whatever_is_typed_as_a_moment_is_one_or_a_mistake() {
+    let mut scramble = Scramble::new("moment");
+    let moments = [
+        "2026-11-21 21:05",
+        "2026-11-21",
+        "2026-11-21T21:05:07.123Z",
+        "2h",
+        "-9999-01-01T00:00:00+25:59",
+        "9999-12-30T22:00:00.999999999Z",
+        "100 years",
+    ];
+    for _ in 0..rounds(10_000) {
+        let text = scramble.mutate_text(&moments);
+        if let Ok(moment) = moment(&text) {
+            assert!(moment.nanos < 1_000_000_000, "{text:?}");
         }
     }
 }

@@ -111,6 +111,33 @@ fn a_damaged_marker_is_refused_or_written_anew() {
 }
 
 #[test]
+fn a_damaged_journal_is_read_as_far_as_it_goes() {
+    let (pair, mut scramble) = (busy_pair(), Scramble::new("journal file"));
+    pair.mirrored();
+    a_day_passes(&pair, 0);
+    pair.mirrored();
+    let bucket = fs::read_dir(pair.replica.path(".alike/trash")).unwrap().next().unwrap().unwrap();
+    let journal = bucket.path().join("journal");
+    let whole = fs::read(&journal).unwrap();
+    let before = pair.replica_now();
+    for _ in 0..rounds(100) {
+        fs::write(&journal, scramble.mutate(&[whole.as_slice()])).unwrap();
+        for verb in ["log", "trash"] {
+            let (state, replica) = (pair.alike.state_dir(), pair.replica.top());
+            let run = pair.alike.run([
+                verb.as_ref(),
+                "--state-dir".as_ref(),
+                state.as_os_str(),
+                replica.as_os_str(),
+            ]);
+            assert!(!run.err().contains("panicked"), "{}", run.report());
+        }
+    }
+    assert_eq!(before.changes(&pair.replica_now()), [""; 0]);
+    pair.mirrored();
+}
+
+#[test]
 fn a_marker_without_end_is_refused() {
     let pair = busy_pair();
     pair.mirrored();

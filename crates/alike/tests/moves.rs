@@ -5,7 +5,7 @@
 mod common;
 
 use alike_testkit::Pair;
-use common::{SOON, events, has, pair_with_files, parse, steps_but_meta};
+use common::{SOON, events, has, nothing_to_do, pair, pair_with_files, parse, steps_but_meta};
 
 /// Runs a pass whose only step, the times of folders aside, must be this rename, without a byte copied.
 #[track_caller]
@@ -273,4 +273,16 @@ fn what_moves_out_of_the_source_goes_and_what_moves_in_comes_live() {
     pair.source.file("back/more", "edited");
     live.wait_identical(SOON);
     live.stop();
+}
+
+#[test]
+fn a_folder_that_is_exchanged_twice_in_one_pass_leaves_nothing_behind() {
+    let pair = pair();
+    pair.source.folder("b/p").folder("f/e/a").file("f/a/d", "a file that goes").file("always", "here");
+    pair.mirrored();
+    // Only when the moved folders have been visited is it known that the last one moved, too.
+    pair.source.rename("f", "b/f").rename("b/f/e", "b/f/a/g/a/e").rename("b/f/a/g/a/e/a", "aside");
+    pair.source.rename("b/p", "b/f/a/g/a/e/a").remove("b/f/a/d").rename("aside", "b/f/a/d");
+    pair.mirrored();
+    nothing_to_do(&pair);
 }

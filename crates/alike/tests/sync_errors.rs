@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use alike_testkit::{Faults, FaultyDisk, Mount, Pair, Run, Tree, forget_cached, root_or_say};
-use common::{Event, SOON, events, pair};
+use common::{Event, SOON, events, pair, pair_with_files, text};
 
 /// A pair whose replica is on a disk with a cache of its own, as FUSE has it: `syncfs` says yes there and does nothing.
 fn on_a_faulty_disk(writeback: bool) -> Option<(Pair, FaultyDisk)> {
@@ -180,4 +180,24 @@ fn what_a_disk_may_have_lost_is_copied_again_by_the_next_process() {
     pair.assert_identical("what is on the disk");
     assert_eq!(copied_again(&pair.once_with(&["--json"]), ""), 0, "once is enough");
     drop(ext4);
+}
+
+#[test]
+fn an_ordinary_disk_is_synced_as_a_whole_and_not_file_by_file_also_in_a_first_copy() {
+    if !root_or_say("strace") {
+        return;
+    }
+    let mut pair = pair_with_files(200);
+    let disk = Mount::loop_filesystem(&pair.beside("disk"), "ext4", 64);
+    pair.replica = Tree::at(disk.at().join("replica"));
+    let trace = pair.beside("trace");
+    pair.alike.run_after(&format!(
+        "exec strace -f -q -o {} -e trace=fsync,fdatasync,syncfs \"$0\" \"$@\"",
+        text(&trace)
+    ));
+    pair.once().expect(0);
+    let said = std::fs::read_to_string(&trace).unwrap();
+    let count = |call: &str| said.lines().filter(|line| line.contains(call)).count();
+    assert!(count("syncfs(") >= 2, "contents before names, names before the index:\n{said}");
+    assert!(count("fsync(") + count("fdatasync(") < 20, "two hundred files:\n{said}");
 }

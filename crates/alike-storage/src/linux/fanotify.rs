@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::path::PathBuf;
 
 use alike_model::path::Name;
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use super::where_is;
@@ -16,7 +17,7 @@ use super::where_is;
 #[derive(Debug)]
 pub struct Fanotify {
     queue: OwnedFd,
-    /// Any folder of the filesystem, to resolve handles by.
+    /// The folder whose filesystem it is, to resolve handles by.
     anchor: OwnedFd,
 }
 
@@ -39,6 +40,17 @@ pub struct Report {
     pub changed: bool,
     /// A folder has another path now, and all below it.
     pub moved_folder: bool,
+    /// A folder was removed.
+    pub removed_folder: bool,
+}
+
+/// Where a folder is.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Where {
+    /// Its path, or that of a folder above it.
+    pub path: PathBuf,
+    /// It lies somewhere below: its own path is longer than the kernel tells one.
+    pub is_below: bool,
 }
 
 const MODIFY: u64 = 0x2;
@@ -104,19 +116,38 @@ impl Fanotify {
         }
     }
 
-    /// Where a folder is now; `None` when it is gone.
+    /// Where a folder is now, as seen through the mount of the folder that was marked; `None` when it is gone.
     ///
     /// # Errors
     /// When the system refuses.
-    pub fn path_of(&self, handle: &Handle) -> Result<Option<PathBuf>> {
-        match calls::open(&self.anchor, handle) {
-            Ok(folder) => {
-                let is_there = rustix::fs::fstat(&folder)?.st_nlink > 0;
-                Ok(if is_there { Some(where_is(folder.as_fd())?) } else { None })
+    pub fn path_of(&self, handle: &Handle) -> Result<Option<Where>> {
+        /// So many at once, for trees can be far deeper.
+        const ABOVE: &str = "../../../../../../../..";
+        let mut folder = match calls::open(&self.anchor, handle) {
+            Ok(folder) if rustix::fs::fstat(&folder)?.st_nlink > 0 => folder,
+            Ok(_) => return Ok(None),
+            Err(why) if why.raw_os_error() == Some(Errno::STALE.raw_os_error()) => return Ok(None),
+            Err(why) => return Err(why),
+        };
+        let mut is_below = false;
+        loop {
+            match where_is(folder.as_fd()) {
+                Err(why) if why.raw_os_error() == Some(Errno::NAMETOOLONG.raw_os_error()) => {
+                    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+                    folder = rustix::fs::openat(&folder, ABOVE, flags, Mode::empty())?;
+                    is_below = true;
+                }
+                path => return Ok(Some(Where { path: path?, is_below })),
             }
-            Err(why) if why.raw_os_error() == Some(Errno::STALE.raw_os_error()) => Ok(None),
-            Err(why) => Err(why),
         }
+    }
+
+    /// Where the folder is now whose filesystem is marked.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn anchored_at(&self) -> Result<PathBuf> {
+        where_is(self.anchor.as_fd())
     }
 
     /// From now on nothing but renames is reported of what happens to the names in a folder: by a rename it may get where that
@@ -162,6 +193,7 @@ fn parse(mut bytes: &[u8], reports: &mut Vec<Report>) {
             written: mask & MODIFY != 0,
             changed: moved || mask & (ATTRIB | CLOSE_WRITE | DELETE) != 0 || mask & CREATE != 0 && is_folder,
             moved_folder: moved && is_folder,
+            removed_folder: mask & DELETE != 0 && is_folder,
         });
     }
 }
@@ -294,5 +326,121 @@ mod calls {
             Ok(opened) if opened >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(opened) }),
             _ => Err(Error::last_os_error()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::fs::File;
+
+    use alike_testkit::{Mount, root_or_say};
+    use tempfile::TempDir;
+
+    use super::*;
+
+    /// A filesystem on which nobody else is, marked.
+    struct Room {
+        fanotify: Fanotify,
+        mount: Mount,
+        _folder: TempDir,
+    }
+
+    impl Room {
+        fn new() -> Option<Self> {
+            if !root_or_say("fanotify") {
+                return None;
+            }
+            let folder = TempDir::new().unwrap();
+            let mount = Mount::tmpfs(folder.path(), "4m");
+            let fanotify = Fanotify::of_filesystem(File::open(mount.at()).unwrap().as_fd()).unwrap();
+            Some(Self { fanotify, mount, _folder: folder })
+        }
+
+        /// Has another process do it, and returns what is told of it: the names, and what more there is to know.
+        fn told(&self, words: &str) -> Vec<String> {
+            let mut shell = std::process::Command::new("sh");
+            let done = shell.args(["-ec", words]).current_dir(self.mount.at()).status().unwrap();
+            assert!(done.success());
+            self.take().iter().map(|report| self.shown(report)).collect()
+        }
+
+        fn take(&self) -> Vec<Report> {
+            let (mut buffer, mut reports) = (vec![0; 4096], Vec::new());
+            while self.fanotify.take(&mut buffer, &mut reports).unwrap() {}
+            reports
+        }
+
+        fn shown(&self, report: &Report) -> String {
+            let name = |(handle, name): &(Handle, Option<Name>)| {
+                let place = self.fanotify.path_of(handle).unwrap();
+                let path = place.map(|place| place.path.strip_prefix(self.mount.at()).unwrap().to_owned());
+                let name = name.as_ref().map(|name| String::from_utf8_lossy(name.as_bytes()).into_owned());
+                path.unwrap_or("gone".into()).join(name.unwrap_or(".".into())).display().to_string()
+            };
+            let words = [
+                (report.created, " created"),
+                (report.written, " written"),
+                (report.changed, " changed"),
+                (report.moved_folder, " moved"),
+                (report.removed_folder, " removed"),
+            ];
+            let words: String = words.into_iter().filter(|(is, _)| *is).map(|(_, word)| word).collect();
+            report.at.iter().map(name).collect::<Vec<_>>().join(" to ") + &words
+        }
+
+        fn handle(&self, path: &str) -> Handle {
+            calls::handle_of(File::open(self.mount.at().join(path)).unwrap().as_fd()).unwrap()
+        }
+    }
+
+    #[test]
+    fn a_report_names_the_folder_where_it_is_now_and_the_name_in_it() {
+        let Some(room) = Room::new() else { return };
+        assert_eq!(room.told("mkdir a b a/d"), ["a changed", "b changed", "a/d changed"]);
+        assert_eq!(room.told("mkfifo a/f"), ["a/f created"]);
+        assert_eq!(room.told("mv a/f b/g"), ["a/f to b/g changed"]);
+        assert_eq!(room.told("chmod 600 b/g"), ["b/g changed"]);
+        assert_eq!(room.told("mv a/d b/e"), ["a/d to b/e changed moved"]);
+        assert_eq!(room.told("rm b/g; rmdir b/e"), ["b/g changed", "b/e changed removed"]);
+        assert_eq!(room.told("echo x > b/x"), ["b/x created written changed"]);
+        assert_eq!(room.told("chmod 700 b; mv b c"), ["c/. changed", "b to c changed moved"]);
+        assert_eq!(room.told("mkdir c/d; mkfifo c/d/f; rm -r c/d")[1], "gone/f created");
+    }
+
+    #[test]
+    fn what_this_process_does_itself_is_left_out() {
+        let Some(room) = Room::new() else { return };
+        std::fs::write(room.mount.at().join("own"), "x").unwrap();
+        std::fs::create_dir(room.mount.at().join("folder")).unwrap();
+        assert_eq!(room.take(), []);
+        assert_eq!(room.told("mkfifo folder/f"), ["folder/f created"]);
+    }
+
+    #[test]
+    fn of_a_folder_that_is_left_out_only_renames_are_told_until_none_is() {
+        let Some(room) = Room::new() else { return };
+        room.told("mkdir noise noise/below quiet; mkfifo noise/one noise/two");
+        room.fanotify.ignore(&room.handle("noise")).unwrap();
+        assert_eq!(room.told("echo x > noise/f; echo y > noise/f; rm noise/f; mkfifo noise/g"), [""; 0]);
+        assert_eq!(room.told("mkfifo noise/below/f"), ["noise/below/f created"]);
+        assert_eq!(room.told("mv noise/one quiet/one"), ["noise/one to quiet/one changed"]);
+        assert_eq!(room.told("mv noise quiet/noise"), ["noise to quiet/noise changed moved"]);
+        room.fanotify.ignore_none().unwrap();
+        assert_eq!(room.told("mkfifo quiet/noise/h"), ["quiet/noise/h created"]);
+    }
+
+    #[test]
+    fn of_a_path_that_is_too_long_it_is_told_below_what_the_folder_lies() {
+        let Some(room) = Room::new() else { return };
+        let name = "n".repeat(250);
+        let mut folder = OwnedFd::from(File::open(room.mount.at()).unwrap());
+        for _ in 0..25 {
+            rustix::fs::mkdirat(&folder, &name, Mode::RWXU).unwrap();
+            folder = rustix::fs::openat(&folder, &name, OFlags::RDONLY, Mode::empty()).unwrap();
+        }
+        let place = room.fanotify.path_of(&calls::handle_of(folder.as_fd()).unwrap()).unwrap().unwrap();
+        assert!(place.is_below && place.path.starts_with(room.mount.at().join(name)), "{place:?}");
     }
 }

@@ -1,6 +1,6 @@
 //! inotify: the kernel's word that something in a folder changed.
 
-use std::io::Result;
+use std::io::{Error, Result};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
@@ -123,6 +123,18 @@ impl Inotify {
                 return Ok(changes);
             }
         }
+    }
+}
+
+/// What would help against an error of [`Inotify::new`] or [`Inotify::mark`].
+#[must_use]
+pub fn advice(why: &Error) -> Option<&'static str> {
+    match Errno::from_io_error(why) {
+        Some(Errno::MFILE) => Some("raise the limit: sysctl fs.inotify.max_user_instances=1024"),
+        _ if why.kind() == std::io::ErrorKind::StorageFull => {
+            Some("raise the limit: sysctl fs.inotify.max_user_watches=1048576")
+        }
+        _ => None,
     }
 }
 

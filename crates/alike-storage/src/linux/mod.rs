@@ -4,27 +4,38 @@
 
 mod confine;
 mod copy;
+mod facts;
 mod fanotify;
 mod fs;
 mod inotify;
 mod lease;
 mod locks;
+mod mounts;
 mod order;
+mod rights;
 mod scrutiny;
 mod system;
 mod xattr;
 
 pub use confine::{Confinement, confine};
 pub use copy::{can_punch_holes, clone, copy, next_data, punch_hole, read_at, set_size, write_at};
-pub use fanotify::{Fanotify, Handle, Report};
+pub use facts::{Limits, Space, folds_case, kernel, limits, may_write, space};
+pub use fanotify::{Fanotify, Handle, Report, Where};
 pub use fs::*;
-pub use inotify::{Change, Half, Inotify, Mark, What};
+pub use inotify::{Change, Half, Inotify, Mark, What, advice};
 pub use lease::{Mappings, end_lease, is_lease_whole, is_written_back, mappings, take_lease};
 pub use locks::{holder_of_lock, wake_process};
-pub use order::{is_synced_as_a_whole, settle_contents, sync_file, sync_folder, sync_way_to};
+pub use mounts::{Mounts, kind_of_mount, mounts_below, path_in_filesystem};
+pub use order::{
+    begin_to_settle, is_synced_as_a_whole, settle_contents, sync_file, sync_folder, sync_way_to,
+};
+pub use rights::{
+    RIGHTS, Right, am_root, is_in_user_namespace, lacking_for_fanotify, lacking_rights, may_make_devices,
+    rights, user,
+};
 pub use scrutiny::{Block, drop_cached, read_direct, stand_back, will_read_on};
 pub use system::{
-    Waker, am_root, any_of, filesystem_id, is_shared, may_make_devices, mount_and_time, path_in_filesystem,
-    path_of_open, raise_descriptor_limit, rights, room, sync_filesystem, where_is, writeback_millis,
+    Waker, any_of, filesystem_id, is_shared, mount_and_time, mount_of, path_of_open, raise_descriptor_limit,
+    room, sync_filesystem, where_is, writeback_millis,
 };
 pub use xattr::Inode;

@@ -65,6 +65,22 @@ pub fn settle_contents(open: BorrowedFd<'_>) -> Result<()> {
     }
 }
 
+/// Lets the disk begin with what [`settle_contents`] waits for; false where that is a matter of a whole `fdatasync`. Files of
+/// which all have begun are waited for together.
+///
+/// # Errors
+/// When it cannot be told where the file is.
+#[allow(unsafe_code)]
+pub fn begin_to_settle(open: BorrowedFd<'_>) -> Result<bool> {
+    let begins = IN_ORDER.contains(&rustix::fs::fstatfs(open)?.f_type);
+    if begins {
+        // SAFETY: a call with numbers only; the descriptor is borrowed for as long as it takes. What fails here fails again when
+        // it is waited for.
+        let _ = unsafe { libc::sync_file_range(open.as_raw_fd(), 0, 0, libc::SYNC_FILE_RANGE_WRITE) };
+    }
+    Ok(begins)
+}
+
 /// Brings one file to the disk.
 ///
 /// # Errors

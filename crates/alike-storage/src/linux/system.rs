@@ -1,9 +1,7 @@
 //! What concerns the process or a whole filesystem.
 
-use std::ffi::OsString;
 use std::io::Result;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -12,26 +10,6 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::fs::{AtFlags, StatxFlags};
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit};
-
-/// True when the process may change owners.
-#[must_use]
-pub fn am_root() -> bool {
-    rustix::process::geteuid().is_root()
-}
-
-/// Who the process is and what it may do, as text that can be told from any other.
-#[must_use]
-pub fn rights() -> String {
-    let may = rustix::thread::capabilities(None).map(|sets| sets.effective.bits());
-    format!("{}:{:x}", rustix::process::geteuid().as_raw(), may.unwrap_or(0))
-}
-
-/// True when the process may make device nodes (`CAP_MKNOD`).
-#[must_use]
-pub fn may_make_devices() -> bool {
-    use rustix::thread::CapabilitySet;
-    rustix::thread::capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::MKNOD))
-}
 
 /// A path that leads to what is open.
 #[must_use]
@@ -47,7 +25,7 @@ pub fn where_is(open: BorrowedFd<'_>) -> Result<PathBuf> {
     std::fs::read_link(path_of_open(open))
 }
 
-/// The number of the mount through which a folder was opened, and when its names changed last, in seconds.
+/// The number of the mount through which what is open was opened, and when its names changed last, in seconds.
 ///
 /// # Errors
 /// When the system refuses.
@@ -55,6 +33,15 @@ pub fn mount_and_time(folder: BorrowedFd<'_>) -> Result<(u64, i64)> {
     let wanted = StatxFlags::MTIME | StatxFlags::MNT_ID;
     let stat = rustix::fs::statx(folder, c"", AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC, wanted)?;
     Ok((stat.stx_mnt_id, stat.stx_mtime.tv_sec))
+}
+
+/// The number of the mount through which a path leads where it leads, symlinks followed.
+///
+/// # Errors
+/// When it leads nowhere.
+pub fn mount_of(path: &Path) -> Result<u64> {
+    let stat = rustix::fs::statx(rustix::fs::CWD, path, AtFlags::STATX_DONT_SYNC, StatxFlags::MNT_ID)?;
+    Ok(stat.stx_mnt_id)
 }
 
 /// How many bytes a filesystem has free for this process, and how many it has in all.
@@ -109,48 +96,6 @@ pub fn raise_descriptor_limit() -> usize {
         rustix::process::setrlimit(Resource::Nofile, Rlimit { current: now.maximum, maximum: now.maximum });
     let limit = rustix::process::getrlimit(Resource::Nofile).current;
     limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
-}
-
-/// Where a path lies within its filesystem, whatever is mounted where: the device, and the path below the filesystem's
-/// own root. Two paths through different bind mounts of one folder give the same. `None` when the system does not tell.
-#[must_use]
-pub fn path_in_filesystem(path: &Path) -> Option<(String, PathBuf)> {
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
-    let mut found = None;
-    let mut longest = 0;
-    for mount in mounts.lines() {
-        let mut fields = mount.split(' ').skip(2);
-        let (device, root, point) = (fields.next()?, fields.next()?, fields.next()?);
-        let point = unescape(point);
-        // Of several mounts on one point the last is on top.
-        if let Ok(rest) = path.strip_prefix(&point)
-            && point.as_os_str().len() >= longest
-        {
-            longest = point.as_os_str().len();
-            found = Some((device.to_owned(), unescape(root).join(rest)));
-        }
-    }
-    found
-}
-
-/// mountinfo writes space, tab, newline and backslash as three octal digits.
-fn unescape(field: &str) -> PathBuf {
-    let mut bytes = Vec::with_capacity(field.len());
-    let mut rest = field.as_bytes();
-    while let Some((byte, after)) = rest.split_first() {
-        let code = after.get(..3).filter(|_| *byte == b'\\').and_then(|code| std::str::from_utf8(code).ok());
-        match code.and_then(|code| u8::from_str_radix(code, 8).ok()) {
-            Some(escaped) => {
-                bytes.push(escaped);
-                rest = &after[3..];
-            }
-            None => {
-                bytes.push(*byte);
-                rest = after;
-            }
-        }
-    }
-    PathBuf::from(OsString::from_vec(bytes))
 }
 
 /// Ends a wait from another thread.
@@ -217,14 +162,15 @@ pub fn is_shared(open: BorrowedFd<'_>) -> bool {
     rustix::fs::fstatfs(open).is_ok_and(|stat| SHARED.contains(&(stat.f_type as u32)))
 }
 
-/// A descriptor that can be read when any of these can.
+/// A descriptor that can be read when any of these can, or has `urgent` news.
 ///
 /// # Errors
 /// When the process has no descriptors left.
-pub fn any_of(all: &[BorrowedFd<'_>]) -> Result<OwnedFd> {
+pub fn any_of(all: &[BorrowedFd<'_>], urgent: BorrowedFd<'_>) -> Result<OwnedFd> {
     let any = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-    for (at, one) in all.iter().enumerate() {
-        epoll::add(&any, one, epoll::EventData::new_u64(at as u64), epoll::EventFlags::IN)?;
+    let readable = all.iter().map(|one| (*one, epoll::EventFlags::IN));
+    for (at, (one, what)) in readable.chain([(urgent, epoll::EventFlags::PRI)]).enumerate() {
+        epoll::add(&any, one, epoll::EventData::new_u64(at as u64), what)?;
     }
     Ok(any)
 }

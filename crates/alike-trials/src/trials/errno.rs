@@ -8,7 +8,7 @@ use crate::room::{Before, Ground, PATIENCE, Room};
 use crate::supervise::{Call, End, Verdict};
 use crate::sweep::{Limit, Sums, keep_when_asked, sweep};
 
-const ERRORS: [(&str, i32); 17] = [
+pub const ERRORS: [(&str, i32); 17] = [
     ("EIO", libc::EIO),
     ("ENOSPC", libc::ENOSPC),
     ("EDQUOT", libc::EDQUOT),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use alike_model::entry::{Identity, Kind, Stamp, Time};
-use alike_model::known::Known;
+use alike_model::known::{FolderId, Known, Row};
 use alike_model::path::{Name, RelPath};
 use alike_model::plan::Removal;
 use alike_storage::{Error, Replica, Result, Source};
@@ -69,6 +69,26 @@ impl Departure {
     pub(crate) fn check(&self, now: &Stamp) -> Result<()> {
         let same = now.ino == self.known.replica.ino && now.kind == self.known.kind;
         if same { Ok(()) } else { Err(Error::Changed) }
+    }
+
+    /// All that rows tell of below it.
+    pub(crate) fn all_below(&self, row: impl Fn(FolderId) -> Option<Row>) -> Vec<Self> {
+        let mut found = Vec::new();
+        let mut folders: Vec<_> = self.known.folder.map(|id| (id, self.below.clone())).into_iter().collect();
+        let mut seen = HashSet::new();
+        while let Some((id, path)) = folders.pop() {
+            // Of a folder that went into one that was below it, rows tell in a circle until both have been looked at.
+            if !seen.insert(id) {
+                continue;
+            }
+            for (name, known) in row(id).unwrap_or_default().entries {
+                let mut below = path.clone();
+                below.push(name);
+                folders.extend(known.folder.map(|id| (id, below.clone())));
+                found.push(Self { below, known, origin: self.origin });
+            }
+        }
+        found
     }
 }
 
@@ -196,4 +216,35 @@ impl<S: Source, R: Replica> Departures<S, R> {
 /// A name in a place. The address only tells places apart; an origin keeps each of them alive.
 fn at<S: Source, R: Replica>(place: &Arc<Place<S, R>>, name: &Name) -> (usize, Name) {
     (Arc::as_ptr(place).addr(), name.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use alike_model::known::{ReplicaSeen, SourceSeen};
+    use alike_model::xattrs::Namespaces;
+
+    use super::*;
+
+    fn folder(id: u64) -> Known {
+        let time = Time { secs: 0, nanos: 0 };
+        let identity = Identity { ino: id, btime: None };
+        let source = SourceSeen { identity, size: 0, mtime: time, ctime: time, racy: false };
+        let replica = ReplicaSeen { ino: id, ctime: time };
+        Known { kind: Kind::Folder, source, replica, hash: None, folder: Some(FolderId(id)) }
+    }
+
+    #[test]
+    fn what_rows_tell_in_a_circle_is_taken_in_once() {
+        let name = Name::new(b"within").unwrap();
+        let row = |id: FolderId| {
+            let entries = vec![(name.clone(), folder(3 - id.0))];
+            Some(Row { filter: 0, xattrs: Namespaces::ALL, entries })
+        };
+        let top = Departure { origin: 0, below: Vec::new(), known: folder(1) };
+        let found: Vec<_> =
+            top.all_below(row).iter().map(|one| (one.below.len(), one.known.folder)).collect();
+        assert_eq!(found, [(1, Some(FolderId(2))), (2, Some(FolderId(1)))]);
+    }
 }

@@ -13,7 +13,6 @@ use std::time::Instant;
 use alike_model::compare::{Finding, Verdict, compare_entry};
 use alike_model::dirty::Extent;
 use alike_model::entry::{Kind, Stamp, Time};
-use alike_model::known::FolderId;
 use alike_model::path::{Name, RelPath};
 use alike_model::plan::{Arrival, Removal, Step, Verb};
 use alike_model::reason::Reason;
@@ -170,7 +169,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             waiting.departures.as_mut().map(Departures::take_unexpanded).unwrap_or_default()
         });
         for top in tops {
-            let below = top.known.folder.map(|id| self.below(id, &top)).unwrap_or_default();
+            let below = top.all_below(|id| self.row(id));
             self.wait_for(|waiting| {
                 waiting
                     .departures
@@ -178,20 +177,6 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
                     .for_each(|known| below.iter().for_each(|one| known.take_in(one.clone())));
             });
         }
-    }
-
-    fn below(&self, id: FolderId, top: &Departure) -> Vec<Departure> {
-        let mut found = Vec::new();
-        let mut folders = vec![(id, Vec::new())];
-        while let Some((id, path)) = folders.pop() {
-            for (name, known) in self.row(id).unwrap_or_default().entries {
-                let mut below: Vec<Name> = path.clone();
-                below.push(name);
-                folders.extend(known.folder.map(|id| (id, below.clone())));
-                found.push(Departure { below, known, ..top.clone() });
-            }
-        }
-        found
     }
 
     /// Takes the departure that fits an arrival out of the list; with a folder goes all below it.

@@ -3,6 +3,7 @@
 //! It goes by the index, not by the trees: what still looks on both sides as the index knows it must have equal contents.
 //! What looks otherwise is for a pass to compare. Nothing is copied; rot is an error in the log.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
@@ -181,10 +182,11 @@ impl<'a> Scrub<'a> {
 
     /// Bytes of all files that the index knows.
     fn total(&self, top: FolderId) -> u64 {
-        let (mut total, mut folders) = (0_u64, vec![top]);
+        let (mut total, mut folders, mut seen) = (0_u64, vec![top], HashSet::from([top]));
         while let Some(row) = folders.pop().filter(|_| !self.is_over()).map(|id| self.index.row(id)) {
             for (_, known) in row.into_iter().flat_map(|row| row.entries) {
-                folders.extend(known.folder);
+                // While there is something that no pass has seen, rows may tell of one folder twice, or in a circle.
+                folders.extend(known.folder.filter(|id| seen.insert(*id)));
                 total += if known.kind == Kind::File { weight(&known) } else { 0 };
             }
         }
@@ -206,7 +208,9 @@ impl<'a> Scrub<'a> {
             if let Some(folder) = known.folder {
                 // Held, each level would cost two descriptors.
                 level.open = None;
-                levels.push(self.level(path, folder));
+                if levels.iter().all(|above| above.id != folder) {
+                    levels.push(self.level(path, folder));
+                }
             } else if known.kind == Kind::File && progress.cursor.as_ref().is_none_or(|cursor| path > *cursor)
             {
                 let open = level.open.get_or_insert_with(|| self.open(&level.path));

@@ -46,7 +46,7 @@ pub fn run(ground: &Ground) -> Sums {
     let calls = census(ground);
     let mut points = Vec::new();
     for (at, call) in calls.iter().enumerate() {
-        for error in ERRORS {
+        for error in ERRORS.into_iter().filter(|(name, _)| !is_an_answer(call, name)) {
             for on in [false, true] {
                 points.push(Point { k: at as u64 + 1, call, error, on });
             }
@@ -63,6 +63,11 @@ pub fn run(ground: &Ground) -> Sums {
     let mut sums = sweep(ground, points, limit, label, |point, room| try_point(ground, *point, room));
     sums.of = of;
     sums
+}
+
+/// True for what is no failure: a filesystem that has no attributes says so in these words, and is believed.
+fn is_an_answer(call: &str, error: &str) -> bool {
+    call.ends_with("listxattr") && error == "EOPNOTSUPP"
 }
 
 fn label(point: &Point) -> String {

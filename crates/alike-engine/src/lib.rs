@@ -45,6 +45,7 @@ pub mod monitor;
 mod motion;
 mod moves;
 mod names;
+mod overdue;
 pub mod pace;
 mod packed;
 pub mod pair;

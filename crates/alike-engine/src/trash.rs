@@ -18,6 +18,7 @@ use alike_storage::{Folder, linux, remove_tree};
 
 use crate::history::{self, Deed, Line};
 use crate::journal::Scribe;
+use crate::overdue;
 
 /// A bucket is filled this long.
 const HOUR: i64 = 3600;
@@ -295,15 +296,23 @@ impl Trash {
     }
 
     fn expire(&self, now: Time) -> io::Result<()> {
-        let keep = i64::try_from(self.keep.as_secs()).unwrap_or(i64::MAX).saturating_add(HOUR);
-        let oldest = shown_time(Time { secs: now.secs.saturating_sub(keep), nanos: 0 });
-        for bucket in self.buckets()? {
-            // Names begin with the time of the first deed, and the last came at most an hour later.
-            if bucket < oldest && !self.is_current(&bucket) {
-                self.drop_bucket(&bucket)?;
-            }
+        let own = self.own.path();
+        if self.overdue(now.secs)?.is_empty() {
+            return overdue::forget(&own);
         }
-        Ok(())
+        match overdue::judged_by(&own, self.keep, now)? {
+            Some(then) => self.overdue(then)?.iter().try_for_each(|bucket| self.drop_bucket(bucket)),
+            None => Ok(()),
+        }
+    }
+
+    /// Buckets that at this moment, in seconds, have been kept long enough.
+    fn overdue(&self, secs: i64) -> io::Result<Vec<String>> {
+        let keep = i64::try_from(self.keep.as_secs()).unwrap_or(i64::MAX).saturating_add(HOUR);
+        let oldest = shown_time(Time { secs: secs.saturating_sub(keep), nanos: 0 });
+        // Names begin with the time of the first deed, and the last came at most an hour later.
+        let is_overdue = |bucket: &String| *bucket < oldest && !self.is_current(bucket);
+        Ok(self.buckets()?.into_iter().filter(is_overdue).collect())
     }
 
     /// Drops what was kept longest. False when nothing is left to drop.

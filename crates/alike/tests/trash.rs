@@ -124,7 +124,13 @@ fn what_is_too_old_goes_by_itself() {
     std::fs::rename(&bucket, bucket.with_file_name("20200101T000000Z")).unwrap();
     pair.source.file("b", "newer");
     pair.mirrored();
+    assert!(bucket.with_file_name("20200101T000000Z").exists(), "the clock may have jumped");
+    let earlier = jiff::Timestamp::now().as_second() - 4 * 24 * 3600;
+    std::fs::write(pair.replica.path(".alike/overdue"), earlier.to_string()).unwrap();
+    pair.mirrored();
     assert!(!bucket.with_file_name("20200101T000000Z").exists());
+    pair.mirrored();
+    assert!(!pair.replica.has(".alike/overdue"));
     assert_eq!(listed(&pair), ["update b file 1"]);
 }
 

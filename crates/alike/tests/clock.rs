@@ -1,0 +1,93 @@
+//! The clock of the machine jumps: nothing is missed for it, and nothing is lost.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use alike_testkit::Pair;
+use common::{SOON, nothing_to_do, pair, pair_with_files};
+
+/// A clock for alike alone, ahead of the machine's, or behind. What is measured from one moment to another is not touched.
+struct Clock(PathBuf);
+
+impl Clock {
+    fn of(pair: &mut Pair) -> Self {
+        let said = Command::new("faketime").args(["-m", "now", "printenv", "LD_PRELOAD"]).output().unwrap();
+        let library = String::from_utf8(said.stdout).unwrap();
+        let clock = Self(pair.beside("clock"));
+        clock.set("+0");
+        pair.alike.run_after(&format!(
+            "export LD_PRELOAD='{}' FAKETIME_TIMESTAMP_FILE={} FAKETIME_NO_CACHE=1 FAKETIME_DONT_FAKE_MONOTONIC=1",
+            library.trim(),
+            clock.0.display()
+        ));
+        clock
+    }
+
+    /// As `faketime` reads it: `+20y`.
+    fn set(&self, ahead: &str) {
+        let beside = self.0.with_extension("new");
+        fs::write(&beside, format!("{ahead}\n")).unwrap();
+        fs::rename(beside, &self.0).unwrap();
+    }
+}
+
+#[test]
+fn a_mirror_whose_clock_jumps_to_and_fro_misses_nothing() {
+    let mut pair = pair_with_files(10);
+    let clock = Clock::of(&mut pair);
+    let mut live = pair.mirror_with(&["--interval", "1"]);
+    live.wait_identical(SOON);
+    for (number, ahead) in ["-3y", "+20y", "-1d", "+0"].into_iter().enumerate() {
+        clock.set(ahead);
+        pair.source.file("even/file-000", format!("after {ahead}")).file(format!("new-{number}"), "x");
+        live.wait_identical(SOON);
+        // Full passes come by the interval, whatever the clock says.
+        std::thread::sleep(Duration::from_millis(1500));
+        pair.source.file("even/file-002", format!("after {ahead}"));
+        live.wait_identical(SOON);
+    }
+    let said = live.out();
+    assert!([2023, 2045].iter().all(|far| years(&said).any(|year| year.abs_diff(*far) < 3)), "{said}");
+    let passes = live.out().matches("pass-start").count();
+    assert!((4..30).contains(&passes), "{passes} full passes in six seconds\n{}", live.out());
+    live.stop();
+    nothing_to_do(&pair);
+}
+
+/// Of the lines of a log.
+fn years(log: &str) -> impl Iterator<Item = i32> {
+    log.lines().filter_map(|line| line.get(..4)?.parse().ok())
+}
+
+fn kept(pair: &Pair) -> usize {
+    fs::read_dir(pair.replica.path(".alike/trash")).unwrap().count()
+}
+
+#[test]
+fn a_clock_that_is_years_ahead_for_a_while_empties_no_trash() {
+    let mut pair = pair();
+    pair.source.file("a", "old");
+    pair.mirrored();
+    pair.source.file("a", "newer");
+    pair.mirrored();
+    let before = kept(&pair);
+    let clock = Clock::of(&mut pair);
+    clock.set("+20y");
+    let mut live = pair.mirror_with(&["--interval", "1"]);
+    live.wait_identical(SOON);
+    pair.source.file("a", "newest");
+    live.wait_identical(SOON);
+    std::thread::sleep(Duration::from_millis(2500));
+    assert!(years(&live.out()).any(|year| year >= 2040), "{}", live.out());
+    live.stop();
+    assert_eq!(kept(&pair), before + 1, "what was kept a moment ago seems to be twenty years old");
+    clock.set("+0");
+    pair.mirrored();
+    assert!(!pair.replica.has(".alike/overdue"));
+}

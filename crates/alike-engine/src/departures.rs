@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use alike_model::entry::{Identity, Kind, Stamp, Time};
-use alike_model::known::Known;
+use alike_model::known::{FolderId, Known};
 use alike_model::path::{Name, RelPath};
 use alike_model::plan::Removal;
 use alike_storage::{Error, Replica, Result, Source};
 
+use crate::hands::Hands;
+use crate::pass::Run;
 use crate::place::Place;
 use crate::waiting::At;
 
@@ -23,6 +25,8 @@ pub(crate) struct Departures<S: Source, R: Replica> {
     standing: HashMap<(usize, Name), Vec<usize>>,
     /// Origins from which nothing may be taken away any more.
     withdrawn: HashSet<usize>,
+    /// What could not be moved: it is copied, also when it is found gone from yet another name.
+    refused: HashSet<Key>,
     /// Folders, by origin, of which only the top has been taken in: mostly they are matched whole, or not at all.
     unexpanded: BTreeMap<usize, Departure>,
     /// How many removals have been taken in.
@@ -79,6 +83,7 @@ impl<S: Source, R: Replica> Default for Departures<S, R> {
             origins: Vec::new(),
             standing: HashMap::new(),
             withdrawn: HashSet::new(),
+            refused: HashSet::new(),
             unexpanded: BTreeMap::new(),
             removals_seen: 0,
         }
@@ -115,7 +120,16 @@ impl<S: Source, R: Replica> Departures<S, R> {
     }
 
     pub(crate) fn take_in(&mut self, departure: Departure) {
-        self.by_identity.insert((departure.known.source.identity, departure.known.kind), departure);
+        let key = (departure.known.source.identity, departure.known.kind);
+        if !self.refused.contains(&key) {
+            self.by_identity.insert(key, departure);
+        }
+    }
+
+    /// This is not moved in this pass.
+    pub(crate) fn refuse(&mut self, key: Key) {
+        self.by_identity.remove(&key);
+        self.refused.insert(key);
     }
 
     pub(crate) fn path(&self, departure: &Departure) -> RelPath {
@@ -190,6 +204,38 @@ impl<S: Source, R: Replica> Departures<S, R> {
             self.origins[*origin].relocated = true;
         }
         self.standing.entry(at(to.0, to.1)).or_default().extend(moved);
+    }
+}
+
+impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
+    /// Takes in what lies below the folders that departed.
+    pub(crate) fn expand_departures(&self) {
+        let tops = self.wait_for(|waiting| {
+            waiting.departures.as_mut().map(Departures::take_unexpanded).unwrap_or_default()
+        });
+        for top in tops {
+            let below = top.known.folder.map(|id| self.below(id, &top)).unwrap_or_default();
+            self.wait_for(|waiting| {
+                waiting
+                    .departures
+                    .iter_mut()
+                    .for_each(|known| below.iter().for_each(|one| known.take_in(one.clone())));
+            });
+        }
+    }
+
+    fn below(&self, id: FolderId, top: &Departure) -> Vec<Departure> {
+        let mut found = Vec::new();
+        let mut folders = vec![(id, Vec::new())];
+        while let Some((id, path)) = folders.pop() {
+            for (name, known) in self.row(id).unwrap_or_default().entries {
+                let mut below: Vec<Name> = path.clone();
+                below.push(name);
+                folders.extend(known.folder.map(|id| (id, below.clone())));
+                found.push(Departure { below, known, ..top.clone() });
+            }
+        }
+        found
     }
 }
 

@@ -13,7 +13,6 @@ use std::time::Instant;
 use alike_model::compare::{Finding, Verdict, compare_entry};
 use alike_model::dirty::Extent;
 use alike_model::entry::{Kind, Stamp, Time};
-use alike_model::known::FolderId;
 use alike_model::path::{Name, RelPath};
 use alike_model::plan::{Arrival, Removal, Step, Verb};
 use alike_model::reason::Reason;
@@ -55,7 +54,10 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         let mut left = Vec::new();
         for (place, arrival) in folders {
             match self.match_one(&place, &arrival, &wanted) {
-                Some(moved) => tasks.extend(self.move_folder(moved)),
+                Some(moved) => match self.move_folder(moved) {
+                    Ok(task) => tasks.push(task),
+                    Err(stays) => left.extend(stays),
+                },
                 None => left.push((place, arrival)),
             }
         }
@@ -77,12 +79,18 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         }
         let mut left = self.withdraw(taken);
         for (place, arrival) in files {
-            match self.match_one(&place, &arrival, &wanted) {
+            let stays = match self.match_one(&place, &arrival, &wanted) {
                 Some(moved) => self.move_file(moved),
-                None if arrival.occupied.is_none() && self.may_wait(&place.path().join(&arrival.name)) => {
+                None => Some((place, arrival)),
+            };
+            match stays {
+                Some((place, arrival))
+                    if arrival.occupied.is_none() && self.may_wait(&place.path().join(&arrival.name)) =>
+                {
                     self.postpone(&place, arrival.name);
                 }
-                None => left.extend(self.withdraw(vec![(place, arrival)])),
+                Some(stays) => left.extend(self.withdraw(vec![stays])),
+                None => {}
             }
         }
         left.extend(self.wait_for(|waiting| std::mem::take(&mut waiting.relook)));
@@ -164,36 +172,6 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         }
     }
 
-    /// Takes in what lies below the folders that departed.
-    fn expand_departures(&self) {
-        let tops = self.wait_for(|waiting| {
-            waiting.departures.as_mut().map(Departures::take_unexpanded).unwrap_or_default()
-        });
-        for top in tops {
-            let below = top.known.folder.map(|id| self.below(id, &top)).unwrap_or_default();
-            self.wait_for(|waiting| {
-                waiting
-                    .departures
-                    .iter_mut()
-                    .for_each(|known| below.iter().for_each(|one| known.take_in(one.clone())));
-            });
-        }
-    }
-
-    fn below(&self, id: FolderId, top: &Departure) -> Vec<Departure> {
-        let mut found = Vec::new();
-        let mut folders = vec![(id, Vec::new())];
-        while let Some((id, path)) = folders.pop() {
-            for (name, known) in self.row(id).unwrap_or_default().entries {
-                let mut below: Vec<Name> = path.clone();
-                below.push(name);
-                folders.extend(known.folder.map(|id| (id, below.clone())));
-                found.push(Departure { below, known, ..top.clone() });
-            }
-        }
-        found
-    }
-
     /// Takes the departure that fits an arrival out of the list; with a folder goes all below it.
     fn match_one(
         &self,
@@ -225,7 +203,8 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         })
     }
 
-    fn move_folder(&self, moved: Move<S, R>) -> Option<Task<S, R>> {
+    /// The folder to visit under its new name, or what [`Run::could_not_move`] gives back.
+    fn move_folder(&self, moved: Move<S, R>) -> std::result::Result<Task<S, R>, Option<At<S, R, Arrival>>> {
         let renamed = self.with_origin(&moved.departure, |from, name| {
             let opened = self.work.replica.open_folder(from, name)?;
             let before = self.work.replica.stamp(&opened)?;
@@ -240,16 +219,14 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
                 place.learn(&name, Some(known));
                 place.touch();
                 let how = How::Moved(opened, Box::new(before));
-                Some(Task::Enter { parent: place, name, id: known.folder, how, extent: Extent::Subtree })
+                Ok(Task::Enter { parent: place, name, id: known.folder, how, extent: Extent::Subtree })
             }
-            Err(error) => {
-                self.could_not_move(moved, error);
-                None
-            }
+            Err(error) => Err(self.could_not_move(moved, error)),
         }
     }
 
-    fn move_file(&self, moved: Move<S, R>) {
+    /// Gives back what [`Run::could_not_move`] does.
+    fn move_file(&self, moved: Move<S, R>) -> Option<At<S, R, Arrival>> {
         let now = (self.work.clock)();
         let renamed = self.with_origin(&moved.departure, |from, name| {
             let before = self.work.replica.look(from, name)?.ok_or(Error::Changed)?;
@@ -262,18 +239,26 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             Ok((verdict, replica, done)) => {
                 self.after_move(&moved, verdict, replica, done, now);
                 self.release(moved.place);
+                None
             }
-            Err(error) => {
-                self.could_not_move(moved, error);
-            }
+            Err(error) => self.could_not_move(moved, error),
         }
     }
 
-    /// It is looked at again, and as its departure is taken, it is copied then.
-    fn could_not_move(&self, moved: Move<S, R>, error: Error) {
-        self.wait_for(|waiting| waiting.copied_away.push(moved.from));
+    /// It is copied instead. Gives it back to be compared under its new name, unless it is looked at again because it failed.
+    fn could_not_move(&self, moved: Move<S, R>, error: Error) -> Option<At<S, R, Arrival>> {
+        let key = (moved.arrival.source.identity(), moved.arrival.source.kind);
+        self.wait_for(|waiting| {
+            waiting.copied_away.push(moved.from);
+            waiting.departures.iter_mut().for_each(|departures| departures.refuse(key));
+        });
+        // What the replica has there, or had, does not allow it. That stays so, and the few rounds are for what may pass.
+        if error.is_changed() {
+            return Some((moved.place, moved.arrival));
+        }
         self.again(&moved.place, &moved.arrival.name, error);
         self.release(moved.place);
+        None
     }
 
     /// Compares a moved file before it is renamed: its change time says that something happened, not that it was only

@@ -130,6 +130,16 @@ fn names_that_swap_or_go_round_arrive() {
 }
 
 #[test]
+fn folders_that_left_one_that_became_a_file_and_stand_inside_each_other_now_arrive_in_one_pass() {
+    let pair = pair_with_files(30);
+    pair.source.file("x/1/2/inner", "1").file("x/beside", "2").file("g/d/e/deep", "3");
+    pair.mirrored();
+    pair.source.rename("g/d", "t").rename("x/1/2", "g/d").rename("t", "x/1/2").rename("x", "g/d/e").file("x", "4");
+    pair.mirrored();
+    nothing_to_do(&pair);
+}
+
+#[test]
 fn a_folder_that_moves_into_its_own_new_namesake_arrives() {
     let pair = pair_with_files(30);
     pair.mirrored();

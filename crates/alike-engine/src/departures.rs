@@ -65,6 +65,8 @@ impl<S: Source, R: Replica> Origin<S, R> {
 pub(crate) struct Departure {
     pub(crate) origin: usize,
     pub(crate) below: Vec<Name>,
+    /// The folder in whose row it was found below an origin.
+    pub(crate) holder: Option<FolderId>,
     pub(crate) known: Known,
 }
 
@@ -147,7 +149,7 @@ impl<S: Source, R: Replica> Departures<S, R> {
     ) {
         let path = place.path().join(name);
         let origin = self.origins.len();
-        let top = Departure { origin, below: Vec::new(), known };
+        let top = Departure { origin, below: Vec::new(), holder: None, known };
         if known.kind == Kind::Folder {
             self.unexpanded.insert(origin, top.clone());
         }
@@ -227,12 +229,17 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
     fn below(&self, id: FolderId, top: &Departure) -> Vec<Departure> {
         let mut found = Vec::new();
         let mut folders = vec![(id, Vec::new())];
+        // A row that still lists what moved away from its folder can lead round in a ring.
+        let mut seen = HashSet::new();
         while let Some((id, path)) = folders.pop() {
+            if !seen.insert(id) {
+                continue;
+            }
             for (name, known) in self.row(id).unwrap_or_default().entries {
                 let mut below: Vec<Name> = path.clone();
                 below.push(name);
                 folders.extend(known.folder.map(|id| (id, below.clone())));
-                found.push(Departure { below, known, ..top.clone() });
+                found.push(Departure { below, holder: Some(id), known, ..top.clone() });
             }
         }
         found

@@ -18,7 +18,7 @@ use alike_model::plan::{Arrival, Removal, Step, Verb};
 use alike_model::reason::Reason;
 use alike_storage::{Error, Replica, Result, Source};
 
-use crate::departures::{Departure, Departures, Key};
+use crate::departures::{Departure, Key};
 use crate::hands::{Done, Hands};
 use crate::pass::Run;
 use crate::place::Place;
@@ -154,8 +154,10 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             let mut departures = waiting.departures.take().unwrap_or_default();
             for at in departures.removals_seen..waiting.removals.len() {
                 let Some((place, removal)) = &waiting.removals[at] else { continue };
+                // What came here by an exchange is not what was known here.
+                let known = removal.known.filter(|known| known.replica.ino == removal.replica.ino);
                 // An excluded entry has not departed: the source still has it, or never had.
-                if let (Some(known), true) = (removal.known, removal.reason != Reason::Excluded) {
+                if let (Some(known), true) = (known, removal.reason != Reason::Excluded) {
                     departures.add_origin(place, &removal.name, Some(at), known);
                 }
             }
@@ -367,6 +369,12 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         (departure, before): (&Departure, &Stamp),
         swapped: bool,
     ) {
+        // Nobody may visit the folder that held it in this pass, when its deletion is held.
+        if let (Some(holder), Some(name)) = (departure.holder, departure.below.last())
+            && self.work.index.row(holder).is_some()
+        {
+            self.work.index.edit(holder, |row| row.edited(vec![(name.clone(), None)]));
+        }
         let freed = self.wait_for(|waiting| {
             let departures = waiting.departures.as_mut()?;
             waiting.moved_away.insert(departures.path_now(departure), before.identity());

@@ -219,3 +219,17 @@ fn a_state_folder_that_cannot_be_written_is_a_clear_error_or_no_matter() {
         run.expect_one_of(&[1, 2, 3]).expect_short_message().expect_message_with("closed");
     }
 }
+
+#[test]
+fn a_folder_that_is_made_anew_is_filled_though_it_could_not_be_opened_at_once() {
+    let mut pair = pair_with_files(30);
+    pair.source.file("folder/inner/file", "1").file("folder/file", "2");
+    pair.mirrored();
+    pair.replica.remove("folder").symlink("folder", "elsewhere");
+    let folder = pair.replica.path("folder");
+    pair.alike.run_after(&format!(
+        "exec strace -f -q -o /dev/null -P {} -e trace=statx -e inject=statx:error=EIO:when=1 \"$0\" \"$@\"",
+        folder.display()
+    ));
+    pair.mirrored();
+}

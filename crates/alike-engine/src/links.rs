@@ -363,7 +363,11 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         // A rehearsal has nothing to expect, and expects nothing.
         let expected = anchor.replica.as_ref().unwrap_or(&anchor.source);
         let from = (&*anchor.place, &anchor.name);
-        let link = |step: &Step| self.hands.link(from, expected, place, step);
+        let link = |step: &Step| match self.hands.link(from, expected, place, step) {
+            // A single refusal says nothing of what the target can hold: names are given up for good by the second.
+            Err(error) if error.forbids_links() => self.hands.link(from, expected, place, step),
+            other => other,
+        };
         let done = self.timed(place, &step, Instant::now(), link, Done::came_to)?;
         place.touch();
         Ok(done.kept)

@@ -233,3 +233,16 @@ fn a_folder_that_is_made_anew_is_filled_though_it_could_not_be_opened_at_once() 
     ));
     pair.mirrored();
 }
+
+#[test]
+fn a_link_that_is_refused_once_is_no_target_without_links() {
+    let mut pair = pair_with_files(4);
+    pair.source.file("one", "of two names").hard_link("one", "two");
+    pair.mirrored();
+    pair.source.hard_link("one", "three");
+    // Nothing else is linked in this pass: contents have their names.
+    pair.alike.run_after(
+        "exec strace -f -q -o /dev/null -e trace=linkat -e inject=linkat:error=EOPNOTSUPP:when=1 \"$0\" \"$@\"",
+    );
+    pair.mirrored();
+}

@@ -115,8 +115,11 @@ pub fn make(place: &Place<'_>, edit: Edit, seed: u64) -> Option<String> {
     catch_unwind(AssertUnwindSafe(|| hand.make(edit))).ok().flatten()
 }
 
+/// What an edit chooses among: a path, and what stands there; nothing that a path is too long for.
+type Found = (PathBuf, Option<fs::Metadata>);
+
 /// All paths in a fixed order, but for what is too deep for a path, and our own folder.
-fn paths(tree: &Tree) -> Vec<PathBuf> {
+fn paths(tree: &Tree) -> Vec<Found> {
     let (mut found, mut folders) = (Vec::new(), vec![PathBuf::new()]);
     while let Some(folder) = folders.pop() {
         let Ok(listing) = fs::read_dir(tree.path(&folder)) else { continue };
@@ -125,21 +128,27 @@ fn paths(tree: &Tree) -> Vec<PathBuf> {
             if path == Path::new(".alike") {
                 continue;
             }
+            let reachable = tree.path(&path).as_os_str().len() < LONGEST_PATH;
+            // Of the open folder it is asked by its name: a path that long takes far longer.
+            let there = entry.metadata().ok().filter(|_| reachable);
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 folders.push(path.clone());
             }
-            found.push(path);
+            found.push((path, there));
         }
     }
-    found.sort();
+    found.sort_by(|(one, _), (other, _)| one.cmp(other));
     found
 }
+
+/// With the zero at its end.
+const LONGEST_PATH: usize = libc::PATH_MAX as usize;
 
 struct Hand<'a> {
     place: &'a Place<'a>,
     dice: Dice,
     seed: u64,
-    paths: Vec<PathBuf>,
+    paths: Vec<Found>,
 }
 
 impl Hand<'_> {
@@ -148,11 +157,10 @@ impl Hand<'_> {
     }
 
     fn of(&mut self, fits: impl Fn(&fs::Metadata) -> bool) -> Option<PathBuf> {
-        let tree = self.place.tree;
-        let fitting = |path: &&PathBuf| tree.path(path).symlink_metadata().is_ok_and(|found| fits(&found));
-        let fitting: Vec<&PathBuf> = self.paths.iter().filter(fitting).collect();
+        let fitting = |(_, there): &&Found| there.as_ref().is_some_and(&fits);
+        let fitting: Vec<&Found> = self.paths.iter().filter(fitting).collect();
         let at = self.dice.below(fitting.len() as u64) as usize;
-        fitting.get(at).map(|path| (*path).clone())
+        fitting.get(at).map(|(path, _)| path.clone())
     }
 
     fn any(&mut self) -> Option<PathBuf> {

@@ -13,7 +13,7 @@ use crate::supervise::End;
 /// What stays from one pass to the next.
 #[derive(Default)]
 pub struct Witness {
-    /// The inode of each name of the source, as the pass before found them.
+    /// The inode of each name of the source when the replica was last seen equal, of those that have had it ever since.
     stood: BTreeMap<Vec<u8>, u64>,
     /// The replica was changed behind our back since it was last seen equal.
     pub drifted: bool,
@@ -69,7 +69,12 @@ impl Witness {
         if end.code == Some(0) && asked.undisturbed {
             faults.extend(staged(room).into_iter().map(|what| fault("litter", what)));
         }
-        self.stood = inodes(&before.source);
+        let now = inodes(&before.source);
+        match end.code == Some(0) && !end.killed {
+            true => self.stood = now,
+            // Under a name that it has not come to, the replica still has what may be wanted elsewhere.
+            false => self.stood.retain(|path, inode| now.get(path) == Some(inode)),
+        }
         if !faults.is_empty() {
             for fault in &mut faults {
                 fault.what = format!("{} [{}: {}]", fault.what, end.ending(), last_words(&end.said));

@@ -265,7 +265,11 @@ impl Life<'_> {
                 let hit = hit && !closes_elsewhere(call, self.room);
                 // What is always interrupted may be tried for ever.
                 times += u32::from(hit);
-                if hit && times < STORM { Verdict::Fail(errno) } else { Verdict::Go }
+                if hit && times < STORM {
+                    self.say(|| format!("call {} fails: {} {:?}", call.k, call.known.name, call.all_paths()));
+                    return Verdict::Fail(errno);
+                }
+                Verdict::Go
             }
             _ => Verdict::Go,
         };

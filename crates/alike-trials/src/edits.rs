@@ -38,6 +38,8 @@ pub enum Edit {
     Deep,
     /// A name for a file that lies outside of both trees.
     Outside,
+    /// The same name, but for its case.
+    Case,
 }
 
 /// What is done to a source, each as often as it stands here.
@@ -85,6 +87,15 @@ impl Edit {
     pub fn of_a_source(dice: &mut Dice) -> Self {
         let from: &[Self] = if dice.below(60) == 0 { &RARE } else { &TO_A_SOURCE };
         from[dice.below(from.len() as u64) as usize]
+    }
+
+    /// As in a history with filters: what is left out by its name moves in and out, and names differ in their case alone.
+    pub fn of_a_filtered_source(dice: &mut Dice) -> Self {
+        match dice.below(8) {
+            0 => Self::Case,
+            1 => Self::Rename,
+            _ => Self::of_a_source(dice),
+        }
     }
 
     /// A replica is changed behind our back: by the same, and by what would lead out of it.
@@ -221,7 +232,7 @@ impl Hand<'_> {
             Edit::Owner => drop(tree.owner(&path, self.below(3) as u32, self.below(3) as u32)),
             Edit::Attribute => self.attribute(&path),
             Edit::Acl => self.acl(&path),
-            Edit::Rename | Edit::RenameOver | Edit::Swap => self.rename(edit, &path)?,
+            Edit::Rename | Edit::RenameOver | Edit::Swap | Edit::Case => self.rename(edit, &path)?,
             Edit::HardLink => {
                 let to = self.name();
                 tree.hard_link(&path, to);
@@ -295,12 +306,16 @@ impl Hand<'_> {
 
     fn rename(&mut self, edit: Edit, path: &Path) -> Option<()> {
         let tree = self.place.tree;
-        let to = if edit == Edit::Rename { self.name() } else { self.any()? };
+        let to = match edit {
+            Edit::Rename => self.name(),
+            Edit::Case => in_other_case(path)?,
+            _ => self.any()?,
+        };
         if to.starts_with(path) || path.starts_with(&to) {
             return None;
         }
         match edit {
-            Edit::Rename if tree.has(&to) => return None,
+            Edit::Rename | Edit::Case if tree.has(&to) => return None,
             Edit::Swap => {
                 let (one, two) = (tree.path(path), tree.path(&to));
                 renameat_with(CWD, one, CWD, two, RenameFlags::EXCHANGE).ok()?;
@@ -351,4 +366,11 @@ impl Hand<'_> {
             fs::hard_link(outside.path(SHARED), tree.path(path)).expect("link to what lies outside");
         }
     }
+}
+
+fn in_other_case(path: &Path) -> Option<PathBuf> {
+    let name = path.file_name()?.to_str()?;
+    let upper = name.to_ascii_uppercase();
+    let other = if upper == name { name.to_ascii_lowercase() } else { upper };
+    (other != name).then(|| path.with_file_name(other))
 }

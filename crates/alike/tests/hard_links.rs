@@ -5,7 +5,9 @@
 mod common;
 
 use alike_testkit::{Flag, Mount, Pair, Tree, is_root, root_or_say};
-use common::{copied, count, events, has, nothing_to_do, pair, pair_with_files, pass, steps, steps_but_folders};
+use common::{
+    copied, count, events, has, nothing_to_do, pair, pair_with_files, pass, steps, steps_but_folders,
+};
 
 /// The names of the one file that [`group`] has.
 const NAMES: [&str; 3] = ["a", "folder/b", "folder/deep/c"];

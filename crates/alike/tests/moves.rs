@@ -134,7 +134,12 @@ fn folders_that_left_one_that_became_a_file_and_stand_inside_each_other_now_arri
     let pair = pair_with_files(30);
     pair.source.file("x/1/2/inner", "1").file("x/beside", "2").file("g/d/e/deep", "3");
     pair.mirrored();
-    pair.source.rename("g/d", "t").rename("x/1/2", "g/d").rename("t", "x/1/2").rename("x", "g/d/e").file("x", "4");
+    pair.source
+        .rename("g/d", "t")
+        .rename("x/1/2", "g/d")
+        .rename("t", "x/1/2")
+        .rename("x", "g/d/e")
+        .file("x", "4");
     pair.mirrored();
     nothing_to_do(&pair);
 }
@@ -142,7 +147,11 @@ fn folders_that_left_one_that_became_a_file_and_stand_inside_each_other_now_arri
 #[test]
 fn a_folder_that_moved_is_still_known_when_what_it_changed_places_with_is_deleted() {
     let pair = pair_with_files(30);
-    pair.source.file("outer/inner/a", "1").file("outer/inner/b/c", "2").file("outer/inner/quiet", "3").file("other/x", "4");
+    pair.source
+        .file("outer/inner/a", "1")
+        .file("outer/inner/b/c", "2")
+        .file("outer/inner/quiet", "3")
+        .file("other/x", "4");
     pair.mirrored();
     pair.source.remove("other").rename("outer/inner", "t").rename("outer", "other").rename("t", "outer");
     // What takes the place of a folder and has two names is made last of all: the row of the folder is written after that.

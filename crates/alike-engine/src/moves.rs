@@ -24,6 +24,9 @@ use crate::pass::Run;
 use crate::place::Place;
 use crate::waiting::{At, How, Task};
 
+/// What could not be moved, to be compared under its new name.
+type Stays<S, R> = Option<At<S, R, Arrival>>;
+
 /// What arrived and where it came from.
 struct Move<S: Source, R: Replica> {
     place: Arc<Place<S, R>>,
@@ -54,10 +57,11 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         let mut left = Vec::new();
         for (place, arrival) in folders {
             match self.match_one(&place, &arrival, &wanted) {
-                Some(moved) => match self.move_folder(moved) {
-                    Ok(task) => tasks.push(task),
-                    Err(stays) => left.extend(stays),
-                },
+                Some(moved) => {
+                    let (task, stays) = self.move_folder(moved);
+                    tasks.extend(task);
+                    left.extend(stays);
+                }
                 None => left.push((place, arrival)),
             }
         }
@@ -206,7 +210,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
     }
 
     /// The folder to visit under its new name, or what [`Run::could_not_move`] gives back.
-    fn move_folder(&self, moved: Move<S, R>) -> std::result::Result<Task<S, R>, Option<At<S, R, Arrival>>> {
+    fn move_folder(&self, moved: Move<S, R>) -> (Option<Task<S, R>>, Stays<S, R>) {
         let renamed = self.with_origin(&moved.departure, |from, name| {
             let opened = self.work.replica.open_folder(from, name)?;
             let before = self.work.replica.stamp(&opened)?;
@@ -221,14 +225,15 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
                 place.learn(&name, Some(known));
                 place.touch();
                 let how = How::Moved(opened, Box::new(before));
-                Ok(Task::Enter { parent: place, name, id: known.folder, how, extent: Extent::Subtree })
+                let extent = Extent::Subtree;
+                (Some(Task::Enter { parent: place, name, id: known.folder, how, extent }), None)
             }
-            Err(error) => Err(self.could_not_move(moved, error)),
+            Err(error) => (None, self.could_not_move(moved, error)),
         }
     }
 
     /// Gives back what [`Run::could_not_move`] does.
-    fn move_file(&self, moved: Move<S, R>) -> Option<At<S, R, Arrival>> {
+    fn move_file(&self, moved: Move<S, R>) -> Stays<S, R> {
         let now = (self.work.clock)();
         let renamed = self.with_origin(&moved.departure, |from, name| {
             let before = self.work.replica.look(from, name)?.ok_or(Error::Changed)?;
@@ -248,7 +253,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
     }
 
     /// It is copied instead. Gives it back to be compared under its new name, unless it is looked at again because it failed.
-    fn could_not_move(&self, moved: Move<S, R>, error: Error) -> Option<At<S, R, Arrival>> {
+    fn could_not_move(&self, moved: Move<S, R>, error: Error) -> Stays<S, R> {
         let key = (moved.arrival.source.identity(), moved.arrival.source.kind);
         self.wait_for(|waiting| {
             waiting.copied_away.push(moved.from);

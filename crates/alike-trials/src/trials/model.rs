@@ -19,7 +19,20 @@ const LENGTH: usize = 250;
 /// Entries of a source: more make passes slow, and tell nothing new.
 const ENTRIES: u64 = 50;
 /// Histories that went wrong once: each run begins with them.
-const WENT_WRONG: [u64; 3] = [11_000_222, 11_000_254, 11_000_052];
+const WENT_WRONG: [u64; 12] = [
+    11_000_222,
+    11_000_254,
+    11_000_052,
+    103_000_086,
+    103_000_107,
+    104_000_139,
+    107_000_002,
+    107_000_261,
+    108_000_329,
+    108_000_386,
+    109_000_157,
+    110_000_110,
+];
 /// A failing history is made shorter for this long.
 const SHORTENING: Duration = Duration::from_secs(30);
 

@@ -53,19 +53,24 @@ impl Deeds<'_> {
                 // Without this line the deed still counts as done.
                 let _ = slot.bucket.write(&Line::Done { done: slot.n, now }, false);
                 let shown = slot.shown();
-                if old.nlink > 1 && old.kind != Kind::Folder {
-                    let kept = (path.clone(), Look::from(old), slot);
-                    self.linked.lock().unwrap_or_else(PoisonError::into_inner).push(kept);
-                }
+                self.note_linked(path, old, slot);
                 Ok((done, Some(shown)))
             }
             Err(error) => {
                 // It may have failed after it was kept. Without the line, a deed with nothing kept counts as void as well.
-                if !slot.holds(old, patch) {
-                    let _ = slot.bucket.write(&Line::Void { void: slot.n }, true);
+                match slot.holds(old, patch) {
+                    true => self.note_linked(path, old, slot),
+                    false => drop(slot.bucket.write(&Line::Void { void: slot.n }, true)),
                 }
                 Err(error)
             }
+        }
+    }
+
+    fn note_linked(&self, path: &RelPath, old: &Stamp, slot: Slot) {
+        if old.nlink > 1 && old.kind != Kind::Folder {
+            let kept = (path.clone(), Look::from(old), slot);
+            self.linked.lock().unwrap_or_else(PoisonError::into_inner).push(kept);
         }
     }
 

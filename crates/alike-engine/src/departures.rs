@@ -9,6 +9,8 @@ use alike_model::path::{Name, RelPath};
 use alike_model::plan::Removal;
 use alike_storage::{Error, Replica, Result, Source};
 
+use crate::hands::Hands;
+use crate::pass::Run;
 use crate::place::Place;
 use crate::waiting::At;
 
@@ -23,6 +25,8 @@ pub(crate) struct Departures<S: Source, R: Replica> {
     standing: HashMap<(usize, Name), Vec<usize>>,
     /// Origins from which nothing may be taken away any more.
     withdrawn: HashSet<usize>,
+    /// What could not be moved: it is copied, also when it is found gone from yet another name.
+    refused: HashSet<Key>,
     /// Folders, by origin, of which only the top has been taken in: mostly they are matched whole, or not at all.
     unexpanded: BTreeMap<usize, Departure>,
     /// How many removals have been taken in.
@@ -61,6 +65,8 @@ impl<S: Source, R: Replica> Origin<S, R> {
 pub(crate) struct Departure {
     pub(crate) origin: usize,
     pub(crate) below: Vec<Name>,
+    /// The folder in whose row it was found below an origin.
+    pub(crate) holder: Option<FolderId>,
     pub(crate) known: Known,
 }
 
@@ -85,7 +91,7 @@ impl Departure {
                 let mut below = path.clone();
                 below.push(name);
                 folders.extend(known.folder.map(|id| (id, below.clone())));
-                found.push(Self { below, known, origin: self.origin });
+                found.push(Self { below, holder: Some(id), known, origin: self.origin });
             }
         }
         found
@@ -99,6 +105,7 @@ impl<S: Source, R: Replica> Default for Departures<S, R> {
             origins: Vec::new(),
             standing: HashMap::new(),
             withdrawn: HashSet::new(),
+            refused: HashSet::new(),
             unexpanded: BTreeMap::new(),
             removals_seen: 0,
         }
@@ -135,7 +142,16 @@ impl<S: Source, R: Replica> Departures<S, R> {
     }
 
     pub(crate) fn take_in(&mut self, departure: Departure) {
-        self.by_identity.insert((departure.known.source.identity, departure.known.kind), departure);
+        let key = (departure.known.source.identity, departure.known.kind);
+        if !self.refused.contains(&key) {
+            self.by_identity.insert(key, departure);
+        }
+    }
+
+    /// This is not moved in this pass.
+    pub(crate) fn refuse(&mut self, key: Key) {
+        self.by_identity.remove(&key);
+        self.refused.insert(key);
     }
 
     pub(crate) fn path(&self, departure: &Departure) -> RelPath {
@@ -153,7 +169,7 @@ impl<S: Source, R: Replica> Departures<S, R> {
     ) {
         let path = place.path().join(name);
         let origin = self.origins.len();
-        let top = Departure { origin, below: Vec::new(), known };
+        let top = Departure { origin, below: Vec::new(), holder: None, known };
         if known.kind == Kind::Folder {
             self.unexpanded.insert(origin, top.clone());
         }
@@ -213,6 +229,24 @@ impl<S: Source, R: Replica> Departures<S, R> {
     }
 }
 
+impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
+    /// Takes in what lies below the folders that departed.
+    pub(crate) fn expand_departures(&self) {
+        let tops = self.wait_for(|waiting| {
+            waiting.departures.as_mut().map(Departures::take_unexpanded).unwrap_or_default()
+        });
+        for top in tops {
+            let below = top.all_below(|id| self.row(id));
+            self.wait_for(|waiting| {
+                waiting
+                    .departures
+                    .iter_mut()
+                    .for_each(|known| below.iter().for_each(|one| known.take_in(one.clone())));
+            });
+        }
+    }
+}
+
 /// A name in a place. The address only tells places apart; an origin keeps each of them alive.
 fn at<S: Source, R: Replica>(place: &Arc<Place<S, R>>, name: &Name) -> (usize, Name) {
     (Arc::as_ptr(place).addr(), name.clone())
@@ -242,7 +276,7 @@ mod tests {
             let entries = vec![(name.clone(), folder(3 - id.0))];
             Some(Row { filter: 0, xattrs: Namespaces::ALL, entries })
         };
-        let top = Departure { origin: 0, below: Vec::new(), known: folder(1) };
+        let top = Departure { origin: 0, below: Vec::new(), holder: None, known: folder(1) };
         let found: Vec<_> =
             top.all_below(row).iter().map(|one| (one.below.len(), one.known.folder)).collect();
         assert_eq!(found, [(1, Some(FolderId(2))), (2, Some(FolderId(1)))]);

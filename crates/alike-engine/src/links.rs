@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use alike_model::compare::{Finding, Verdict};
-use alike_model::entry::{Stamp, Time};
+use alike_model::entry::{Kind, Stamp, Time};
 use alike_model::event::Action;
 use alike_model::known::Known;
 use alike_model::links::{Group, LinkedName, ReplicaInode, SourceInode, group};
@@ -273,7 +273,9 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
     /// How a name of the replica looks now, if it is still the same inode: what was done to its other names has changed its
     /// ctime meanwhile.
     fn look_anew(&self, place: &Here<S, R>, finding: &Finding) -> Result<Option<Stamp>> {
-        let Some(seen) = finding.replica.filter(|seen| seen.nlink > 1) else { return Ok(finding.replica) };
+        // The links of a folder are no names, and its time moves with what this pass takes out of it.
+        let is_linked = |seen: &Stamp| seen.kind != Kind::Folder && seen.nlink > 1;
+        let Some(seen) = finding.replica.filter(is_linked) else { return Ok(finding.replica) };
         let now = self.hands.look_anew(place, &finding.name, &seen)?.ok_or(Error::Changed)?;
         if now.identity() == seen.identity() && now.size == seen.size && now.mtime == seen.mtime {
             Ok(Some(now))
@@ -361,7 +363,11 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         // A rehearsal has nothing to expect, and expects nothing.
         let expected = anchor.replica.as_ref().unwrap_or(&anchor.source);
         let from = (&*anchor.place, &anchor.name);
-        let link = |step: &Step| self.hands.link(from, expected, place, step);
+        let link = |step: &Step| match self.hands.link(from, expected, place, step) {
+            // A single refusal says nothing of what the target can hold: names are given up for good by the second.
+            Err(error) if error.forbids_links() => self.hands.link(from, expected, place, step),
+            other => other,
+        };
         let done = self.timed(place, &step, Instant::now(), link, Done::came_to)?;
         place.touch();
         Ok(done.kept)

@@ -18,11 +18,14 @@ use alike_model::plan::{Arrival, Removal, Step, Verb};
 use alike_model::reason::Reason;
 use alike_storage::{Error, Replica, Result, Source};
 
-use crate::departures::{Departure, Departures, Key};
+use crate::departures::{Departure, Key};
 use crate::hands::{Done, Hands};
 use crate::pass::Run;
 use crate::place::Place;
 use crate::waiting::{At, How, Task};
+
+/// What could not be moved, to be compared under its new name.
+type Stays<S, R> = Option<At<S, R, Arrival>>;
 
 /// What arrived and where it came from.
 struct Move<S: Source, R: Replica> {
@@ -54,7 +57,11 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         let mut left = Vec::new();
         for (place, arrival) in folders {
             match self.match_one(&place, &arrival, &wanted) {
-                Some(moved) => tasks.extend(self.move_folder(moved)),
+                Some(moved) => {
+                    let (task, stays) = self.move_folder(moved);
+                    tasks.extend(task);
+                    left.extend(stays);
+                }
                 None => left.push((place, arrival)),
             }
         }
@@ -76,12 +83,18 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         }
         let mut left = self.withdraw(taken);
         for (place, arrival) in files {
-            match self.match_one(&place, &arrival, &wanted) {
+            let stays = match self.match_one(&place, &arrival, &wanted) {
                 Some(moved) => self.move_file(moved),
-                None if arrival.occupied.is_none() && self.may_wait(&place.path().join(&arrival.name)) => {
+                None => Some((place, arrival)),
+            };
+            match stays {
+                Some((place, arrival))
+                    if arrival.occupied.is_none() && self.may_wait(&place.path().join(&arrival.name)) =>
+                {
                     self.postpone(&place, arrival.name);
                 }
-                None => left.extend(self.withdraw(vec![(place, arrival)])),
+                Some(stays) => left.extend(self.withdraw(vec![stays])),
+                None => {}
             }
         }
         left.extend(self.wait_for(|waiting| std::mem::take(&mut waiting.relook)));
@@ -145,8 +158,10 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             let mut departures = waiting.departures.take().unwrap_or_default();
             for at in departures.removals_seen..waiting.removals.len() {
                 let Some((place, removal)) = &waiting.removals[at] else { continue };
+                // What came here by an exchange is not what was known here.
+                let known = removal.known.filter(|known| known.replica.ino == removal.replica.ino);
                 // An excluded entry has not departed: the source still has it, or never had.
-                if let (Some(known), true) = (removal.known, removal.reason != Reason::Excluded) {
+                if let (Some(known), true) = (known, removal.reason != Reason::Excluded) {
                     departures.add_origin(place, &removal.name, Some(at), known);
                 }
             }
@@ -160,22 +175,6 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         });
         for (place, _) in displaced {
             self.release(place);
-        }
-    }
-
-    /// Takes in what lies below the folders that departed.
-    fn expand_departures(&self) {
-        let tops = self.wait_for(|waiting| {
-            waiting.departures.as_mut().map(Departures::take_unexpanded).unwrap_or_default()
-        });
-        for top in tops {
-            let below = top.all_below(|id| self.row(id));
-            self.wait_for(|waiting| {
-                waiting
-                    .departures
-                    .iter_mut()
-                    .for_each(|known| below.iter().for_each(|one| known.take_in(one.clone())));
-            });
         }
     }
 
@@ -210,7 +209,8 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         })
     }
 
-    fn move_folder(&self, moved: Move<S, R>) -> Option<Task<S, R>> {
+    /// The folder to visit under its new name, or what [`Run::could_not_move`] gives back.
+    fn move_folder(&self, moved: Move<S, R>) -> (Option<Task<S, R>>, Stays<S, R>) {
         let renamed = self.with_origin(&moved.departure, |from, name| {
             let opened = self.work.replica.open_folder(from, name)?;
             let before = self.work.replica.stamp(&opened)?;
@@ -225,16 +225,15 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
                 place.learn(&name, Some(known));
                 place.touch();
                 let how = How::Moved(opened, Box::new(before));
-                Some(Task::Enter { parent: place, name, id: known.folder, how, extent: Extent::Subtree })
+                let extent = Extent::Subtree;
+                (Some(Task::Enter { parent: place, name, id: known.folder, how, extent }), None)
             }
-            Err(error) => {
-                self.could_not_move(moved, error);
-                None
-            }
+            Err(error) => (None, self.could_not_move(moved, error)),
         }
     }
 
-    fn move_file(&self, moved: Move<S, R>) {
+    /// Gives back what [`Run::could_not_move`] does.
+    fn move_file(&self, moved: Move<S, R>) -> Stays<S, R> {
         let now = (self.work.clock)();
         let renamed = self.with_origin(&moved.departure, |from, name| {
             let before = self.work.replica.look(from, name)?.ok_or(Error::Changed)?;
@@ -247,18 +246,26 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             Ok((verdict, replica, done)) => {
                 self.after_move(&moved, verdict, replica, done, now);
                 self.release(moved.place);
+                None
             }
-            Err(error) => {
-                self.could_not_move(moved, error);
-            }
+            Err(error) => self.could_not_move(moved, error),
         }
     }
 
-    /// It is looked at again, and as its departure is taken, it is copied then.
-    fn could_not_move(&self, moved: Move<S, R>, error: Error) {
-        self.wait_for(|waiting| waiting.copied_away.push(moved.from));
+    /// It is copied instead. Gives it back to be compared under its new name, unless it is looked at again because it failed.
+    fn could_not_move(&self, moved: Move<S, R>, error: Error) -> Stays<S, R> {
+        let key = (moved.arrival.source.identity(), moved.arrival.source.kind);
+        self.wait_for(|waiting| {
+            waiting.copied_away.push(moved.from);
+            waiting.departures.iter_mut().for_each(|departures| departures.refuse(key));
+        });
+        // What the replica has there, or had, does not allow it. That stays so, and the few rounds are for what may pass.
+        if error.is_changed() {
+            return Some((moved.place, moved.arrival));
+        }
         self.again(&moved.place, &moved.arrival.name, error);
         self.release(moved.place);
+        None
     }
 
     /// Compares a moved file before it is renamed: its change time says that something happened, not that it was only
@@ -367,6 +374,12 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         (departure, before): (&Departure, &Stamp),
         swapped: bool,
     ) {
+        // Nobody may visit the folder that held it in this pass, when its deletion is held.
+        if let (Some(holder), Some(name)) = (departure.holder, departure.below.last())
+            && self.work.index.row(holder).is_some()
+        {
+            self.work.index.edit(holder, |row| row.edited(vec![(name.clone(), None)]));
+        }
         let freed = self.wait_for(|waiting| {
             let departures = waiting.departures.as_mut()?;
             waiting.moved_away.insert(departures.path_now(departure), before.identity());

@@ -35,6 +35,8 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
                 self.release(parent);
             }
             Task::Enter { parent, name, id, how, extent } => {
+                let id = id.filter(|_| !self.is_half_made(&parent, &name));
+                let makes = matches!(how, How::Make(_));
                 let extent = match self.owed(id) {
                     Some(owed) => extent.with(owed),
                     None => extent,
@@ -47,6 +49,12 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
                     }
                     Err(error) => {
                         self.owe(id, extent);
+                        if makes {
+                            // The row is of the folder that stood there once.
+                            parent.learn(&name, None);
+                            let path = parent.path().join(&name);
+                            self.wait_for(|waiting| waiting.half_made.insert(path));
+                        }
                         match error {
                             // Looked at again it would be taken for the replica's own.
                             Error::MountedOver => self.fail(parent.path().join(&name), error.to_string()),
@@ -72,6 +80,15 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
 
     fn owed(&self, id: Option<FolderId>) -> Option<Extent> {
         id.and_then(|id| self.wait_for(|waiting| waiting.owed.remove(&id)))
+    }
+
+    fn is_half_made(&self, parent: &Here<S, R>, name: &Name) -> bool {
+        // Building a path costs its depth, and hardly ever is there any.
+        if self.wait_for(|waiting| waiting.half_made.is_empty()) {
+            return false;
+        }
+        let path = parent.path().join(name);
+        self.wait_for(|waiting| waiting.half_made.remove(&path))
     }
 
     /// Opens a folder on both sides; also tells whether the index knows it.

@@ -63,6 +63,8 @@ pub(crate) struct Waiting<S: Source, R: Replica> {
     pub(crate) again: Vec<At<S, R, Name>>,
     /// Known folders that could not be opened or listed: who looks at their names again owes them this look.
     pub(crate) owed: HashMap<FolderId, Extent>,
+    /// Folders that were being made when something failed: what stands there now, if anything does, was never listed.
+    pub(crate) half_made: HashSet<RelPath>,
     /// Names from which something moved: what is there now, or is to be made there, is compared.
     pub(crate) relook: Vec<At<S, R, Name>>,
     /// What is gone from its old name; `None` until all folders in scope have been seen.
@@ -90,6 +92,7 @@ impl<S: Source, R: Replica> Waiting<S, R> {
             removals: Vec::new(),
             again: Vec::new(),
             owed: HashMap::new(),
+            half_made: HashSet::new(),
             relook: Vec::new(),
             departures: None,
             moved_away: HashMap::new(),

@@ -185,7 +185,8 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         let path = walk.path.join(called);
         // The source's ignore files are gone with the folder; the replica still has them as they were.
         let (filter, _) = read_ignore_files(self.work.replica, &folder, filter, &|| path.clone())?;
-        let id = known.and_then(|known| known.folder);
+        // A row belongs to a folder, not to its name: what was known here may stand under another name by now.
+        let id = known.filter(|known| known.replica.ino == stamp.ino).and_then(|known| known.folder);
         let row = id.and_then(|id| self.row(id));
         let changed_above = walk.stack.last().is_some_and(|above| above.filter_changed);
         let filter_changed =

@@ -38,6 +38,8 @@ pub enum Edit {
     Deep,
     /// A name for a file that lies outside of both trees.
     Outside,
+    /// The same name, but for its case.
+    Case,
 }
 
 /// What is done to a source, each as often as it stands here.
@@ -87,6 +89,15 @@ impl Edit {
         from[dice.below(from.len() as u64) as usize]
     }
 
+    /// As in a history with filters: what is left out by its name moves in and out, and names differ in their case alone.
+    pub fn of_a_filtered_source(dice: &mut Dice) -> Self {
+        match dice.below(8) {
+            0 => Self::Case,
+            1 => Self::Rename,
+            _ => Self::of_a_source(dice),
+        }
+    }
+
     /// A replica is changed behind our back: by the same, and by what would lead out of it.
     pub fn of_a_replica(dice: &mut Dice) -> Self {
         if dice.below(8) == 0 { Self::Outside } else { Self::of_a_source(dice) }
@@ -115,8 +126,11 @@ pub fn make(place: &Place<'_>, edit: Edit, seed: u64) -> Option<String> {
     catch_unwind(AssertUnwindSafe(|| hand.make(edit))).ok().flatten()
 }
 
+/// What an edit chooses among: a path, and what stands there; nothing that a path is too long for.
+type Found = (PathBuf, Option<fs::Metadata>);
+
 /// All paths in a fixed order, but for what is too deep for a path, and our own folder.
-fn paths(tree: &Tree) -> Vec<PathBuf> {
+fn paths(tree: &Tree) -> Vec<Found> {
     let (mut found, mut folders) = (Vec::new(), vec![PathBuf::new()]);
     while let Some(folder) = folders.pop() {
         let Ok(listing) = fs::read_dir(tree.path(&folder)) else { continue };
@@ -125,21 +139,27 @@ fn paths(tree: &Tree) -> Vec<PathBuf> {
             if path == Path::new(".alike") {
                 continue;
             }
+            let reachable = tree.path(&path).as_os_str().len() < LONGEST_PATH;
+            // Of the open folder it is asked by its name: a path that long takes far longer.
+            let there = entry.metadata().ok().filter(|_| reachable);
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 folders.push(path.clone());
             }
-            found.push(path);
+            found.push((path, there));
         }
     }
-    found.sort();
+    found.sort_by(|(one, _), (other, _)| one.cmp(other));
     found
 }
+
+/// With the zero at its end.
+const LONGEST_PATH: usize = libc::PATH_MAX as usize;
 
 struct Hand<'a> {
     place: &'a Place<'a>,
     dice: Dice,
     seed: u64,
-    paths: Vec<PathBuf>,
+    paths: Vec<Found>,
 }
 
 impl Hand<'_> {
@@ -148,11 +168,10 @@ impl Hand<'_> {
     }
 
     fn of(&mut self, fits: impl Fn(&fs::Metadata) -> bool) -> Option<PathBuf> {
-        let tree = self.place.tree;
-        let fitting = |path: &&PathBuf| tree.path(path).symlink_metadata().is_ok_and(|found| fits(&found));
-        let fitting: Vec<&PathBuf> = self.paths.iter().filter(fitting).collect();
+        let fitting = |(_, there): &&Found| there.as_ref().is_some_and(&fits);
+        let fitting: Vec<&Found> = self.paths.iter().filter(fitting).collect();
         let at = self.dice.below(fitting.len() as u64) as usize;
-        fitting.get(at).map(|path| (*path).clone())
+        fitting.get(at).map(|(path, _)| path.clone())
     }
 
     fn any(&mut self) -> Option<PathBuf> {
@@ -213,7 +232,7 @@ impl Hand<'_> {
             Edit::Owner => drop(tree.owner(&path, self.below(3) as u32, self.below(3) as u32)),
             Edit::Attribute => self.attribute(&path),
             Edit::Acl => self.acl(&path),
-            Edit::Rename | Edit::RenameOver | Edit::Swap => self.rename(edit, &path)?,
+            Edit::Rename | Edit::RenameOver | Edit::Swap | Edit::Case => self.rename(edit, &path)?,
             Edit::HardLink => {
                 let to = self.name();
                 tree.hard_link(&path, to);
@@ -287,12 +306,16 @@ impl Hand<'_> {
 
     fn rename(&mut self, edit: Edit, path: &Path) -> Option<()> {
         let tree = self.place.tree;
-        let to = if edit == Edit::Rename { self.name() } else { self.any()? };
+        let to = match edit {
+            Edit::Rename => self.name(),
+            Edit::Case => in_other_case(path)?,
+            _ => self.any()?,
+        };
         if to.starts_with(path) || path.starts_with(&to) {
             return None;
         }
         match edit {
-            Edit::Rename if tree.has(&to) => return None,
+            Edit::Rename | Edit::Case if tree.has(&to) => return None,
             Edit::Swap => {
                 let (one, two) = (tree.path(path), tree.path(&to));
                 renameat_with(CWD, one, CWD, two, RenameFlags::EXCHANGE).ok()?;
@@ -343,4 +366,11 @@ impl Hand<'_> {
             fs::hard_link(outside.path(SHARED), tree.path(path)).expect("link to what lies outside");
         }
     }
+}
+
+fn in_other_case(path: &Path) -> Option<PathBuf> {
+    let name = path.file_name()?.to_str()?;
+    let upper = name.to_ascii_uppercase();
+    let other = if upper == name { name.to_ascii_lowercase() } else { upper };
+    (other != name).then(|| path.with_file_name(other))
 }

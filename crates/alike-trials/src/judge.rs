@@ -1,13 +1,14 @@
 //! What may never be, whatever happened: torn files, gaps, writes elsewhere, litter, a false "done".
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{CStr, CString};
 use std::fs;
-use std::os::fd::AsRawFd;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileTypeExt;
+use std::io::{self, Read};
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use alike_testkit::compare;
+use rustix::fs::{Dir, FileType, Mode, OFlags, openat, readlinkat};
 
 use crate::room::{Before, Ground, Room};
 use crate::supervise::End;
@@ -39,7 +40,9 @@ pub struct Shown(pub BTreeMap<Vec<u8>, Sight>);
 impl Shown {
     pub fn of(top: &Path) -> Self {
         let mut shown = BTreeMap::new();
-        look(top, b"", &mut shown);
+        if let Ok(top) = fs::File::open(top) {
+            look(&top, b"", &mut shown);
+        }
         Self(shown)
     }
 
@@ -51,34 +54,45 @@ impl Shown {
     }
 }
 
-fn look(folder: &Path, prefix: &[u8], into: &mut BTreeMap<Vec<u8>, Sight>) {
-    // Held open, so that what is too deep for a path is seen too.
-    let Ok(held) = fs::File::open(folder) else { return };
-    let Ok(listing) = fs::read_dir(format!("/proc/self/fd/{}", held.as_raw_fd())) else { return };
+/// Looks at each entry relative to its open folder, so that what is too deep for a path is seen too.
+fn look(folder: &impl AsFd, prefix: &[u8], into: &mut BTreeMap<Vec<u8>, Sight>) {
+    let Ok(listing) = Dir::read_from(folder) else { return };
     for entry in listing.flatten() {
         let name = entry.file_name();
-        if prefix.is_empty() && name == ".alike" {
+        let bytes = name.to_bytes();
+        if matches!(bytes, b"." | b"..") || (prefix.is_empty() && bytes == b".alike") {
             continue;
         }
-        let path = [prefix, name.as_bytes()].concat();
-        let Ok(kind) = entry.file_type() else { continue };
-        let sight = if kind.is_file() {
-            Sight::File(
-                fs::read(entry.path()).unwrap_or_else(|why| format!("unreadable: {why}").into_bytes()),
-            )
-        } else if kind.is_dir() {
-            look(&entry.path(), &[&path, b"/".as_slice()].concat(), into);
-            Sight::Folder
-        } else if kind.is_symlink() {
-            Sight::Link(fs::read_link(entry.path()).unwrap_or_default().as_os_str().as_bytes().to_vec())
-        } else {
-            debug_assert!(
-                kind.is_fifo() || kind.is_socket() || kind.is_char_device() || kind.is_block_device()
-            );
-            Sight::Other
+        let path = [prefix, bytes].concat();
+        let sight = match entry.file_type() {
+            FileType::RegularFile => Sight::File(
+                content(folder, name).unwrap_or_else(|why| format!("unreadable: {why}").into_bytes()),
+            ),
+            FileType::Directory => {
+                if let Ok(below) = open(folder, name, OFlags::DIRECTORY) {
+                    look(&below, &[&path, b"/".as_slice()].concat(), into);
+                }
+                Sight::Folder
+            }
+            FileType::Symlink => {
+                Sight::Link(readlinkat(folder, name, Vec::new()).map(CString::into_bytes).unwrap_or_default())
+            }
+            _ => Sight::Other,
         };
         into.insert(path, sight);
     }
+}
+
+fn content(folder: &impl AsFd, name: &CStr) -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    open(folder, name, OFlags::empty())?.read_to_end(&mut content)?;
+    Ok(content)
+}
+
+/// What was listed may be a link or a pipe by now.
+fn open(folder: &impl AsFd, name: &CStr, flags: OFlags) -> io::Result<fs::File> {
+    let flags = flags | OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    Ok(openat(folder, name, flags, Mode::empty())?.into())
 }
 
 /// A difference without its particulars, which may be others each time (a folder's time, say).

@@ -106,6 +106,11 @@ impl Call {
         Some(if path.as_os_str().is_empty() { folder } else { folder.join(path) })
     }
 
+    /// All paths of the call, for a person.
+    pub fn all_paths(&self) -> Vec<PathBuf> {
+        (0..self.known.paths.len()).filter_map(|which| self.path(which)).collect()
+    }
+
     /// What the descriptor in this argument leads to.
     pub fn open_file(&self, argument: usize) -> Option<PathBuf> {
         let fd = *self.notice.args.get(argument)? as i32;

@@ -13,10 +13,12 @@ use crate::supervise::End;
 /// What stays from one pass to the next.
 #[derive(Default)]
 pub struct Witness {
-    /// The inode of each name of the source, as the pass before found them.
+    /// The inode of each name of the source when the replica was last seen equal, of those that have had it ever since.
     stood: BTreeMap<Vec<u8>, u64>,
     /// The replica was changed behind our back since it was last seen equal.
     pub drifted: bool,
+    /// The name that filters leave out.
+    left_out: Option<&'static str>,
 }
 
 /// How all was before a pass.
@@ -49,6 +51,10 @@ pub struct Asked {
 }
 
 impl Witness {
+    pub fn of(left_out: Option<&'static str>) -> Self {
+        Self { left_out, ..Self::default() }
+    }
+
     /// Judges a pass that ended like this.
     pub fn judge(&mut self, room: &Room, before: &Before, end: &End, asked: Asked) -> Vec<Fault> {
         let after = Shown::of(room.replica.top());
@@ -62,20 +68,33 @@ impl Witness {
         faults.extend(written.into_iter().map(|what| fault("source written", what)));
         faults.extend(outside(room, before));
         if end.code == Some(0) && !end.killed {
-            let wrong = compare(room.source.top(), room.replica.top());
+            let mut wrong = compare(room.source.top(), room.replica.top());
+            wrong.retain(|line| !self.is_left_out(line));
             faults.extend(wrong.iter().take(3).map(|what| fault("exit 0 and wrong", what)));
             self.drifted &= !wrong.is_empty();
         }
         if end.code == Some(0) && asked.undisturbed {
             faults.extend(staged(room).into_iter().map(|what| fault("litter", what)));
         }
-        self.stood = inodes(&before.source);
+        let now = inodes(&before.source);
+        match end.code == Some(0) && !end.killed {
+            true => self.stood = now,
+            // Under a name that it has not come to, the replica still has what may be wanted elsewhere.
+            false => self.stood.retain(|path, inode| now.get(path) == Some(inode)),
+        }
         if !faults.is_empty() {
             for fault in &mut faults {
                 fault.what = format!("{} [{}: {}]", fault.what, end.ending(), last_words(&end.said));
             }
         }
         faults
+    }
+
+    /// True for a difference that filters are to leave: it tells of a path with that name, or of a link to one. That the
+    /// replica has such a name is wrong: nobody put it there.
+    fn is_left_out(&self, line: &str) -> bool {
+        let has = |name: &str| line.split(['/', ' ', ':']).any(|word| word == name);
+        self.left_out.is_some_and(has) && !line.ends_with("only on the replica")
     }
 
     /// Names that the source kept, as all folders above them, and that the replica had and has no more.

@@ -219,3 +219,45 @@ fn a_state_folder_that_cannot_be_written_is_a_clear_error_or_no_matter() {
         run.expect_one_of(&[1, 2, 3]).expect_short_message().expect_message_with("closed");
     }
 }
+
+/// The first look at a folder that is made under this path fails.
+fn fail_to_look_at(pair: &mut Pair, path: &str) {
+    let folder = pair.replica.path(path);
+    pair.alike.run_after(&format!(
+        "exec strace -f -q -o /dev/null -P {} -e trace=statx -e inject=statx:error=EIO:when=1 \"$0\" \"$@\"",
+        folder.display()
+    ));
+}
+
+#[test]
+fn a_folder_that_is_made_anew_is_filled_though_it_could_not_be_opened_at_once() {
+    let mut pair = pair_with_files(30);
+    pair.source.file("folder/inner/file", "1").file("folder/file", "2");
+    pair.mirrored();
+    pair.replica.remove("folder").symlink("folder", "elsewhere");
+    fail_to_look_at(&mut pair, "folder");
+    pair.mirrored();
+}
+
+#[test]
+fn a_name_that_gave_way_to_a_folder_is_no_name_outside_though_an_error_came_right_after() {
+    let mut pair = pair_with_files(4);
+    pair.source.file("stays", "of two names").hard_link("stays", "goes");
+    pair.mirrored();
+    pair.source.remove("goes").file("goes/file", "1");
+    fail_to_look_at(&mut pair, "goes");
+    pair.mirrored();
+}
+
+#[test]
+fn a_link_that_is_refused_once_is_no_target_without_links() {
+    let mut pair = pair_with_files(4);
+    pair.source.file("one", "of two names").hard_link("one", "two");
+    pair.mirrored();
+    pair.source.hard_link("one", "three");
+    // Nothing else is linked in this pass: contents have their names.
+    pair.alike.run_after(
+        "exec strace -f -q -o /dev/null -e trace=linkat -e inject=linkat:error=EOPNOTSUPP:when=1 \"$0\" \"$@\"",
+    );
+    pair.mirrored();
+}

@@ -5,7 +5,9 @@
 mod common;
 
 use alike_testkit::{Flag, Mount, Pair, Tree, is_root, root_or_say};
-use common::{copied, count, events, has, nothing_to_do, pair, pass, steps, steps_but_folders};
+use common::{
+    copied, count, events, has, nothing_to_do, pair, pair_with_files, pass, steps, steps_but_folders,
+};
 
 /// The names of the one file that [`group`] has.
 const NAMES: [&str; 3] = ["a", "folder/b", "folder/deep/c"];
@@ -399,5 +401,18 @@ fn a_name_that_could_not_be_linked_is_linked_when_it_can_be() {
     let events = pass(&pair);
     assert_eq!(steps_but_folders(&pair, &events), ["link 0 locked/first", "link locked/d"]);
     assert_eq!((pair.replica.ino("a"), pair.replica.ino("third"), copied(&events)), (old, new, 0));
+    nothing_to_do(&pair);
+}
+
+#[test]
+fn a_link_takes_the_place_of_a_folder_that_something_moved_out_of_in_the_same_pass() {
+    let pair = pair_with_files(30);
+    pair.source.file("before/folder/inner/a", "1").file("before/folder/b", "2").file("taken", "3");
+    pair.mirrored();
+    pair.source.rename("before", "after").rename("after/folder/inner", "aside").remove("after/folder");
+    // A folder in the place of a file is visited last: what moved into it is found when the others have been planned.
+    pair.source.remove("taken").folder("taken").rename("aside", "taken/inner");
+    pair.source.file("after/folder", "a file with two names").hard_link("after/folder", "taken/inner/name");
+    pair.mirrored();
     nothing_to_do(&pair);
 }

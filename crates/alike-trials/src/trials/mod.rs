@@ -125,8 +125,8 @@ pub static TRIALS: &[Trial] = &[
     },
     Trial {
         name: "model",
-        what: "random histories: edits of every kind, moves, flips, links, drift, times of 1902 and 2400, and passes of which some are \
-               killed or meet an error; a point is a step, an edit or a pass",
+        what: "random histories: edits of every kind, moves, flips, links, filters, drift, times of 1902 and 2400, and passes of which \
+               some are killed or meet an error; a point is a step, an edit or a pass",
         failure: "after a pass: not equal with exit 0, torn, a gap, gone and not in the trash, source or outside written, litter; \
                   a next pass that is not idle, a plan that writes; one bad step ends its history",
         fits: |tool| tool == Tool::Alike,

@@ -19,6 +19,7 @@ use crate::ends::{Ends, Found, find_replica, refuse_emptied};
 use crate::hold::{is_held, refuse_held};
 use crate::index::Index;
 use crate::marker::{Held, Marker, write_marker};
+use crate::mend::clear_aside;
 use crate::pass::Top;
 use crate::refusal::Refusal;
 use crate::trash::Trash;
@@ -91,6 +92,7 @@ impl Pair {
         // Whoever takes a pass back first holds the replica, then takes the lock.
         refuse_held(&own, &found.path)?;
         replica.clear_staging().map_err(unusable)?;
+        clear_aside(&own_folder).map_err(unusable)?;
         let known = match &ends.marker {
             Some(marker) => Marker { id: marker.id.clone(), ..now },
             None => now,

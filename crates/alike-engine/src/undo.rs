@@ -69,6 +69,9 @@ pub(crate) trait World {
 
     /// A name of an inode, as it is today, and how that looks.
     fn twin(&mut self, of: Identity) -> Option<(RelPath, Stamp)>;
+
+    /// True when an undo goes on that was killed: it may have done the next step, or half of it, and not written it down.
+    fn goes_on(&self) -> bool;
 }
 
 /// The parts of a deed, in the order in which they are undone.
@@ -112,6 +115,8 @@ pub(crate) fn judge(world: &mut impl World, written: &Written, part: Part) -> Re
         },
         Part::Replace => match there {
             Some(there) if is_old(&there) => Ok(Way::Already),
+            // Where names cannot be exchanged, it may have gone before the other came.
+            None if world.goes_on() => bring(world, written, None),
             None => Ok(Way::Left("it is gone since")),
             Some(there) => match may_go(world, written, &there)? {
                 Some(why) => Ok(Way::Left(why)),
@@ -133,6 +138,9 @@ pub(crate) fn judge(world: &mut impl World, written: &Written, part: Part) -> Re
             }
             (Some(there), Some(old)) if deed.xattrs.is_none() && is_dressed(&there, Some(old)) => {
                 Way::Already
+            }
+            (Some(there), Some(old)) if world.goes_on() && is_half_dressed(&there, old, deed.now.as_ref()) => {
+                Way::Dress(there)
             }
             _ => Way::Left(CHANGED),
         }),
@@ -221,6 +229,14 @@ fn is_same(there: &Stamp, then: &Look) -> bool {
     is_it && (there.kind == Kind::Folder || (there.size == then.size && there.mtime == then.mtime))
 }
 
+/// True when an entry has some of the attributes from before and some from after. A mode may be less than either for a moment.
+fn is_half_dressed(there: &Stamp, old: &Look, now: Option<&Look>) -> bool {
+    let Some(now) = now else { return false };
+    let is_it = there.identity() == old.id && there.kind == old.kind && there.size == old.size;
+    let owners = [(old.uid, old.gid), (now.uid, now.gid)];
+    is_it && [old.mtime, now.mtime].contains(&there.mtime) && owners.contains(&(there.uid, there.gid))
+}
+
 fn is_dressed(there: &Stamp, then: Option<&Look>) -> bool {
     then.is_some_and(|then| {
         is_same(there, then) && (there.mode, there.uid, there.gid) == (then.mode, then.uid, then.gid)
@@ -231,6 +247,7 @@ fn is_dressed(there: &Stamp, then: Option<&Look>) -> bool {
 pub(crate) struct Real<'a, 'b> {
     pub(crate) reach: &'a mut Reach<'b>,
     pub(crate) twins: &'a mut Twins,
+    pub(crate) goes_on: bool,
 }
 
 /// Where names of inodes with several are.
@@ -278,6 +295,10 @@ impl World for Real<'_, '_> {
         let stamp = self.reach.look(&path).ok()??;
         Some((path, stamp))
     }
+
+    fn goes_on(&self) -> bool {
+        self.goes_on
+    }
 }
 
 /// The replica as it would be.
@@ -318,5 +339,9 @@ impl World for Thought<'_, '_> {
 
     fn twin(&mut self, of: Identity) -> Option<(RelPath, Stamp)> {
         self.real.twin(of)
+    }
+
+    fn goes_on(&self) -> bool {
+        self.real.goes_on
     }
 }

@@ -8,7 +8,7 @@ use alike_storage::{Error, Replica, Result};
 
 use crate::chronicle::{self, Written, is_slot};
 use crate::history::{Deed, Look};
-use crate::hold::Site;
+use crate::hold::{Begun, Site};
 use crate::reach::Reach;
 use crate::undo::Part;
 
@@ -29,6 +29,14 @@ pub fn complete(site: &Site) -> Result<()> {
         let slot = written.slot();
         if !all.iter().any(|later| later.deed.from.as_ref() == Some(&slot)) {
             note_what_came_back(site, &mut reach, written, hold.pass)?;
+        }
+    }
+    if let Some(Begun::Undo(first, last)) = hold.begun {
+        let is_its = |written: &&Written| (first..=last).contains(&written.deed.pass);
+        for written in all.iter().filter(is_its).filter(|written| written.deed.action == Action::Rename) {
+            if !all.iter().any(|did| did.deed.pass == hold.pass && renames_back(&did.deed, &written.deed)) {
+                note_what_was_renamed(site, &mut reach, written, hold.pass)?;
+            }
         }
     }
     Ok(())
@@ -64,8 +72,43 @@ fn note_what_came_back(site: &Site, reach: &mut Reach<'_>, written: &Written, pa
         now: Some(Look::from(&now)),
         ..Deed::of((pass, deed.at), Action::Create, &deed.path)
     };
+    note(site, deed)
+}
+
+/// What got its old name, or changed names again, and nobody came to write down.
+fn note_what_was_renamed(site: &Site, reach: &mut Reach<'_>, written: &Written, pass: u64) -> Result<()> {
+    let deed = &written.deed;
+    let (Some(from), Some(then)) = (&deed.from, deed.now) else { return Ok(()) };
+    let (there, before) = (reach.look(&deed.path)?, reach.look(from)?);
+    let Some(now) = before.filter(|before| before.identity() == then.id) else { return Ok(()) };
+    let reason = format!("undoes {} of pass {}", deed.action, deed.pass);
+    let did = Deed { reason, ..Deed::of((pass, deed.at), Action::Rename, from) };
+    match (deed.swapped, there, deed.old) {
+        (false, None, _) => {
+            note(site, Deed { from: Some(deed.path.clone()), now: Some(Look::from(&now)), ..did })
+        }
+        (true, Some(there), Some(old)) if there.identity() == old.id => note(site, Deed {
+            path: deed.path.clone(),
+            from: Some(from.clone()),
+            old: Some(Look::from(&now)),
+            swapped: true,
+            now: Some(Look::from(&there)),
+            ..did
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn note(site: &Site, deed: Deed) -> Result<()> {
     let written = site.trash.note(deed).and_then(|()| site.trash.flush());
     written.map_err(|cause| Error::of("write down what it did", cause))
+}
+
+/// True when one deed gives back the names that the other took.
+fn renames_back(did: &Deed, deed: &Deed) -> bool {
+    let back = did.from.as_ref() == Some(&deed.path) && Some(&did.path) == deed.from.as_ref();
+    let is_swap = did.swapped && deed.swapped;
+    did.action == Action::Rename && (if is_swap { did.path == deed.path } else { back })
 }
 
 /// Part of a deed that is to be undone.
@@ -132,10 +175,7 @@ fn takes(did: &Deed, (written, part): Step<'_>) -> bool {
         Part::TakeAway => same && matches!(did.action, Action::Delete | Action::Rmdir),
         Part::BringBack => same && matches!(did.action, Action::Create | Action::Link),
         Part::Replace | Part::Unpatch => same && matches!(did.action, Action::Update | Action::Link),
-        Part::RenameBack => {
-            did.action == Action::Rename && Some(&did.path) == deed.from.as_ref() && did.from.as_ref() == Some(&deed.path)
-        }
-        Part::SwapBack => same && did.swapped,
+        Part::RenameBack | Part::SwapBack => renames_back(did, deed),
         Part::Dress => same && did.action == Action::Meta,
     }
 }

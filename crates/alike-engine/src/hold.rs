@@ -83,9 +83,19 @@ impl Hold {
         let mut file = File::create_new(&beside)?;
         file.write_all(&text)?;
         file.sync_all()?;
-        fs::rename(&beside, own.join("hold"))?;
+        fs::rename(&beside, own.join("hold"))
+    }
+
+    /// Writes it, and brings it to the disk. Where that fails, what was under way goes on counting as such.
+    fn write_for_good(&self, own: &Path) -> io::Result<()> {
+        let before = Self::read(own)?.filter(|before| before.begun.is_some());
+        self.write(own)?;
         // Not all filesystems bring names to the disk with all else.
-        linux::sync_folder(Folder::open(own)?.descriptor())
+        let synced = Folder::open(own).and_then(|own| linux::sync_folder(own.descriptor()));
+        if let (Err(_), Some(before)) = (&synced, before) {
+            let _ = before.write(own);
+        }
+        synced
     }
 }
 
@@ -197,7 +207,7 @@ impl Site {
     /// # Errors
     /// When it cannot be written.
     pub fn hold_for(&self, hold: &Hold) -> io::Result<()> {
-        hold.write(&self.own)
+        hold.write_for_good(&self.own)
     }
 
     /// Puts back the hold that was before, or none.

@@ -30,6 +30,10 @@ pub(crate) struct Mend<'a> {
     pub(crate) touched: BTreeMap<RelPath, Touched>,
     /// Folders of the trash that something came from.
     pub(crate) emptied: BTreeSet<RelPath>,
+    /// It goes on with what was killed, or given up because of the disk.
+    pub(crate) goes_on: bool,
+    /// The disk did not take something: nothing more is to be done.
+    pub(crate) lost: Option<Error>,
 }
 
 impl<'a> Mend<'a> {
@@ -39,7 +43,8 @@ impl<'a> Mend<'a> {
         clock: &'a (dyn Fn() -> Time + Sync),
     ) -> Result<Self> {
         let (reach, holds) = (Reach::new(tree)?, tree.holds(true));
-        Ok(Self { tree, trash, pass, clock, reach, holds, touched: BTreeMap::new(), emptied: BTreeSet::new() })
+        let (touched, emptied) = (BTreeMap::new(), BTreeSet::new());
+        Ok(Self { tree, trash, pass, clock, reach, holds, touched, emptied, goes_on: false, lost: None })
     }
 
     pub(crate) fn deed(&self, action: Action, path: &RelPath, reason: &str) -> Deed {
@@ -252,12 +257,20 @@ impl<'a> Mend<'a> {
         let which = if xattrs.is_some() { self.holds.xattrs } else { Namespaces::NONE };
         let before = xattrs.map(|_| self.tree.xattrs(&folder, &name, which)).transpose()?;
         let may_go_on = || self.tree.check_below(&folder, depth(path));
-        let now = self.tree.set_attrs(&folder, &name, there, &self.want(then, xattrs), &may_go_on)?;
-        if !self.tree.sync_reaches(Some(there.dev)) {
-            self.tree.settle_name(&folder, &name)?;
+        let (want, mut there) = (self.want(then, xattrs), *there);
+        let by_name = !self.tree.sync_reaches(Some(there.dev));
+        if by_name && self.goes_on {
+            // What the disk did not take may look clean in memory.
+            let mtime = Time { secs: want.mtime.secs ^ 1, ..want.mtime };
+            there = self.tree.set_attrs(&folder, &name, &there, &Want { mtime, ..want.clone() }, &may_go_on)?;
+        }
+        let now = self.tree.set_attrs(&folder, &name, &there, &want, &may_go_on)?;
+        if by_name && let Err(error) = self.tree.settle_name(&folder, &name) {
+            self.lost = Some(error.twin());
+            return Err(error);
         }
         let deed = self.deed(Action::Meta, path, reason);
-        self.note(Deed { old: Some(there.into()), xattrs: before, now: Some((&now).into()), ..deed })
+        self.note(Deed { old: Some((&there).into()), xattrs: before, now: Some((&now).into()), ..deed })
     }
 
     /// A folder is made.

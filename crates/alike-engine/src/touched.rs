@@ -7,8 +7,9 @@ use alike_model::event::Action;
 use alike_model::past::rebased;
 use alike_model::path::{Name, RelPath};
 use alike_model::xattrs::{Namespaces, Xattrs};
-use alike_storage::{Error, Replica, Result, Source, linux};
+use alike_storage::{Error, Replica, Result, Source};
 
+use crate::chronicle::slot;
 use crate::history::{Deed, Look};
 use crate::mend::Mend;
 use crate::settle::{lost, settle_names};
@@ -58,7 +59,7 @@ impl Mend<'_> {
     /// # Errors
     /// When what was done may not have reached the disk.
     pub(crate) fn finish(&mut self, failed: &mut dyn FnMut(&RelPath, Error)) -> Result<()> {
-        let mut settled = Ok(());
+        let mut settled = self.lost.take().map_or(Ok(()), Err);
         for (path, touched) in std::mem::take(&mut self.touched).into_iter().rev() {
             if let Err(error) = self.finish_one(&path, &touched) {
                 failed(&path, error);
@@ -78,9 +79,16 @@ impl Mend<'_> {
         if self.tree.sync_reaches(Some(self.trash.device())) {
             return Ok(());
         }
-        for bucket in std::mem::take(&mut self.emptied) {
+        let mut buckets = std::mem::take(&mut self.emptied);
+        if self.goes_on {
+            // What was killed filled one of its own.
+            let all = self.trash.buckets().map_err(lost)?;
+            buckets.extend(all.iter().filter_map(|bucket| Some(slot(bucket, 0).split()?.0)));
+        }
+        for bucket in buckets {
             let folder = self.reach.folder(&bucket)?;
-            linux::sync_folder(folder.descriptor()).map_err(lost)?;
+            Name::new(b"journal").map_or(Ok(()), |journal| self.tree.settle_name(&folder, &journal))?;
+            self.tree.settle_folder(&folder)?;
         }
         self.trash.settle().map_err(lost)
     }

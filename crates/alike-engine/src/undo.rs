@@ -136,11 +136,12 @@ pub(crate) fn judge(world: &mut impl World, written: &Written, part: Part) -> Re
             (Some(there), Some(_)) if is_old(&there) && is_dressed(&there, deed.now.as_ref()) => {
                 Way::Dress(there)
             }
-            (Some(there), Some(old)) if deed.xattrs.is_none() && is_dressed(&there, Some(old)) => {
-                Way::Already
-            }
+            // Dressed, it may not have reached the disk.
             (Some(there), Some(old)) if world.goes_on() && is_half_dressed(&there, old, deed.now.as_ref()) => {
                 Way::Dress(there)
+            }
+            (Some(there), Some(old)) if deed.xattrs.is_none() && is_dressed(&there, Some(old)) => {
+                Way::Already
             }
             _ => Way::Left(CHANGED),
         }),

@@ -153,13 +153,16 @@ pub fn undo(
     let came = Came::of(&steps, job.all, job.begun);
     let mut mend = Mend::new((&site.tree, &site.trash), number, clock)?;
     let (mut twins, mut undone) = (Twins::default(), Undone::default());
+    mend.goes_on = job.begun.is_some();
     for (at, (written, part)) in steps.iter().enumerate() {
         if stop.is_set() {
             undone.stopped = true;
             break;
         }
-        let goes_on = job.begun.is_some();
-        let mut real = Real { reach: &mut mend.reach, twins: &mut twins, goes_on };
+        if mend.lost.is_some() {
+            break;
+        }
+        let mut real = Real { goes_on: mend.goes_on, reach: &mut mend.reach, twins: &mut twins };
         let done = match at < came.to {
             true => gone_on_with(&mut mend, (&came, at), (written, *part)).map(|way| (None, way)),
             false => judge(&mut real, written, *part)

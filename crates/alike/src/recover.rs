@@ -49,7 +49,7 @@ pub(crate) fn undo(args: &UndoArgs) -> Result<ExitCode, Failure> {
             let (which, number) = (named(&passes), passes.end() - passes.start() + 1);
             let (was, is) = if number == 1 { ("was", "is") } else { ("were", "are") };
             if !undone.stopped {
-                site.hold_for(&hold(*passes.end(), &format!("{which} {was} undone")))?;
+                hold_for(&site, &hold(*passes.end(), &format!("{which} {was} undone")))?;
             }
             let left = undone.left + undone.failed;
             let rest = if left > 0 { format!(", {left} left alone") } else { String::new() };
@@ -108,7 +108,7 @@ fn undo_held(
         begun: Some(Begun::Undo(*passes.start(), *passes.end())),
         ..hold(job.number(), &format!("an undo of {which} is under way, or broke off"))
     };
-    site.hold_for(&begins)?;
+    hold_for(site, &begins)?;
     let undone = undoing::undo(site, job, &*console, &now, &signals.controls.stop);
     console.finish();
     Ok(Some((passes, undone.map_err(failed)?)))
@@ -132,6 +132,13 @@ fn shown_first(site: &Site, job: Job<'_>, console: &Console) -> Result<Undone, F
     let undone = preview(site, job, console);
     console.finish();
     undone.map_err(failed)
+}
+
+fn hold_for(site: &Site, hold: &Hold) -> Result<(), Failure> {
+    site.hold_for(hold).map_err(|why| {
+        let hold = site.path.join(".alike/hold");
+        Failure::Failed(format!("cannot write {}: {}", hold.display(), alike_storage::plain(&why)))
+    })
 }
 
 fn hold(pass: u64, why: &str) -> Hold {
@@ -223,7 +230,7 @@ pub(crate) fn restore(args: &RestoreArgs) -> Result<ExitCode, Failure> {
     let put = put_back(&site, args, &path, &signals.controls.stop);
     match put {
         Ok((pass, copied)) => {
-            site.hold_for(&hold(pass, &format!("{path} was brought back")))?;
+            hold_for(&site, &hold(pass, &format!("{path} was brought back")))?;
             let replica = args.replica.display();
             say(
                 &args.output,
@@ -252,7 +259,7 @@ fn put_back(site: &Site, args: &RestoreArgs, path: &RelPath, stop: &Stop) -> Res
         begun: Some(Begun::Restore(path.as_bytes().to_vec())),
         ..hold(number, &format!("{path} is being brought back, or that broke off"))
     };
-    site.hold_for(&begins)?;
+    hold_for(site, &begins)?;
     let copied = restore::put_back(site, (&version, path, number), &now, stop).map_err(failed)?;
     Ok((number, copied))
 }

@@ -244,15 +244,11 @@ impl<'a> Mend<'a> {
         Ok(())
     }
 
-    /// An entry that is no folder gets its attributes.
-    pub(crate) fn dress(
-        &mut self,
-        path: &RelPath,
-        there: &Stamp,
-        then: &Look,
-        xattrs: Option<&Xattrs>,
-        reason: &str,
-    ) -> Result<()> {
+    /// An entry that is no folder gets the attributes that it had before a deed.
+    pub(crate) fn dress(&mut self, path: &RelPath, there: &Stamp, undone: &Deed, reason: &str) -> Result<()> {
+        let (Some(then), xattrs) = (&undone.old, undone.xattrs.as_ref()) else { return Err(Error::Changed) };
+        // What was killed may have set half of them.
+        let looked = undone.now.filter(|_| self.goes_on).unwrap_or_else(|| there.into());
         let (folder, name) = self.reach.place(path)?;
         let which = if xattrs.is_some() { self.holds.xattrs } else { Namespaces::NONE };
         let before = xattrs.map(|_| self.tree.xattrs(&folder, &name, which)).transpose()?;
@@ -270,7 +266,7 @@ impl<'a> Mend<'a> {
             return Err(error);
         }
         let deed = self.deed(Action::Meta, path, reason);
-        self.note(Deed { old: Some((&there).into()), xattrs: before, now: Some((&now).into()), ..deed })
+        self.note(Deed { old: Some(looked), xattrs: before, now: Some((&now).into()), ..deed })
     }
 
     /// A folder is made.

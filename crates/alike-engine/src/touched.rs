@@ -38,17 +38,17 @@ impl Touched {
 }
 
 impl Mend<'_> {
-    /// A folder gets these attributes when all else is done.
-    pub(crate) fn dress_at_the_end(
-        &mut self,
-        path: &RelPath,
-        then: &Look,
-        xattrs: Option<&Xattrs>,
-    ) -> Result<()> {
+    /// A folder gets the attributes that it had before a deed, when all else is done.
+    pub(crate) fn dress_at_the_end(&mut self, path: &RelPath, deed: &Deed) -> Result<()> {
+        let Some(then) = deed.old else { return Err(Error::Changed) };
         self.touch(path)?;
         if let Some(touched) = self.touched.get_mut(path) {
-            touched.then = *then;
-            touched.xattrs = xattrs.cloned().or(touched.xattrs.take());
+            touched.then = then;
+            touched.xattrs = deed.xattrs.clone().or(touched.xattrs.take());
+            if self.goes_on && touched.before.is_some() {
+                // How it looks now is what was left of it half-way.
+                touched.before = deed.now.filter(|_| deed.action == Action::Meta).or(touched.before);
+            }
         }
         Ok(())
     }

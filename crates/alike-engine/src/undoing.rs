@@ -195,7 +195,7 @@ fn gone_on_with(mend: &mut Mend<'_>, (came, at): (&Came<'_>, usize), (written, p
             if !mend.reach.look(&path)?.is_some_and(|there| there.identity() == old.id) {
                 return Ok(Way::Left("it was changed since"));
             }
-            mend.dress_at_the_end(&path, &old, deed.xattrs.as_ref()).map(|()| Way::Already)
+            mend.dress_at_the_end(&path, deed).map(|()| Way::Already)
         }
         None if came.took(at) => Ok(Way::Already),
         None => match judge(&mut Real { reach: &mut mend.reach, twins: &mut Twins::default(), goes_on: true }, written, part)? {
@@ -219,8 +219,8 @@ fn take(mend: &mut Mend<'_>, written: &Written, way: &Way, reason: &str) -> Resu
         Way::Link(twin, stamp, over) => mend.link((twin, stamp), (path, over.as_ref()), reason),
         Way::Rename(there) => mend.rename(path, there, from?, reason).map(|()| None),
         Way::Swap(one, other) => mend.swap((path, one), (from?, other), reason).map(|()| None),
-        Way::Dress(there) => mend.dress(path, there, old?, deed.xattrs.as_ref(), reason).map(|()| None),
-        Way::DressFolder => mend.dress_at_the_end(path, old?, deed.xattrs.as_ref()).map(|()| None),
+        Way::Dress(there) => mend.dress(path, there, deed, reason).map(|()| None),
+        Way::DressFolder => mend.dress_at_the_end(path, deed).map(|()| None),
     }
 }
 

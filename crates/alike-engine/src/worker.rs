@@ -69,6 +69,7 @@ pub struct Controls {
 const LOOK_FOR_DRIVE: Duration = Duration::from_secs(1);
 
 /// Runs until stopped. A pair that is refused at the start ends it; one that is refused later halts it until that is over.
+/// Returns how much the scrub found damaged.
 ///
 /// # Errors
 /// When the pair is refused at the start.
@@ -78,7 +79,7 @@ pub fn mirror(
     rhythm: &Rhythm,
     (monitor, clock): (&dyn Monitor, &(dyn Fn() -> Time + Sync)),
     controls: &Controls,
-) -> Result<(), Refusal> {
+) -> Result<u64, Refusal> {
     let found = AtomicU64::new(0);
     let mut pair = Pair::open(spec)?;
     let mut allowed = policy.deletes;
@@ -117,12 +118,13 @@ pub fn mirror(
             None => break,
         }
     }
-    let stopped = match found.into_inner() {
+    let found = found.into_inner();
+    let stopped = match found {
         0 => "stopped".to_owned(),
         found => format!("stopped; {}", damaged(found)),
     };
     monitor.event(Event::general(0, Action::Stop, stopped));
-    Ok(())
+    Ok(found)
 }
 
 /// Waits until both ends are back; `None` when stopped meanwhile.

@@ -12,7 +12,7 @@ use alike_engine::pace::Pace;
 use alike_engine::pair::{Pair, Spec};
 use alike_engine::repair::repair;
 use alike_engine::stop::Stop;
-use alike_model::difference::Difference;
+use alike_model::difference::{Change, Difference, What};
 use alike_model::event::Action;
 use alike_model::outcome::Ending;
 use alike_model::path::RelPath;
@@ -109,13 +109,22 @@ impl Job<'_> {
             let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
             *counts.entry(found.difference.change.as_str()).or_insert(0_u64) += 1;
         };
+        // What it refuses is not compared, so nothing is known of it.
+        let refuses = self.pair.refuses(&settings::policy(&self.args.pass));
+        let refuses = refuses.map(|why| Difference {
+            path: RelPath::root(),
+            what: What::Said(why),
+            change: Change::Failed,
+        });
+        let is_refused = refuses.is_some();
+        refuses.into_iter().for_each(|difference| tell(Found { difference, at: None }));
         let checked = self.check(Read::All, &tell)?;
         let (stopped, differences) = (checked.stopped, checked.differences);
         self.say_end(&checked, &counts.into_inner().unwrap_or_default());
         self.keep(checked);
         Ok(match differences {
             _ if stopped => signals.exit_code(),
-            0 => IDENTICAL,
+            0 if !is_refused => IDENTICAL,
             _ => DIFFERS,
         })
     }

@@ -136,8 +136,8 @@ pub(crate) fn mirror_until_stopped(args: &MirrorArgs) -> Result<ExitCode, Failur
         mirror(&spec, settings::policy(&args.pass), &rhythm, (&*console, &now), &signals.controls)
     });
     console.finish();
-    ran?;
-    Ok(ExitCode::from(IDENTICAL))
+    // A clean stop, unless it is known that something differs.
+    Ok(ExitCode::from(if ran? == 0 { IDENTICAL } else { DIFFERS }))
 }
 
 fn plan_of(pair: &PairArgs, args: &PassArgs, output: &OutputArgs) -> Result<ExitCode, Failure> {

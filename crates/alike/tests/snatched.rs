@@ -146,6 +146,13 @@ fn attributes_that_a_target_held_and_suddenly_refuses_are_not_passed_over() {
         let run = pair.once();
         run.expect(1).expect_message_with("held");
         assert!(run.out().contains("refuses it now"), "{}", run.report());
+        let (plan, check) = (pair.plan_with(&[]), pair.check_with(&[]));
+        for looks in [&plan, &check] {
+            looks.expect(1);
+            assert!(looks.out().contains("refuses it now"), "{}", looks.report());
+            assert!(!looks.out().contains("xattr user.kind"), "what is not compared: {}", looks.report());
+        }
+        assert_eq!(pair.check_with(&["--no-xattrs"]).code, Some(0));
     }
     pair.once_with(&["--no-xattrs"]).expect(0);
     pair.alike.run_after("true");

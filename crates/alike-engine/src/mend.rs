@@ -79,7 +79,7 @@ impl<'a> Mend<'a> {
         self.unlock(from, kept)?;
         let (folder, name) = self.enter(path)?;
         let (bucket, number) = self.leave(from)?;
-        let kept = self.reach.look(from)?.ok_or(Error::Changed)?;
+        let kept = self.still((&bucket, &number), kept)?;
         let now = self.tree.rename((&bucket, &number), (&folder, &name), &kept, None)?;
         let deed = Deed {
             from: Some(from.clone()),
@@ -106,7 +106,7 @@ impl<'a> Mend<'a> {
         self.unlock(from, kept)?;
         let (folder, name) = self.enter(path)?;
         let (bucket, number) = self.leave(from)?;
-        let (there, kept) = (self.look_at((&folder, &name))?, self.look_at((&bucket, &number))?);
+        let (there, kept) = (self.still((&folder, &name), there)?, self.still((&bucket, &number), kept)?);
         let tree = self.tree;
         let (at, back) = ((&*folder, &name), (&*bucket, &number));
         let shown = self.keep(deed, &there, |slot| {
@@ -208,7 +208,7 @@ impl<'a> Mend<'a> {
         self.unlock(from, there)?;
         let (folder, name) = self.enter(from)?;
         let (target, new) = self.enter(to)?;
-        let there = self.look_at((&folder, &name))?;
+        let there = self.still((&folder, &name), there)?;
         let now = self.tree.rename((&folder, &name), (&target, &new), &there, None)?;
         let deed = Deed {
             from: Some(from.clone()),
@@ -231,7 +231,7 @@ impl<'a> Mend<'a> {
         self.unlock(other.0, other.1)?;
         let (folder, name) = self.enter(one.0)?;
         let (second, called) = self.enter(other.0)?;
-        let (first, last) = (self.look_at((&folder, &name))?, self.look_at((&second, &called))?);
+        let (first, last) = (self.still((&folder, &name), one.1)?, self.still((&second, &called), other.1)?);
         self.tree.exchange((&folder, &name, &first), (&second, &called, &last))?;
         let now = self.look_at((&folder, &name))?;
         let deed = self.deed(Action::Rename, one.0, reason);
@@ -294,6 +294,15 @@ impl<'a> Mend<'a> {
     /// How an entry looked before anything was done in it.
     fn looked(&self, path: &RelPath, there: &Stamp) -> Look {
         self.touched.get(path).map_or_else(|| there.into(), Touched::looked)
+    }
+
+    /// How that looks now which is to be moved: unlocking a folder changed it. What took its place meanwhile is not moved.
+    fn still(&self, at: (&Folder, &Name), expected: &Stamp) -> Result<Stamp> {
+        if expected.kind != Kind::Folder {
+            return Ok(*expected);
+        }
+        let now = self.look_at(at)?;
+        if now.identity() == expected.identity() { Ok(now) } else { Err(Error::Changed) }
     }
 
     fn look_at(&self, at: (&Folder, &Name)) -> Result<Stamp> {

@@ -258,7 +258,8 @@ impl<'a> Mend<'a> {
         if by_name && self.goes_on {
             // What the disk did not take may look clean in memory.
             let mtime = Time { secs: want.mtime.secs ^ 1, ..want.mtime };
-            there = self.tree.set_attrs(&folder, &name, &there, &Want { mtime, ..want.clone() }, &may_go_on)?;
+            there =
+                self.tree.set_attrs(&folder, &name, &there, &Want { mtime, ..want.clone() }, &may_go_on)?;
         }
         let now = self.tree.set_attrs(&folder, &name, &there, &want, &may_go_on)?;
         if by_name && let Err(error) = self.tree.settle_name(&folder, &name) {

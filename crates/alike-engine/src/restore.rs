@@ -10,7 +10,8 @@ use alike_model::past::{Past, Spot, rebased};
 use alike_model::path::{Name, OWN_FOLDER, RelPath};
 use alike_model::xattrs::{Namespaces, Xattrs};
 use alike_storage::{
-    Error, Local, MayGoOn, Replica, Result, Source, Want, copy_entry, link_entry, linux, remove_tree, rename_entry, unpatch,
+    Error, Local, MayGoOn, Replica, Result, Source, Want, copy_entry, link_entry, linux, remove_tree,
+    rename_entry, unpatch,
 };
 
 use crate::chronicle::{Was, Written, is_in_trash, is_slot};

@@ -2,8 +2,8 @@
 
 use alike_model::entry::Kind;
 use alike_model::event::Action;
-use alike_model::path::RelPath;
 use alike_model::past::rebased;
+use alike_model::path::RelPath;
 use alike_storage::{Error, Replica, Result};
 
 use crate::chronicle::{self, Written, is_slot};
@@ -87,14 +87,17 @@ fn note_what_was_renamed(site: &Site, reach: &mut Reach<'_>, written: &Written, 
         (false, None, _) => {
             note(site, Deed { from: Some(deed.path.clone()), now: Some(Look::from(&now)), ..did })
         }
-        (true, Some(there), Some(old)) if there.identity() == old.id => note(site, Deed {
-            path: deed.path.clone(),
-            from: Some(from.clone()),
-            old: Some(Look::from(&now)),
-            swapped: true,
-            now: Some(Look::from(&there)),
-            ..did
-        }),
+        (true, Some(there), Some(old)) if there.identity() == old.id => note(
+            site,
+            Deed {
+                path: deed.path.clone(),
+                from: Some(from.clone()),
+                old: Some(Look::from(&now)),
+                swapped: true,
+                now: Some(Look::from(&there)),
+                ..did
+            },
+        ),
         _ => Ok(()),
     }
 }
@@ -128,7 +131,8 @@ impl<'a> Came<'a> {
     /// How far the pass `number` came, when that is one that broke off.
     pub(crate) fn of(steps: &[Step<'_>], all: &'a [Written], number: Option<u64>) -> Self {
         let is_its = |written: &&Written| Some(written.deed.pass) == number;
-        let did: Vec<&Written> = all.iter().filter(is_its).filter(|one| !dresses_a_folder(&one.deed)).collect();
+        let did: Vec<&Written> =
+            all.iter().filter(is_its).filter(|one| !dresses_a_folder(&one.deed)).collect();
         let mut came = Self { to: 0, did, by: Vec::with_capacity(steps.len()) };
         let mut next = 0;
         for (at, step) in steps.iter().enumerate() {

@@ -137,7 +137,9 @@ pub(crate) fn judge(world: &mut impl World, written: &Written, part: Part) -> Re
                 Way::Dress(there)
             }
             // Dressed, it may not have reached the disk.
-            (Some(there), Some(old)) if world.goes_on() && is_half_dressed(&there, old, deed.now.as_ref()) => {
+            (Some(there), Some(old))
+                if world.goes_on() && is_half_dressed(&there, old, deed.now.as_ref()) =>
+            {
                 Way::Dress(there)
             }
             (Some(there), Some(old)) if deed.xattrs.is_none() && is_dressed(&there, Some(old)) => {

@@ -13,8 +13,8 @@ use crate::hold::Site;
 use crate::mend::Mend;
 use crate::monitor::{Event, Monitor};
 use crate::reach::Reach;
-use crate::stop::Stop;
 use crate::resuming::{Came, Step};
+use crate::stop::Stop;
 use crate::undo::{Part, Real, Thought, Twins, Way, judge, parts};
 
 /// What became of an undo.
@@ -186,19 +186,28 @@ pub fn undo(
 }
 
 /// A step that was taken, or left, before the undo was killed: only folders get their attributes, which come at the end.
-fn gone_on_with(mend: &mut Mend<'_>, (came, at): (&Came<'_>, usize), (written, part): Step<'_>) -> Result<Way> {
+fn gone_on_with(
+    mend: &mut Mend<'_>,
+    (came, at): (&Came<'_>, usize),
+    (written, part): Step<'_>,
+) -> Result<Way> {
     let deed = &written.deed;
-    let dresses = matches!(part, Part::Dress | Part::BringBack | Part::Replace) && (part == Part::Dress || came.took(at));
+    let dresses = matches!(part, Part::Dress | Part::BringBack | Part::Replace)
+        && (part == Part::Dress || came.took(at));
     match deed.old.filter(|old| dresses && old.kind == alike_model::entry::Kind::Folder) {
         Some(old) => {
             let path = came.now(at, &deed.path);
-            if !mend.reach.look(&path)?.is_some_and(|there| there.identity() == old.id) {
+            if mend.reach.look(&path)?.is_none_or(|there| there.identity() != old.id) {
                 return Ok(Way::Left("it was changed since"));
             }
             mend.dress_at_the_end(&path, deed).map(|()| Way::Already)
         }
         None if came.took(at) => Ok(Way::Already),
-        None => match judge(&mut Real { reach: &mut mend.reach, twins: &mut Twins::default(), goes_on: true }, written, part)? {
+        None => match judge(
+            &mut Real { reach: &mut mend.reach, twins: &mut Twins::default(), goes_on: true },
+            written,
+            part,
+        )? {
             Way::Already => Ok(Way::Already),
             _ => Ok(Way::Left("it was left alone before")),
         },

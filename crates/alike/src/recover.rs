@@ -10,8 +10,8 @@ use alike_engine::chronicle::{self, Written};
 use alike_engine::hold::{Begun, Hold, Site};
 use alike_engine::restore::{self, Copied, Version, copy_out, find};
 use alike_engine::resuming::complete;
-use alike_engine::undoing::{self, Job, Passes, Undone, began_with, last_pass, preview, since};
 use alike_engine::stop::Stop;
+use alike_engine::undoing::{self, Job, Passes, Undone, began_with, last_pass, preview, since};
 use alike_model::path::{Escaped, Name, RelPath};
 use jiff::tz::TimeZone;
 
@@ -53,7 +53,11 @@ pub(crate) fn undo(args: &UndoArgs) -> Result<ExitCode, Failure> {
             }
             let left = undone.left + undone.failed;
             let rest = if left > 0 { format!(", {left} left alone") } else { String::new() };
-            let stopped = if undone.stopped { "; stopped half-way, and the same command goes on from there" } else { "" };
+            let stopped = if undone.stopped {
+                "; stopped half-way, and the same command goes on from there"
+            } else {
+                ""
+            };
             let replica = args.replica.display();
             say(
                 &args.output,
@@ -149,9 +153,11 @@ fn hold(pass: u64, why: &str) -> Hold {
 fn chosen(site: &Site, all: &[Written], args: &UndoArgs) -> Result<(Passes, Option<u64>), Failure> {
     if let Some(hold) = site.hold().filter(|hold| hold.begun.is_some()) {
         // What the same command meant then.
-        let before: Vec<Written> = all.iter().filter(|written| written.deed.pass < hold.pass).cloned().collect();
+        let before: Vec<Written> =
+            all.iter().filter(|written| written.deed.pass < hold.pass).cloned().collect();
         let meant = meant(&before, args).ok();
-        if let Some((passes, begun)) = meant.and_then(|passes| Some((passes.clone(), hold.undoes(&passes)?))) {
+        if let Some((passes, begun)) = meant.and_then(|passes| Some((passes.clone(), hold.undoes(&passes)?)))
+        {
             return Ok((passes, Some(begun)));
         }
     }

@@ -14,7 +14,12 @@ use common::{pair, text};
 fn after_two_days() -> (Pair, PathBuf) {
     let pair = pair();
     pair.source.file("edited", "first").file("goes", "gone").file("moves/one", "1").file("moves/two", "2");
-    pair.source.file("d/a", "a").file("d/b", "b").file("both", "x").file("leaves/x", "x").mode("edited", 0o640);
+    pair.source
+        .file("d/a", "a")
+        .file("d/b", "b")
+        .file("both", "x")
+        .file("leaves/x", "x")
+        .mode("edited", 0o640);
     pair.source.mtime("d", 1_500_000_000, 0).mtime("moves", 1_500_000_000, 0).folder("leaves/below");
     pair.mirrored();
     let then = pair.beside("then");
@@ -136,7 +141,9 @@ fn a_restore_that_was_killed_anywhere_is_gone_on_with_by_the_same_command() {
                 nothing_is_lost(&pair, &before, &format!("{when}, and restored"));
                 match then.join(path).is_dir() {
                     true => is_as(&then.join(path), &pair.replica.path(path), &when),
-                    false => assert_eq!(std::fs::read(then.join(path)).unwrap(), pair.replica.read(path), "{when}"),
+                    false => {
+                        assert_eq!(std::fs::read(then.join(path)).unwrap(), pair.replica.read(path), "{when}")
+                    }
                 }
                 on_replica(&pair, "undo", &["--resume"]).expect(0);
                 pair.mirrored();

@@ -108,7 +108,11 @@ fn what_takes_the_place_of_a_link_that_is_brought_back_is_not_dressed() {
         return;
     }
     let mut pair = pair();
-    pair.source.symlink("folder/link", "file").file("folder/file", "x").mtime("folder/link", 1_000_000_000, 0);
+    pair.source.symlink("folder/link", "file").file("folder/file", "x").mtime(
+        "folder/link",
+        1_000_000_000,
+        0,
+    );
     pair.mirrored();
     pair.source.file("folder/file", "edited");
     pair.mirrored();

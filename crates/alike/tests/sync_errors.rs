@@ -130,7 +130,12 @@ fn a_write_that_is_lost_after_it_was_taken_is_never_taken_for_done() {
 }
 
 fn edit(source: &Tree) {
-    source.rename("file-7", "d/e/seven").rename("d/e", "moved").remove("file-8").remove("link").remove("hollow");
+    source
+        .rename("file-7", "d/e/seven")
+        .rename("d/e", "moved")
+        .remove("file-8")
+        .remove("link")
+        .remove("hollow");
     source.file("link", "a file now").append("file-9", "more").mode("file-10", 0o600).mode("d", 0o711);
     source.mtime("file-11", 1_600_000_000, 5).hard_link("file-1", "moved/link").file("new/below/file", "new");
 }

@@ -47,7 +47,9 @@ pub fn run(ground: &Ground) -> Sums {
     let mut points = Vec::new();
     for deed in [Deed::Undo].into_iter().chain(BROUGHT.map(Deed::Restore)) {
         let calls = count(ground, deed);
-        let all = (1..=calls).flat_map(|k| [Then::Again, Then::Twice(1 + dice.below(calls)), Then::Pass].map(|then| (k, then)));
+        let all = (1..=calls).flat_map(|k| {
+            [Then::Again, Then::Twice(1 + dice.below(calls)), Then::Pass].map(|then| (k, then))
+        });
         points.extend(all.map(|(k, then)| Point { deed, k, then }));
     }
     let limit = match ground.full {
@@ -176,7 +178,11 @@ fn whole(ground: &Ground, room: &Room, all: &BTreeSet<Sight>, when: &str) -> Vec
 fn told(sight: &Sight) -> String {
     match sight {
         Sight::File(content) => {
-            format!("{} bytes: {:?}", content.len(), String::from_utf8_lossy(&content[..content.len().min(40)]))
+            format!(
+                "{} bytes: {:?}",
+                content.len(),
+                String::from_utf8_lossy(&content[..content.len().min(40)])
+            )
         }
         other => format!("{other:?}"),
     }

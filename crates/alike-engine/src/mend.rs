@@ -1,9 +1,9 @@
 //! The steps with which undoing and restoring change a replica: each keeps what it takes away, and is a deed in the history.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use alike_model::entry::{Kind, Stamp, Time};
+use alike_model::entry::{Identity, Kind, Stamp, Time};
 use alike_model::event::Action;
 use alike_model::holds::Holds;
 use alike_model::path::{Name, OWN_FOLDER, RelPath};
@@ -30,6 +30,8 @@ pub(crate) struct Mend<'a> {
     pub(crate) touched: BTreeMap<RelPath, Touched>,
     /// Folders of the trash that something came from.
     pub(crate) emptied: BTreeSet<RelPath>,
+    /// What was taken away, and where that is kept: an undo of several passes may want it back under another of them.
+    pub(crate) taken: HashMap<Identity, RelPath>,
     /// It goes on with what was killed, or given up because of the disk.
     pub(crate) goes_on: bool,
     /// The disk did not take something: nothing more is to be done.
@@ -43,8 +45,20 @@ impl<'a> Mend<'a> {
         clock: &'a (dyn Fn() -> Time + Sync),
     ) -> Result<Self> {
         let (reach, holds) = (Reach::new(tree)?, tree.holds(true));
-        let (touched, emptied) = (BTreeMap::new(), BTreeSet::new());
-        Ok(Self { tree, trash, pass, clock, reach, holds, touched, emptied, goes_on: false, lost: None })
+        let (touched, emptied, taken) = (BTreeMap::new(), BTreeSet::new(), HashMap::new());
+        Ok(Self {
+            tree,
+            trash,
+            pass,
+            clock,
+            reach,
+            holds,
+            touched,
+            emptied,
+            taken,
+            goes_on: false,
+            lost: None,
+        })
     }
 
     pub(crate) fn deed(&self, action: Action, path: &RelPath, reason: &str) -> Deed {
@@ -341,7 +355,7 @@ impl<'a> Mend<'a> {
 
     /// Writes down and does what takes something away. Returns where it is kept.
     fn keep(
-        &self,
+        &mut self,
         deed: Deed,
         old: &Stamp,
         take: impl FnOnce(&Slot) -> Result<Option<Stamp>>,
@@ -356,6 +370,7 @@ impl<'a> Mend<'a> {
             Ok(now) => {
                 let line = Line::Done { done: slot.n, now: now.as_ref().map(Look::from) };
                 slot.bucket.write(&line, true).map_err(failed)?;
+                self.taken.insert(old.identity(), slot.path());
                 Ok(slot.shown())
             }
             Err(error) => {

@@ -70,7 +70,7 @@ impl<'a, 'b> Back<'a, 'b> {
 
     /// What stood at the path, unless nothing did or it is not kept any more.
     fn look(&mut self) -> Result<Option<Stamp>> {
-        let real = Real { reach: &mut self.reach, twins: &mut self.twins, goes_on: false };
+        let real = Real { reach: &mut self.reach, twins: &mut self.twins, taken: None, goes_on: false };
         Thought { real, past: &self.past }.look(&self.path)
     }
 
@@ -436,7 +436,7 @@ fn make_parents(mend: &mut Mend<'_>, version: &Version, path: &RelPath, reason: 
     }
     for folder in missing.into_iter().rev() {
         let mut twins = Twins::default();
-        let real = Real { reach: &mut mend.reach, twins: &mut twins, goes_on: false };
+        let real = Real { reach: &mut mend.reach, twins: &mut twins, taken: None, goes_on: false };
         let was = Thought { real, past: &version.past }.look(&folder)?;
         let look = was.filter(|was| was.kind == Kind::Folder).map(|was| Look::from(&was));
         mend.make_folder(&folder, look.as_ref(), reason)?;

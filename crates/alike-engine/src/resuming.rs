@@ -1,6 +1,6 @@
 //! An undo or a restore that was killed: what it had begun is completed, and what it did is not done once more.
 
-use alike_model::entry::Kind;
+use alike_model::entry::{Identity, Kind};
 use alike_model::event::Action;
 use alike_model::past::rebased;
 use alike_model::path::RelPath;
@@ -144,6 +144,12 @@ impl<'a> Came<'a> {
             }
         }
         came
+    }
+
+    /// What it took away, and where that is kept.
+    pub(crate) fn taken(&self) -> impl Iterator<Item = (Identity, RelPath)> {
+        let kept = self.did.iter().filter(|did| did.deed.kept);
+        kept.filter_map(|did| Some((did.deed.old?.id, did.slot())))
     }
 
     /// True when it took this step.

@@ -4,6 +4,8 @@
 //! was changed since is left alone and named. The same judgement serves to show all of it first, in a world that is only
 //! thought, and to do it.
 
+use std::collections::HashMap;
+
 use alike_model::entry::{Identity, Kind, Stamp};
 use alike_model::event::Action;
 use alike_model::past::{Past, Spot};
@@ -69,6 +71,9 @@ pub(crate) trait World {
 
     /// A name of an inode, as it is today, and how that looks.
     fn twin(&mut self, of: Identity) -> Option<(RelPath, Stamp)>;
+
+    /// Where that is kept which this very undo has taken away.
+    fn taken(&self, of: Identity) -> Option<RelPath>;
 
     /// True when an undo goes on that was killed: it may have done the next step, or half of it, and not written it down.
     fn goes_on(&self) -> bool;
@@ -169,12 +174,18 @@ fn bring(world: &mut impl World, written: &Written, over: Option<Stamp>) -> Resu
     const NOT_KEPT: Way = Way::Left("what was there before was not kept");
     let Some(old) = written.deed.old else { return Ok(NOT_KEPT) };
     match written.old_spot() {
-        Some(Spot::At(slot)) => match (world.look(&slot)?, over) {
-            (Some(kept), over) if kept.identity() == old.id => {
-                Ok(over.map_or(Way::PutBack(slot.clone(), kept), |over| Way::Replace(over, slot, kept)))
+        Some(Spot::At(slot)) => {
+            let is_it = |kept: &Stamp| kept.identity() == old.id;
+            for slot in [Some(slot), world.taken(old.id)].into_iter().flatten() {
+                if let Some(kept) = world.look(&slot)?.filter(is_it) {
+                    return Ok(match over {
+                        None => Way::PutBack(slot, kept),
+                        Some(over) => Way::Replace(over, slot, kept),
+                    });
+                }
             }
-            _ => Ok(GONE),
-        },
+            Ok(GONE)
+        }
         Some(Spot::Twin(id)) => match world.twin(id) {
             Some((twin, stamp)) => Ok(Way::Link(twin, stamp, over)),
             None => Ok(NOT_KEPT),
@@ -250,12 +261,13 @@ fn is_dressed(there: &Stamp, then: Option<&Look>) -> bool {
 pub(crate) struct Real<'a, 'b> {
     pub(crate) reach: &'a mut Reach<'b>,
     pub(crate) twins: &'a mut Twins,
+    pub(crate) taken: Option<&'a HashMap<Identity, RelPath>>,
     pub(crate) goes_on: bool,
 }
 
 /// Where names of inodes with several are.
 #[derive(Default)]
-pub(crate) struct Twins(std::collections::HashMap<Identity, RelPath>);
+pub(crate) struct Twins(HashMap<Identity, RelPath>);
 
 impl Twins {
     /// A name of an inode. All are looked for at once, and again when one is no longer where it was.
@@ -297,6 +309,10 @@ impl World for Real<'_, '_> {
         let path = self.twins.find(self.reach, of)?;
         let stamp = self.reach.look(&path).ok()??;
         Some((path, stamp))
+    }
+
+    fn taken(&self, of: Identity) -> Option<RelPath> {
+        self.taken?.get(&of).cloned()
     }
 
     fn goes_on(&self) -> bool {
@@ -342,6 +358,11 @@ impl World for Thought<'_, '_> {
 
     fn twin(&mut self, of: Identity) -> Option<(RelPath, Stamp)> {
         self.real.twin(of)
+    }
+
+    fn taken(&self, _: Identity) -> Option<RelPath> {
+        // In thought it is where it was.
+        None
     }
 
     fn goes_on(&self) -> bool {

@@ -113,7 +113,8 @@ pub fn preview(site: &Site, job: Job<'_>, monitor: &dyn Monitor) -> Result<Undon
     let came = Came::of(&steps, job.all, job.begun);
     let mut acts = false;
     for (at, (written, part)) in steps.iter().enumerate().skip(came.to) {
-        let real = Real { reach: &mut reach, twins: &mut twins, goes_on: job.begun.is_some() };
+        let goes_on = job.begun.is_some();
+        let real = Real { reach: &mut reach, twins: &mut twins, taken: None, goes_on };
         // The second part of a rename is judged as if the first were done.
         let freed = acts.then(|| renamed_only(written, &past));
         let way = judge(&mut Thought { real, past: freed.as_ref().unwrap_or(&past) }, written, *part)?;
@@ -154,6 +155,7 @@ pub fn undo(
     let mut mend = Mend::new((&site.tree, &site.trash), number, clock)?;
     let (mut twins, mut undone) = (Twins::default(), Undone::default());
     mend.goes_on = job.begun.is_some();
+    mend.taken.extend(came.taken());
     for (at, (written, part)) in steps.iter().enumerate() {
         if stop.is_set() {
             undone.stopped = true;
@@ -162,10 +164,9 @@ pub fn undo(
         if mend.lost.is_some() {
             break;
         }
-        let mut real = Real { goes_on: mend.goes_on, reach: &mut mend.reach, twins: &mut twins };
         let done = match at < came.to {
             true => gone_on_with(&mut mend, (&came, at), (written, *part)).map(|way| (None, way)),
-            false => judge(&mut real, written, *part)
+            false => judge(&mut as_it_is(&mut mend, &mut twins), written, *part)
                 .and_then(|way| Ok((take(&mut mend, written, &way, &reason(written))?, way))),
         };
         let event = match done {
@@ -183,6 +184,10 @@ pub fn undo(
         monitor.event(failure(number, path, &error));
     })?;
     Ok(undone)
+}
+
+fn as_it_is<'a, 'b>(mend: &'a mut Mend<'b>, twins: &'a mut Twins) -> Real<'a, 'b> {
+    Real { reach: &mut mend.reach, twins, taken: Some(&mend.taken), goes_on: mend.goes_on }
 }
 
 /// A step that was taken, or left, before the undo was killed: only folders get their attributes, which come at the end.
@@ -203,11 +208,7 @@ fn gone_on_with(
             mend.dress_at_the_end(&path, deed).map(|()| Way::Already)
         }
         None if came.took(at) => Ok(Way::Already),
-        None => match judge(
-            &mut Real { reach: &mut mend.reach, twins: &mut Twins::default(), goes_on: true },
-            written,
-            part,
-        )? {
+        None => match judge(&mut as_it_is(mend, &mut Twins::default()), written, part)? {
             Way::Already => Ok(Way::Already),
             _ => Ok(Way::Left("it was left alone before")),
         },

@@ -109,15 +109,9 @@ impl Job<'_> {
             let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
             *counts.entry(found.difference.change.as_str()).or_insert(0_u64) += 1;
         };
-        // What it refuses is not compared, so nothing is known of it.
-        let refuses = self.pair.refuses(&settings::policy(&self.args.pass));
-        let refuses = refuses.map(|why| Difference {
-            path: RelPath::root(),
-            what: What::Said(why),
-            change: Change::Failed,
-        });
-        let is_refused = refuses.is_some();
-        refuses.into_iter().for_each(|difference| tell(Found { difference, at: None }));
+        let refused = self.refused();
+        let is_refused = refused.is_some();
+        refused.into_iter().for_each(|difference| tell(Found { difference, at: None }));
         let checked = self.check(Read::All, &tell)?;
         let (stopped, differences) = (checked.stopped, checked.differences);
         self.say_end(&checked, &counts.into_inner().unwrap_or_default());
@@ -129,7 +123,15 @@ impl Job<'_> {
         })
     }
 
+    /// What the target held before and refuses now is not compared, so nothing is known of it.
+    fn refused(&self) -> Option<Difference> {
+        let why = self.pair.refuses(&settings::policy(&self.args.pass))?;
+        Some(Difference { path: RelPath::root(), what: What::Said(why), change: Change::Failed })
+    }
+
     fn mend(&self, signals: &Received) -> Result<u8, Failure> {
+        let refused = self.refused();
+        refused.iter().for_each(|difference| self.say(difference, Some(false)));
         // What checks have learnt says which side rotted.
         self.pair.index.take_in_learnt();
         self.pair.index.commit().map_err(PassError::Index)?;
@@ -140,8 +142,8 @@ impl Job<'_> {
             return Ok(signals.exit_code());
         }
         if found.is_empty() {
-            self.note("identical");
-            return Ok(IDENTICAL);
+            self.note(if refused.is_none() { "identical" } else { "identical but for that" });
+            return Ok(if refused.is_none() { IDENTICAL } else { DIFFERS });
         }
         let pace = Pace::new(self.args.pass.bwlimit);
         let work = work((self.pair, self.spec), (&self.args.pass, &pace), self.console, self.stop);
@@ -165,7 +167,7 @@ impl Job<'_> {
                 self.console.say(&over.to_string());
                 HALTED
             }
-            Ending::Identical if left.is_empty() => IDENTICAL,
+            Ending::Identical if left.is_empty() && refused.is_none() => IDENTICAL,
             _ => DIFFERS,
         })
     }

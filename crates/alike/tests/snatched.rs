@@ -216,7 +216,8 @@ fn attributes_that_a_target_held_and_suddenly_refuses_are_not_passed_over() {
             assert!(looks.out().contains("refuses it now"), "{}", looks.report());
             assert!(!looks.out().contains("xattr user.kind"), "what is not compared: {}", looks.report());
         }
-        assert_eq!(pair.check_with(&["--no-xattrs"]).code, Some(0));
+        pair.check_with(&["--repair"]).expect(1).expect_message_with("identical but for that");
+        pair.check_with(&["--no-xattrs"]).expect(0);
     }
     pair.once_with(&["--no-xattrs"]).expect(0);
     pair.alike.run_after("true");

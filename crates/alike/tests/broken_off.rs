@@ -159,7 +159,7 @@ fn a_pass_clears_what_a_restore_that_was_killed_has_left() {
         return;
     }
     let (mut pair, _) = after_two_days();
-    // The first is the hold's; the second gives the copy its place.
+    // The hold's own renames are older calls; this one takes the copy to its place.
     assert!(killed_at(&mut pair, ("renameat2", 1), "restore", &["d"]));
     assert!(pair.replica.has(".alike/restoring/a"), "it broke off too early");
     on_replica(&pair, "undo", &["--resume"]).expect(0);
@@ -191,5 +191,45 @@ fn what_a_pass_wrote_down_and_did_not_do_is_no_part_of_the_history() {
         let to = pair.beside(path);
         on_replica(&pair, "restore", &[path, "--at", &then, "--to", text(&to)]).expect(0);
         assert_eq!(std::fs::read_to_string(to.join(path)).unwrap(), content, "{path}");
+    }
+}
+
+/// Of a file that was changed in place only the way back is kept, so it comes back as a copy.
+#[test]
+fn a_file_that_was_changed_in_place_comes_back_whole_also_when_the_undo_was_killed() {
+    if !root_or_say("strace") {
+        return;
+    }
+    const SIZE: u64 = 257 << 20;
+    let marks = [0, SIZE - 9];
+    let read = |path: &Path| {
+        let file = std::fs::File::open(path).unwrap();
+        let mut seen = [[0; 9]; 2];
+        for (mark, seen) in marks.iter().zip(&mut seen) {
+            std::os::unix::fs::FileExt::read_exact_at(&file, seen, *mark).unwrap();
+        }
+        seen
+    };
+    for nth in 1.. {
+        let mut pair = pair();
+        pair.source.sparse("large", SIZE, &[(0, b"the first"), (SIZE - 9, b"and first")]);
+        pair.mirrored();
+        let file = std::fs::File::options().write(true).open(pair.source.path("large")).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&file, b"a second!", 0).unwrap();
+        drop(file);
+        pair.mirrored();
+        if !killed_at(&mut pair, ("renameat2", nth), "undo", &[]) {
+            assert!(nth > 2, "it renames");
+            break;
+        }
+        assert!([*b"the first", *b"a second!"].contains(&read(&pair.replica.path("large"))[0]), "{nth}");
+        if !is_over(&pair) {
+            on_replica(&pair, "undo", &[]).expect(0);
+            assert_eq!(read(&pair.replica.path("large")), [*b"the first", *b"and first"], "{nth}");
+            on_replica(&pair, "undo", &[]).expect(0);
+        }
+        assert_eq!(read(&pair.replica.path("large"))[0], *b"a second!", "{nth}: it was kept");
+        on_replica(&pair, "undo", &["--resume"]).expect(0);
+        pair.mirrored();
     }
 }

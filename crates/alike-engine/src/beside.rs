@@ -31,7 +31,10 @@ impl Pair {
             false => Index::copy_of(&ends.state.join("none")),
         };
         let holds = replica.holds(false);
-        Self::new(ends.source, replica, (Top::There, holds), index, None)
+        let refuses = ends.refused(&holds);
+        let mut pair = Self::new(ends.source, replica, (Top::There, holds), index, None)?;
+        pair.refuses = refuses;
+        Ok(pair)
     }
 
     /// Keeps what a check learnt for the next pass; nothing where no pass has been.

@@ -1,13 +1,15 @@
 //! All that is written in the journals of a replica, in the order in which it was done, and what it was like before.
 
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 
-use alike_model::entry::Kind;
+use alike_model::entry::{Identity, Kind};
 use alike_model::event::Action;
 use alike_model::past::{Past, Spot};
 use alike_model::path::{Name, OWN_FOLDER, RelPath};
 use alike_model::xattrs::Xattrs;
+use alike_storage::{Folder, linux};
 
 use crate::history::{Deed, Look};
 use crate::trash::Trash;
@@ -66,6 +68,27 @@ impl Written {
         })
     }
 
+    /// True when it was written down and then not done, for who wrote it was killed: what it was to take away stands where it
+    /// stood, or was taken away later, or something else waits where it was to be kept.
+    fn was_never_done(&self, trash: &Trash, taken_later: bool) -> bool {
+        let Some(old) = self.deed.old else { return false };
+        let top = trash.path().join("../..");
+        let look = |folder: &std::path::Path, path: &RelPath| {
+            let (parent, name) = path.split()?;
+            let folder = parent.names().try_fold(Folder::open(folder).ok()?, |at, name| at.below(&name).ok());
+            linux::look(folder?.descriptor(), &name).ok()
+        };
+        match look(&top, &self.slot()) {
+            Some(Some(kept)) => !self.deed.patch && kept.identity() != old.id,
+            Some(None) if taken_later && !self.deed.patch => true,
+            Some(None) => look(&top, &self.deed.path).flatten().is_some_and(|there| {
+                let same = (there.size, there.mtime) == (old.size, old.mtime) || old.kind == Kind::Folder;
+                there.identity() == old.id && same
+            }),
+            None => false,
+        }
+    }
+
     /// Takes it back in thought.
     pub fn take_back(&self, past: &mut Past<Was>) {
         let Deed { path, action, old, .. } = &self.deed;
@@ -107,7 +130,13 @@ pub fn is_in_trash(path: &RelPath) -> bool {
     path.names().next().as_ref().map(Name::as_bytes) == Some(OWN_FOLDER)
 }
 
-/// All deeds of a replica, oldest first.
+/// True for a place in a bucket itself, not for what is below one.
+#[must_use]
+pub fn is_slot(path: &RelPath) -> bool {
+    is_in_trash(path) && path.names().count() == 4
+}
+
+/// All deeds of a replica, oldest first; none that was written down and then not done.
 ///
 /// # Errors
 /// When a journal cannot be read.
@@ -121,5 +150,21 @@ pub fn read(trash: &Trash) -> io::Result<Vec<Written>> {
     }
     // A clock that was set back does not turn history round.
     all.sort_by_key(|written| written.deed.pass);
-    Ok(all)
+    Ok(done_only(all, trash))
+}
+
+/// Leaves out what was written down and then not done.
+fn done_only(all: Vec<Written>, trash: &Trash) -> Vec<Written> {
+    // What the trash gave back was there.
+    let back: HashSet<RelPath> =
+        all.iter().filter_map(|written| written.deed.from.clone()).filter(is_in_trash).collect();
+    let takes = |written: &Written| written.deed.old.filter(|_| written.deed.kept).map(|old| old.id);
+    let last: HashMap<Identity, usize> =
+        all.iter().enumerate().filter_map(|(at, written)| Some((takes(written)?, at))).collect();
+    let is_done = |(at, written): &(usize, Written)| {
+        let is_certain = written.deed.told || !written.deed.kept || back.contains(&written.slot());
+        let taken_later = takes(written).and_then(|id| last.get(&id)).is_some_and(|last| last > at);
+        is_certain || !written.was_never_done(trash, taken_later)
+    };
+    all.into_iter().enumerate().filter(is_done).map(|(_, written)| written).collect()
 }

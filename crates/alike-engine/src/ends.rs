@@ -5,11 +5,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use alike_model::filter::Filter;
+use alike_model::holds::Holds;
 use alike_model::path::{OWN_FOLDER, RelPath};
 use alike_model::policy::{Deletes, MaxDelete};
 use alike_storage::{Folder, Local, Source, linux};
 
-use crate::marker::{Marker, describe, read_marker, read_state, same_filesystem};
+use crate::marker::{Held, Marker, describe, read_marker, read_state, same_filesystem};
 use crate::pair::Spec;
 use crate::refusal::Refusal;
 
@@ -53,6 +54,12 @@ impl Ends {
         refuse_other_source(self.marker.as_ref(), &now, &self.found.path)?;
         refuse_emptied(spec, &self.source, replica)?;
         Ok(now)
+    }
+
+    /// What the replica held when somebody with the same rights last worked on it, and does not now.
+    pub(crate) fn refused(&self, holds: &Holds) -> Vec<String> {
+        let before = self.before.as_ref().filter(|_| self.is_known()).and_then(|before| before.held.as_ref());
+        before.map(|before| Held::of(holds).gone_since(before)).unwrap_or_default()
     }
 
     /// True when state and replica are of one pair.

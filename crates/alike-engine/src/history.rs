@@ -80,6 +80,9 @@ pub struct Deed {
     /// How the entry looked when it was done.
     #[serde(default)]
     pub now: Option<Look>,
+    /// What it came to was written down as well.
+    #[serde(skip)]
+    pub told: bool,
 }
 
 impl Deed {
@@ -99,6 +102,7 @@ impl Deed {
             swapped: false,
             xattrs: None,
             now: None,
+            told: false,
         }
     }
 }
@@ -174,7 +178,7 @@ impl Lines {
                 self.at.insert(deed.n, self.deeds.len());
                 self.deeds.push(Some(*deed));
             }
-            Line::Done { done, now } => self.change(done, |deed| deed.now = now),
+            Line::Done { done, now } => self.change(done, |deed| (deed.now, deed.told) = (now, true)),
             Line::Unkept { unkept } => self.change(unkept, |deed| deed.kept = false),
             Line::Void { void } => self.at.get(&void).into_iter().for_each(|at| self.deeds[*at] = None),
         }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use alike_model::entry::Time;
+use alike_model::path::RelPath;
 use alike_storage::{Folder, Local, linux};
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +26,18 @@ pub struct Hold {
     pub pass: u64,
     /// What was done, in words.
     pub why: String,
+    /// What is under way, or broke off: the same command goes on with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begun: Option<Begun>,
+}
+
+/// What is done to a replica that is held, as the pass that the hold names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Begun {
+    /// These passes are undone: the first and the last.
+    Undo(u64, u64),
+    /// This path, in bytes, is brought back.
+    Restore(Vec<u8>),
 }
 
 impl Hold {
@@ -40,8 +53,22 @@ impl Hold {
                 at: Time::default(),
                 pass: 0,
                 why: "it is held, and what says why is damaged".to_owned(),
+                begun: None,
             }))),
         }
+    }
+
+    /// The pass in the history that undoes these, and broke off.
+    #[must_use]
+    pub fn undoes(&self, passes: &std::ops::RangeInclusive<u64>) -> Option<u64> {
+        (self.begun == Some(Begun::Undo(*passes.start(), *passes.end()))).then_some(self.pass)
+    }
+
+    /// The pass in the history that brings a path back, and broke off.
+    #[must_use]
+    pub fn restores(&self, path: &RelPath) -> Option<u64> {
+        let is_it = |begun: &Begun| matches!(begun, Begun::Restore(one) if one == path.as_bytes());
+        self.begun.as_ref().is_some_and(is_it).then_some(self.pass)
     }
 
     fn write(&self, own: &Path) -> io::Result<()> {
@@ -57,6 +84,18 @@ impl Hold {
         file.write_all(&text)?;
         file.sync_all()?;
         fs::rename(&beside, own.join("hold"))
+    }
+
+    /// Writes it, and brings it to the disk. Where that fails, what was under way goes on counting as such.
+    fn write_for_good(&self, own: &Path) -> io::Result<()> {
+        let before = Self::read(own)?.filter(|before| before.begun.is_some());
+        self.write(own)?;
+        // Not all filesystems bring names to the disk with all else.
+        let synced = Folder::open(own).and_then(|own| linux::sync_folder(own.descriptor()));
+        if let (Err(_), Some(before)) = (&synced, before) {
+            let _ = before.write(own);
+        }
+        synced
     }
 }
 
@@ -134,7 +173,9 @@ impl Site {
     pub fn seize(&mut self, hold: &Hold) -> Result<(), Refusal> {
         let path = self.path.clone();
         let unusable = |why| Refusal::ReplicaUnusable(path.clone(), why);
-        hold.write(&self.own).map_err(unusable)?;
+        // What broke off before is not forgotten until something else is begun.
+        let begun = self.before.as_ref().filter(|before| before.begun.is_some());
+        begun.unwrap_or(hold).write(&self.own).map_err(unusable)?;
         let locked = self.wait_for_lock();
         if locked.is_err() {
             self.let_go().map_err(unusable)?;
@@ -166,7 +207,7 @@ impl Site {
     /// # Errors
     /// When it cannot be written.
     pub fn hold_for(&self, hold: &Hold) -> io::Result<()> {
-        hold.write(&self.own)
+        hold.write_for_good(&self.own)
     }
 
     /// Puts back the hold that was before, or none.

@@ -1,31 +1,23 @@
 //! The steps with which undoing and restoring change a replica: each keeps what it takes away, and is a deed in the history.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use alike_model::entry::{Kind, Stamp, Time};
+use alike_model::entry::{Identity, Kind, Stamp, Time};
 use alike_model::event::Action;
 use alike_model::holds::Holds;
-use alike_model::past::rebased;
 use alike_model::path::{Name, OWN_FOLDER, RelPath};
 use alike_model::xattrs::{Namespaces, Xattrs};
 use alike_storage::{
     Error, Folder, Local, Over, Replica, Result, Source, Want, copy_entry, linux, remove_tree, unpatch,
 };
 
+use crate::chronicle::is_slot;
 use crate::history::{Deed, Line, Look};
 use crate::reach::Reach;
+use crate::settle::settle_copy;
+use crate::touched::Touched;
 use crate::trash::{Slot, Trash};
-
-/// A folder in which something is done.
-#[derive(Clone)]
-struct Touched {
-    /// How it looked before; `None` for one that came just now.
-    before: Option<Look>,
-    /// How it is to look at the end.
-    then: Look,
-    xattrs: Option<Xattrs>,
-}
 
 /// Changes a replica, step by step, as one pass.
 pub(crate) struct Mend<'a> {
@@ -35,7 +27,15 @@ pub(crate) struct Mend<'a> {
     pub(crate) clock: &'a (dyn Fn() -> Time + Sync),
     pub(crate) reach: Reach<'a>,
     pub(crate) holds: Holds,
-    touched: BTreeMap<RelPath, Touched>,
+    pub(crate) touched: BTreeMap<RelPath, Touched>,
+    /// Folders of the trash that something came from.
+    pub(crate) emptied: BTreeSet<RelPath>,
+    /// What was taken away, and where that is kept: an undo of several passes may want it back under another of them.
+    pub(crate) taken: HashMap<Identity, RelPath>,
+    /// It goes on with what was killed, or given up because of the disk.
+    pub(crate) goes_on: bool,
+    /// The disk did not take something: nothing more is to be done.
+    pub(crate) lost: Option<Error>,
 }
 
 impl<'a> Mend<'a> {
@@ -45,7 +45,20 @@ impl<'a> Mend<'a> {
         clock: &'a (dyn Fn() -> Time + Sync),
     ) -> Result<Self> {
         let (reach, holds) = (Reach::new(tree)?, tree.holds(true));
-        Ok(Self { tree, trash, pass, clock, reach, holds, touched: BTreeMap::new() })
+        let (touched, emptied, taken) = (BTreeMap::new(), BTreeSet::new(), HashMap::new());
+        Ok(Self {
+            tree,
+            trash,
+            pass,
+            clock,
+            reach,
+            holds,
+            touched,
+            emptied,
+            taken,
+            goes_on: false,
+            lost: None,
+        })
     }
 
     pub(crate) fn deed(&self, action: Action, path: &RelPath, reason: &str) -> Deed {
@@ -79,8 +92,8 @@ impl<'a> Mend<'a> {
     ) -> Result<()> {
         self.unlock(from, kept)?;
         let (folder, name) = self.enter(path)?;
-        let (bucket, number) = self.reach.place(from)?;
-        let kept = self.reach.look(from)?.ok_or(Error::Changed)?;
+        let (bucket, number) = self.leave(from)?;
+        let kept = self.still((&bucket, &number), kept)?;
         let now = self.tree.rename((&bucket, &number), (&folder, &name), &kept, None)?;
         let deed = Deed {
             from: Some(from.clone()),
@@ -106,21 +119,29 @@ impl<'a> Mend<'a> {
         self.unlock(path, there)?;
         self.unlock(from, kept)?;
         let (folder, name) = self.enter(path)?;
-        let (bucket, number) = self.reach.place(from)?;
-        let (there, kept) = (self.look_at((&folder, &name))?, self.look_at((&bucket, &number))?);
+        let (bucket, number) = self.leave(from)?;
+        let (there, kept) = (self.still((&folder, &name), there)?, self.still((&bucket, &number), kept)?);
         let tree = self.tree;
         let (at, back) = ((&*folder, &name), (&*bucket, &number));
         let shown = self.keep(deed, &there, |slot| {
             let keep = (&slot.bucket.folder, &slot.name);
-            match tree.exchange((back.0, back.1, &kept), (at.0, at.1, &there)) {
-                Ok(now) => {
+            // A copy waits in the trash, for whatever changes names with it is kept there from then on. What the trash kept
+            // waits where it is, where it is found again.
+            let (waits, kept) = match is_slot(from) {
+                true => (back, kept),
+                false => (keep, tree.rename(back, keep, &kept, None)?),
+            };
+            match tree.exchange((waits.0, waits.1, &kept), (at.0, at.1, &there)) {
+                Ok(now) if is_slot(from) => {
                     // Should this break off, the one is right, and the other still in the trash.
                     let other = tree.look(back.0, back.1)?.ok_or(Error::Changed)?;
                     tree.rename(back, keep, &other, None)?;
                     Ok(Some(now))
                 }
+                Ok(now) => Ok(Some(now)),
                 // Where names cannot be exchanged, there is a moment without the name.
                 Err(Error::Io { .. }) => {
+                    let kept = if is_slot(from) { kept } else { tree.rename(keep, back, &kept, None)? };
                     tree.remove(at.0, at.1, Over { stamp: &there, keep: Some(keep) })?;
                     tree.rename(back, at, &kept, None).map(Some)
                 }
@@ -144,22 +165,21 @@ impl<'a> Mend<'a> {
         old: &Look,
         reason: &str,
     ) -> Result<String> {
-        let own = self.tree.own_folder().map_err(|cause| Error::of("copy it", cause))?;
-        let name = Name::new(b"restoring").ok_or(Error::Changed)?;
-        remove_tree(&own, &name).map_err(|cause| Error::of("copy it", cause))?;
+        let failed = |cause| Error::of("copy it", cause);
+        let own = self.tree.own_folder().map_err(failed)?;
+        let aside = aside();
+        let name = clear_aside(&own).map_err(failed)?;
         let (folder, called) = self.reach.place(path)?;
         let (bucket, number) = self.reach.place(patch)?;
         let xattrs = self.tree.xattrs(&folder, &called, self.holds.xattrs)?;
         let want = self.want(old, Some(&xattrs));
-        let copied = copy_entry((&folder, &called), there, (&own, &name), &want, &|| false)
-            .and_then(|_| unpatch((&own, &name), &[(&bucket, &number)]))
-            .and_then(|()| self.tree.look(&own, &name)?.ok_or(Error::Changed))
-            .and_then(|now| self.tree.set_attrs(&own, &name, &now, &want, &|| Ok(())));
+        let may_go_on = || self.tree.check_below(&own, 1);
+        let copied = copy_entry((&folder, &called), there, (&own, &name), (&want, &may_go_on), &|| false)
+            .and_then(|copied| unpatch((&own, &name), &copied.now, &[(&bucket, &number)]))
+            .and_then(|now| self.tree.set_attrs(&own, &name, &now, &want, &may_go_on))
+            .and_then(|now| settle_copy(self.tree, &aside).map(|()| now));
         match copied {
-            Ok(now) => {
-                let from = RelPath::parse(OWN_FOLDER).unwrap_or_default().join(&name);
-                self.replace((path, there), (&from, &now), old, reason)
-            }
+            Ok(now) => self.replace((path, there), (&aside, &now), old, reason),
             Err(error) => {
                 let _ = remove_tree(&own, &name);
                 Err(error)
@@ -202,7 +222,7 @@ impl<'a> Mend<'a> {
         self.unlock(from, there)?;
         let (folder, name) = self.enter(from)?;
         let (target, new) = self.enter(to)?;
-        let there = self.look_at((&folder, &name))?;
+        let there = self.still((&folder, &name), there)?;
         let now = self.tree.rename((&folder, &name), (&target, &new), &there, None)?;
         let deed = Deed {
             from: Some(from.clone()),
@@ -225,7 +245,7 @@ impl<'a> Mend<'a> {
         self.unlock(other.0, other.1)?;
         let (folder, name) = self.enter(one.0)?;
         let (second, called) = self.enter(other.0)?;
-        let (first, last) = (self.look_at((&folder, &name))?, self.look_at((&second, &called))?);
+        let (first, last) = (self.still((&folder, &name), one.1)?, self.still((&second, &called), other.1)?);
         self.tree.exchange((&folder, &name, &first), (&second, &called, &last))?;
         let now = self.look_at((&folder, &name))?;
         let deed = self.deed(Action::Rename, one.0, reason);
@@ -238,36 +258,30 @@ impl<'a> Mend<'a> {
         Ok(())
     }
 
-    /// An entry that is no folder gets its attributes.
-    pub(crate) fn dress(
-        &mut self,
-        path: &RelPath,
-        there: &Stamp,
-        then: &Look,
-        xattrs: Option<&Xattrs>,
-        reason: &str,
-    ) -> Result<()> {
+    /// An entry that is no folder gets the attributes that it had before a deed.
+    pub(crate) fn dress(&mut self, path: &RelPath, there: &Stamp, undone: &Deed, reason: &str) -> Result<()> {
+        let (Some(then), xattrs) = (&undone.old, undone.xattrs.as_ref()) else { return Err(Error::Changed) };
+        // What was killed may have set half of them.
+        let looked = undone.now.filter(|_| self.goes_on).unwrap_or_else(|| there.into());
         let (folder, name) = self.reach.place(path)?;
         let which = if xattrs.is_some() { self.holds.xattrs } else { Namespaces::NONE };
         let before = xattrs.map(|_| self.tree.xattrs(&folder, &name, which)).transpose()?;
-        let now = self.tree.set_attrs(&folder, &name, there, &self.want(then, xattrs), &|| Ok(()))?;
-        let deed = self.deed(Action::Meta, path, reason);
-        self.note(Deed { old: Some(there.into()), xattrs: before, now: Some((&now).into()), ..deed })
-    }
-
-    /// A folder gets these attributes when all else is done.
-    pub(crate) fn dress_at_the_end(
-        &mut self,
-        path: &RelPath,
-        then: &Look,
-        xattrs: Option<&Xattrs>,
-    ) -> Result<()> {
-        self.touch(path)?;
-        if let Some(touched) = self.touched.get_mut(path) {
-            touched.then = *then;
-            touched.xattrs = xattrs.cloned().or(touched.xattrs.take());
+        let may_go_on = || self.tree.check_below(&folder, depth(path));
+        let (want, mut there) = (self.want(then, xattrs), *there);
+        let by_name = !self.tree.sync_reaches(Some(there.dev));
+        if by_name && self.goes_on {
+            // What the disk did not take may look clean in memory.
+            let mtime = Time { secs: want.mtime.secs ^ 1, ..want.mtime };
+            there =
+                self.tree.set_attrs(&folder, &name, &there, &Want { mtime, ..want.clone() }, &may_go_on)?;
         }
-        Ok(())
+        let now = self.tree.set_attrs(&folder, &name, &there, &want, &may_go_on)?;
+        if by_name && let Err(error) = self.tree.settle_name(&folder, &name) {
+            self.lost = Some(error.twin());
+            return Err(error);
+        }
+        let deed = self.deed(Action::Meta, path, reason);
+        self.note(Deed { old: Some(looked), xattrs: before, now: Some((&now).into()), ..deed })
     }
 
     /// A folder is made.
@@ -277,34 +291,7 @@ impl<'a> Mend<'a> {
         let now = self.tree.stamp(&made)?;
         self.note(Deed { now: Some((&now).into()), ..self.deed(Action::Mkdir, path, reason) })?;
         let then = look.map_or_else(|| Look::from(&now), |look| Look { id: now.identity(), ..*look });
-        self.touched.insert(path.clone(), Touched { before: None, then, xattrs: None });
-        Ok(())
-    }
-
-    /// Gives all folders in which something was done their attributes, those inside first. What fails is told.
-    pub(crate) fn finish(&mut self, failed: &mut dyn FnMut(&RelPath, Error)) {
-        for (path, touched) in std::mem::take(&mut self.touched).into_iter().rev() {
-            if let Err(error) = self.finish_one(&path, &touched) {
-                failed(&path, error);
-            }
-        }
-        // What is not written down cannot be taken back; the replica is right all the same.
-        let _ = self.trash.flush();
-    }
-
-    fn finish_one(&mut self, path: &RelPath, touched: &Touched) -> Result<()> {
-        let folder = self.reach.folder(path)?;
-        if self.tree.stamp(&folder)?.identity() != touched.then.id {
-            return Ok(());
-        }
-        let which = if touched.xattrs.is_some() { self.holds.xattrs } else { Namespaces::NONE };
-        let before = touched.xattrs.as_ref().map(|_| self.tree.folder_xattrs(&folder, which)).transpose()?;
-        let want = self.want(&touched.then, touched.xattrs.as_ref());
-        let now = self.tree.set_folder_attrs(&folder, &want, &|| Ok(()))?;
-        if touched.before.is_some() {
-            let deed = self.deed(Action::Meta, path, "");
-            self.note(Deed { old: touched.before, xattrs: before, now: Some((&now).into()), ..deed })?;
-        }
+        self.touched.insert(path.clone(), Touched::new(None, then));
         Ok(())
     }
 
@@ -321,7 +308,16 @@ impl<'a> Mend<'a> {
 
     /// How an entry looked before anything was done in it.
     fn looked(&self, path: &RelPath, there: &Stamp) -> Look {
-        self.touched.get(path).map_or_else(|| there.into(), |touched| touched.before.unwrap_or(touched.then))
+        self.touched.get(path).map_or_else(|| there.into(), Touched::looked)
+    }
+
+    /// How that looks now which is to be moved: unlocking a folder changed it. What took its place meanwhile is not moved.
+    fn still(&self, at: (&Folder, &Name), expected: &Stamp) -> Result<Stamp> {
+        if expected.kind != Kind::Folder {
+            return Ok(*expected);
+        }
+        let now = self.look_at(at)?;
+        if now.identity() == expected.identity() { Ok(now) } else { Err(Error::Changed) }
     }
 
     fn look_at(&self, at: (&Folder, &Name)) -> Result<Stamp> {
@@ -332,20 +328,20 @@ impl<'a> Mend<'a> {
     pub(crate) fn enter(&mut self, path: &RelPath) -> Result<(Arc<Folder>, Name)> {
         let (parent, name) = path.split().ok_or(Error::Changed)?;
         self.touch(&parent)?;
-        Ok((self.reach.folder(&parent)?, name))
+        self.name(&parent, &name);
+        let folder = self.reach.folder(&parent)?;
+        // Held since an earlier step, it may have been moved out of the replica.
+        if let Err(error) = self.tree.check_below(&folder, depth(path)) {
+            self.reach.forget();
+            return Err(error);
+        }
+        Ok((folder, name))
     }
 
-    /// Remembers how a folder looks before anything is done in it, and lets its owner write into it.
-    fn touch(&mut self, path: &RelPath) -> Result<()> {
-        if self.touched.contains_key(path) {
-            return Ok(());
-        }
-        let folder = self.reach.folder(path)?;
-        let stamp = self.tree.stamp(&folder)?;
-        self.tree.unlock(&folder, &stamp)?;
-        let look = Look::from(&stamp);
-        self.touched.insert(path.clone(), Touched { before: Some(look), then: look, xattrs: None });
-        Ok(())
+    /// Opens the folder in which the trash, or alike's own folder, has what is to leave it.
+    fn leave(&mut self, from: &RelPath) -> Result<(Arc<Folder>, Name)> {
+        self.emptied.extend(from.split().map(|(folder, _)| folder));
+        self.reach.place(from)
     }
 
     /// Without root, only a folder that may be written to can be moved elsewhere. Its mode is set again at the end.
@@ -359,7 +355,7 @@ impl<'a> Mend<'a> {
 
     /// Writes down and does what takes something away. Returns where it is kept.
     fn keep(
-        &self,
+        &mut self,
         deed: Deed,
         old: &Stamp,
         take: impl FnOnce(&Slot) -> Result<Option<Stamp>>,
@@ -374,46 +370,41 @@ impl<'a> Mend<'a> {
             Ok(now) => {
                 let line = Line::Done { done: slot.n, now: now.as_ref().map(Look::from) };
                 slot.bucket.write(&line, true).map_err(failed)?;
+                self.taken.insert(old.identity(), slot.path());
                 Ok(slot.shown())
             }
             Err(error) => {
-                let _ = slot.bucket.write(&Line::Void { void: slot.n }, true);
+                // It may have failed after it was kept.
+                if !slot.holds(old, false) {
+                    let _ = slot.bucket.write(&Line::Void { void: slot.n }, true);
+                }
                 Err(error)
             }
         }
     }
 
-    fn note(&self, deed: Deed) -> Result<()> {
+    pub(crate) fn note(&self, deed: Deed) -> Result<()> {
         let written = self.trash.note(deed).and_then(|()| self.trash.flush());
         written.map_err(|cause| Error::of("write down what it did", cause))
     }
+}
 
-    /// An entry has another name, or none, and so has all below.
-    fn moved(&mut self, from: &RelPath, to: Option<&RelPath>, there: &Stamp) {
-        if there.kind == Kind::Folder {
-            self.reach.forget();
-            let lifted = self.lift(from);
-            if let Some(to) = to {
-                self.lay(lifted, from, to);
-            }
-        }
-    }
+/// How many levels below the top the folder is that holds a path.
+fn depth(path: &RelPath) -> usize {
+    path.names().count().saturating_sub(1)
+}
 
-    /// A folder came from the trash.
-    fn came(&mut self, path: &RelPath, old: &Look, now: &Stamp) {
-        if now.kind == Kind::Folder {
-            let then = Look { id: now.identity(), ..*old };
-            self.touched.insert(path.clone(), Touched { before: None, then, xattrs: None });
-        }
-    }
+/// Where copies are made, on the way to their places. None but copies: it is cleared before each, and by passes.
+pub(crate) fn aside() -> RelPath {
+    RelPath::parse(OWN_FOLDER).unwrap_or_default().join(&aside_name())
+}
 
-    fn lift(&mut self, path: &RelPath) -> Vec<(RelPath, Touched)> {
-        let range = self.touched.range(path.clone()..).take_while(|(one, _)| one.is_within(path));
-        let paths: Vec<RelPath> = range.map(|(one, _)| one.clone()).collect();
-        paths.into_iter().filter_map(|one| self.touched.remove_entry(&one)).collect()
-    }
+fn aside_name() -> Name {
+    let Some(name) = Name::new(b"restoring") else { unreachable!("a constant") };
+    name
+}
 
-    fn lay(&mut self, lifted: Vec<(RelPath, Touched)>, from: &RelPath, to: &RelPath) {
-        self.touched.extend(lifted.into_iter().map(|(path, touched)| (rebased(&path, from, to), touched)));
-    }
+/// Removes what one that broke off has left. Tells the name in alike's own folder.
+pub(crate) fn clear_aside(own: &Folder) -> std::io::Result<Name> {
+    remove_tree(own, &aside_name()).map(|()| aside_name())
 }

@@ -19,6 +19,7 @@ use crate::ends::{Ends, Found, find_replica, refuse_emptied};
 use crate::hold::{is_held, refuse_held};
 use crate::index::Index;
 use crate::marker::{Held, Marker, write_marker};
+use crate::mend::clear_aside;
 use crate::pass::Top;
 use crate::refusal::Refusal;
 use crate::trash::Trash;
@@ -61,7 +62,7 @@ pub struct Pair {
     /// What the replica can hold.
     pub holds: Holds,
     /// What it held of that when somebody with the same rights last worked on it, and does not now.
-    refuses: Vec<String>,
+    pub(crate) refuses: Vec<String>,
     /// The source has a `.alike` of its own at the top, which is left out.
     source_has_own_folder: bool,
     /// Held as long as the pair is.
@@ -93,6 +94,7 @@ impl Pair {
         // Whoever takes a pass back first holds the replica, then takes the lock.
         refuse_held(&own, &found.path)?;
         replica.clear_staging().map_err(unusable)?;
+        clear_aside(&own_folder).map_err(unusable)?;
         let known = match &ends.marker {
             Some(marker) => Marker { id: marker.id.clone(), ..now },
             None => now,
@@ -101,11 +103,8 @@ impl Pair {
         make_private(state).map_err(state_failed)?;
         write_marker(&own.join("pair.json"), ends.marker.as_ref(), &known).map_err(unusable)?;
         let holds = replica.holds(true);
-        let held = Held::of(&holds);
-        let before =
-            ends.before.as_ref().filter(|before| before.id == known.id).and_then(|it| it.held.as_ref());
-        let refuses = before.map(|before| held.gone_since(before)).unwrap_or_default();
-        let remembered = Marker { held: Some(held.and(&refuses)), ..known.clone() };
+        let refuses = ends.refused(&holds);
+        let remembered = Marker { held: Some(Held::of(&holds).and(&refuses)), ..known.clone() };
         write_marker(&state.join("pair.json"), ends.before.as_ref(), &remembered).map_err(state_failed)?;
         let index = Index::open(state, true)?;
         if ends.before.as_ref().is_none_or(|before| before.id != known.id) {
@@ -141,7 +140,8 @@ impl Pair {
         ends.refuse_strangers(spec, &replica)?;
         let index = Index::open(&if ends.is_known() { state.clone() } else { state.join("none") }, false)?;
         let holds = replica.holds(false);
-        Self::new(ends.source, replica, (Top::There, holds), index, lock)
+        let refuses = ends.refused(&holds);
+        Ok(Self { refuses, ..Self::new(ends.source, replica, (Top::There, holds), index, lock)? })
     }
 
     /// True while both paths still lead to the folders that are open, and nobody holds the replica.

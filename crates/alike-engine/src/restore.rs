@@ -10,17 +10,18 @@ use alike_model::past::{Past, Spot, rebased};
 use alike_model::path::{Name, OWN_FOLDER, RelPath};
 use alike_model::xattrs::{Namespaces, Xattrs};
 use alike_storage::{
-    Error, Local, Replica, Result, Source, Want, copy_entry, link_entry, remove_tree, rename_entry, unpatch,
+    Error, Local, MayGoOn, Replica, Result, Source, Want, copy_entry, link_entry, linux, remove_tree,
+    rename_entry, unpatch,
 };
 
-use crate::chronicle::{Was, Written, is_in_trash};
+use crate::chronicle::{Was, Written, is_in_trash, is_slot};
 use crate::history::Look;
 use crate::hold::Site;
-use crate::mend::Mend;
+use crate::mend::{Mend, aside, clear_aside};
 use crate::reach::Reach;
+use crate::settle::{lost, settle_copy};
 use crate::stop::Stop;
 use crate::undo::{Real, Thought, Twins, World};
-use crate::undoing::last_pass;
 
 /// An entry as it was.
 pub struct Version {
@@ -69,7 +70,7 @@ impl<'a, 'b> Back<'a, 'b> {
 
     /// What stood at the path, unless nothing did or it is not kept any more.
     fn look(&mut self) -> Result<Option<Stamp>> {
-        let real = Real { reach: &mut self.reach, twins: &mut self.twins };
+        let real = Real { reach: &mut self.reach, twins: &mut self.twins, taken: None, goes_on: false };
         Thought { real, past: &self.past }.look(&self.path)
     }
 
@@ -92,11 +93,17 @@ impl<'a, 'b> Back<'a, 'b> {
     }
 }
 
-/// The path as it was at a moment, or before it was last changed or deleted; `None` when it was nothing, or is not kept.
+/// The path as it was at a moment, or before it was last changed or deleted; `None` when it was nothing, or is not kept. What
+/// the pass `begun` did to it, for one, is no change: it is what is to be gone on with.
 ///
 /// # Errors
 /// When the replica cannot be looked at.
-pub fn find(site: &Site, all: &[Written], path: &RelPath, at: Option<Time>) -> Result<Option<Version>> {
+pub fn find(
+    site: &Site,
+    all: &[Written],
+    path: &RelPath,
+    (at, begun): (Option<Time>, Option<u64>),
+) -> Result<Option<Version>> {
     let mut back = Back::new(site, all, path)?;
     if let Some(at) = at {
         for written in back.all.iter().rev().filter(|written| written.deed.at > at) {
@@ -113,7 +120,7 @@ pub fn find(site: &Site, all: &[Written], path: &RelPath, at: Option<Time>) -> R
             }
             changed_in = None;
         }
-        if back.is_changed_by(written) {
+        if begun != Some(written.deed.pass) && back.is_changed_by(written) {
             changed_in = Some(written.deed.pass);
         }
         back.take_back(written);
@@ -219,10 +226,10 @@ impl Copier<'_, '_> {
             }
         }
         for (path, want) in folders.into_iter().rev() {
-            let dressed = self
-                .to
-                .folder(&path)
-                .and_then(|folder| self.target.set_folder_attrs(&folder, &want, &|| Ok(())));
+            let dressed = self.to.folder(&path).and_then(|folder| {
+                let may_go_on = || self.target.check_below(&folder, path.names().count());
+                self.target.set_folder_attrs(&folder, &want, &may_go_on)
+            });
             if let Err(error) = dressed {
                 self.copied.failed.push((path, error.to_string()));
             }
@@ -274,18 +281,20 @@ impl Copier<'_, '_> {
             return link_entry((&folder, &other), (&place.0, &place.1)).map(|()| None);
         }
         let stop = self.stop;
-        let lacks = copy_entry((&source, &name), &stamp, (&folder, &new), &want, &|| stop.is_set())?;
+        let target = self.target;
+        let may_go_on = || target.check_below(&folder, to.names().count().saturating_sub(1));
+        let how = (&want, &may_go_on as MayGoOn<'_>);
+        let copied = copy_entry((&source, &name), &stamp, (&folder, &new), how, &|| stop.is_set())?;
         if !patches.is_empty() {
             let places: Vec<_> = patches.iter().map(|path| self.reach.place(path)).collect::<Result<_>>()?;
             let places: Vec<_> = places.iter().map(|(folder, name)| (&**folder, name)).collect();
-            unpatch((&folder, &new), &places)?;
-            let now = self.target.look(&folder, &new)?.ok_or(Error::Changed)?;
-            self.target.set_attrs(&folder, &new, &now, &want, &|| Ok(()))?;
+            let now = unpatch((&folder, &new), &copied.now, &places)?;
+            self.target.set_attrs(&folder, &new, &now, &want, &may_go_on)?;
         }
         if stamp.nlink > 1 {
             self.first.insert(key, to.clone());
         }
-        if let Some(lack) = lacks {
+        if let Some(lack) = copied.lacks {
             self.copied.failed.push((from.clone(), lack.to_string()));
         }
         Ok(None)
@@ -317,16 +326,22 @@ pub fn copy_out(site: &Site, version: &Version, (to, name): (&Path, &Name), stop
         ));
     }
     let holds = target.holds(false);
-    let aside = aside()?;
-    let copied = copy_to(site, version, (&target, &RelPath::root().join(&aside)), (holds, stop));
-    let done = copied.and_then(|copied| rename_entry((&top, &aside), (&top, name)).map(|()| copied));
+    let aside = aside_of_ours()?;
+    let path = RelPath::root().join(&aside);
+    let copied = copy_to(site, version, (&target, &path), (holds, stop));
+    let done = copied.and_then(|copied| {
+        settle_copy(&target, &path)?;
+        rename_entry((&top, &aside), (&top, name))?;
+        linux::sync_way_to(target.descriptor()).map_err(lost)?;
+        Ok(copied)
+    });
     if done.is_err() {
         let _ = remove_tree(&top, &aside);
     }
     done
 }
 
-fn aside() -> Result<Name> {
+fn aside_of_ours() -> Result<Name> {
     Name::new(format!(".alike-restoring-{}", std::process::id()).as_bytes()).ok_or(Error::Changed)
 }
 
@@ -352,20 +367,23 @@ fn copy_to(
     Ok(copier.copied)
 }
 
-/// Puts a version back on the replica under `path`, as a pass of its own; what is there goes to the trash. Returns that pass's
-/// number.
+/// Puts a version back on the replica under `path`, as the pass `number`; what is there goes to the trash.
 ///
 /// # Errors
 /// When it could not be put back, or may not have reached the disk.
 pub fn put_back(
     site: &Site,
-    (all, version, path): (&[Written], &Version, &RelPath),
+    (version, path, number): (&Version, &RelPath, u64),
     clock: &(dyn Fn() -> Time + Sync),
     stop: &Stop,
-) -> Result<(u64, Copied)> {
-    let number = last_pass(all).unwrap_or(0) + 1;
+) -> Result<Copied> {
     let mut mend = Mend::new((&site.tree, &site.trash), number, clock)?;
     let (from, copied) = match version.past.whereabouts(&version.path) {
+        // One that was killed had it in its place already.
+        Some(Spot::At(there)) if there == *path && version.past.is_whole(&version.path) => {
+            mend.finish(&mut |_, _| ())?;
+            return Ok(Copied::default());
+        }
         // What the trash keeps whole goes back as it is, at no cost.
         Some(Spot::At(slot)) if is_slot(&slot) && version.past.is_whole(&version.path) => {
             (slot, Copied::default())
@@ -381,25 +399,18 @@ pub fn put_back(
         Some(there) => mend.replace((path, &there), (&from, &kept), &old, &reason).map(drop)?,
     }
     let mut failed = Vec::new();
-    mend.finish(&mut |path, error| failed.push((path.clone(), error.to_string())));
-    site.tree.sync()?;
+    mend.finish(&mut |path, error| failed.push((path.clone(), error.to_string())))?;
     let failed = copied.failed.into_iter().chain(failed).collect();
-    Ok((number, Copied { entries: copied.entries, failed }))
-}
-
-fn is_slot(path: &RelPath) -> bool {
-    is_in_trash(path) && path.names().count() == 4
+    Ok(Copied { entries: copied.entries, failed })
 }
 
 /// Copies a version into alike's own folder, on the way to its place.
 fn copy_beside(site: &Site, version: &Version, how: (Holds, &Stop)) -> Result<(RelPath, Copied)> {
     let failed = |cause| Error::of("copy it", cause);
     let own = site.tree.own_folder().map_err(failed)?;
-    let name = Name::new(b"restoring").ok_or(Error::Changed)?;
-    // What one that broke off has left.
-    remove_tree(&own, &name).map_err(failed)?;
-    let path = RelPath::parse(OWN_FOLDER).unwrap_or_default().join(&name);
-    match copy_to(site, version, (&site.tree, &path), how) {
+    let (name, path) = (clear_aside(&own).map_err(failed)?, aside());
+    let copied = copy_to(site, version, (&site.tree, &path), how);
+    match copied.and_then(|copied| settle_copy(&site.tree, &path).map(|()| copied)) {
         Ok(copied) => Ok((path, copied)),
         Err(error) => {
             let _ = remove_tree(&own, &name);
@@ -425,7 +436,7 @@ fn make_parents(mend: &mut Mend<'_>, version: &Version, path: &RelPath, reason: 
     }
     for folder in missing.into_iter().rev() {
         let mut twins = Twins::default();
-        let real = Real { reach: &mut mend.reach, twins: &mut twins };
+        let real = Real { reach: &mut mend.reach, twins: &mut twins, taken: None, goes_on: false };
         let was = Thought { real, past: &version.past }.look(&folder)?;
         let look = was.filter(|was| was.kind == Kind::Folder).map(|was| Look::from(&was));
         mend.make_folder(&folder, look.as_ref(), reason)?;

@@ -3,7 +3,7 @@
 //! Each has its own pair, agenda and passes, so one that is slow, halted or missing holds up no other. They share the watcher of
 //! the source, the pace of copies and the number of threads.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -55,7 +55,7 @@ impl Drop for Waits<'_> {
 
 /// Mirrors one source to all these replicas until stopped; each is told of by its own monitor. Pairs that are refused at the
 /// start end it when all are, or when one is a mistake of the command line; else they are waited for, and the others go on. A
-/// pair that is refused later halts until that is over.
+/// pair that is refused later halts until that is over. Returns how much the scrub found damaged on all of them.
 ///
 /// # Errors
 /// When it ended at the start: the gravest refusal.
@@ -65,7 +65,7 @@ pub fn mirror(
     rhythm: &Rhythm,
     (monitors, clock): (&[&dyn Monitor], &(dyn Fn() -> Time + Sync)),
     controls: &Controls,
-) -> Result<(), Refusal> {
+) -> Result<u64, Refusal> {
     let claims = Claims::of(specs)?;
     specs.iter().try_for_each(|spec| refuse_without(rhythm.watch, spec))?;
     let present = AtomicUsize::new(specs.len());
@@ -81,7 +81,12 @@ pub fn mirror(
     }
     let own: Result<Vec<Controls>, _> = specs.iter().map(|_| controls.another()).collect();
     let own = own.map_err(Refusal::NoDescriptor)?;
-    let start = Start { of: specs.len(), refused: Mutex::default(), is_over: AtomicBool::new(false) };
+    let start = Start {
+        of: specs.len(),
+        refused: Mutex::default(),
+        is_over: AtomicBool::new(false),
+        found: AtomicU64::new(0),
+    };
     let running = AtomicUsize::new(specs.len());
     std::thread::scope(|scope| {
         for (number, own) in own.iter().enumerate() {
@@ -102,14 +107,18 @@ struct Start {
     of: usize,
     refused: Mutex<Vec<Refusal>>,
     is_over: AtomicBool,
+    /// What the scrubs found.
+    found: AtomicU64,
 }
 
 impl Start {
     fn run(&self, worker: &Worker<'_>) {
-        let refusal = match worker.open() {
-            Ok(pair) => return worker.run(Ok(pair)),
-            Err(refusal) => refusal,
-        };
+        let opened = worker.open().map_err(|refusal| self.refuse(refusal, worker));
+        self.found.fetch_add(worker.run(opened), Ordering::Relaxed);
+    }
+
+    /// Returns why. Ends all where that is what becomes of it.
+    fn refuse(&self, refusal: Refusal, worker: &Worker<'_>) -> String {
         let (is_usage, text) = (refusal.is_usage(), refusal.to_string());
         let mut refused = self.lock();
         refused.push(refusal);
@@ -117,18 +126,18 @@ impl Start {
             self.is_over.store(true, Ordering::Relaxed);
             worker.controls.stop.set();
         }
-        drop(refused);
-        worker.run(Err(text));
+        text
     }
 
-    /// The gravest refusal, when it ended the mirrors.
-    fn ended(self) -> Result<(), Refusal> {
+    /// What the scrubs found, or the gravest refusal, when it ended the mirrors.
+    fn ended(self) -> Result<u64, Refusal> {
+        let found = self.found.into_inner();
         if !self.is_over.into_inner() {
-            return Ok(());
+            return Ok(found);
         }
         let refused = self.refused.into_inner().unwrap_or_else(PoisonError::into_inner);
         let gravity = |refusal: &Refusal| (refusal.is_usage(), !refusal.is_failure());
-        refused.into_iter().max_by_key(gravity).map_or(Ok(()), Err)
+        refused.into_iter().max_by_key(gravity).map_or(Ok(found), Err)
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Refusal>> {

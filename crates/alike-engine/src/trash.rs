@@ -13,9 +13,10 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use alike_model::entry::{Stamp, Time};
-use alike_model::path::Name;
+use alike_model::path::{Name, RelPath};
 use alike_storage::{Folder, linux, remove_tree};
 
+use crate::chronicle::slot;
 use crate::history::{self, Deed, Line};
 use crate::journal::Scribe;
 use crate::overdue;
@@ -94,6 +95,11 @@ impl Slot {
             Ok(there) => there.is_some_and(|there| patch || there.identity() == old.identity()),
             Err(_) => true,
         }
+    }
+
+    /// Where it is, from the replica's top.
+    pub(crate) fn path(&self) -> RelPath {
+        slot(&self.bucket.name, self.n)
     }
 
     /// Where it is kept, for the log.

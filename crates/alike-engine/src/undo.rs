@@ -4,6 +4,8 @@
 //! was changed since is left alone and named. The same judgement serves to show all of it first, in a world that is only
 //! thought, and to do it.
 
+use std::collections::HashMap;
+
 use alike_model::entry::{Identity, Kind, Stamp};
 use alike_model::event::Action;
 use alike_model::past::{Past, Spot};
@@ -69,6 +71,12 @@ pub(crate) trait World {
 
     /// A name of an inode, as it is today, and how that looks.
     fn twin(&mut self, of: Identity) -> Option<(RelPath, Stamp)>;
+
+    /// Where that is kept which this very undo has taken away.
+    fn taken(&self, of: Identity) -> Option<RelPath>;
+
+    /// True when an undo goes on that was killed: it may have done the next step, or half of it, and not written it down.
+    fn goes_on(&self) -> bool;
 }
 
 /// The parts of a deed, in the order in which they are undone.
@@ -112,6 +120,8 @@ pub(crate) fn judge(world: &mut impl World, written: &Written, part: Part) -> Re
         },
         Part::Replace => match there {
             Some(there) if is_old(&there) => Ok(Way::Already),
+            // Where names cannot be exchanged, it may have gone before the other came.
+            None if world.goes_on() => bring(world, written, None),
             None => Ok(Way::Left("it is gone since")),
             Some(there) => match may_go(world, written, &there)? {
                 Some(why) => Ok(Way::Left(why)),
@@ -129,6 +139,12 @@ pub(crate) fn judge(world: &mut impl World, written: &Written, part: Part) -> Re
         Part::Dress => Ok(match (there, &deed.old) {
             (Some(there), Some(old)) if old.kind == Kind::Folder && is_old(&there) => Way::DressFolder,
             (Some(there), Some(_)) if is_old(&there) && is_dressed(&there, deed.now.as_ref()) => {
+                Way::Dress(there)
+            }
+            // Dressed, it may not have reached the disk.
+            (Some(there), Some(old))
+                if world.goes_on() && is_half_dressed(&there, old, deed.now.as_ref()) =>
+            {
                 Way::Dress(there)
             }
             (Some(there), Some(old)) if deed.xattrs.is_none() && is_dressed(&there, Some(old)) => {
@@ -158,12 +174,18 @@ fn bring(world: &mut impl World, written: &Written, over: Option<Stamp>) -> Resu
     const NOT_KEPT: Way = Way::Left("what was there before was not kept");
     let Some(old) = written.deed.old else { return Ok(NOT_KEPT) };
     match written.old_spot() {
-        Some(Spot::At(slot)) => match (world.look(&slot)?, over) {
-            (Some(kept), over) if kept.identity() == old.id => {
-                Ok(over.map_or(Way::PutBack(slot.clone(), kept), |over| Way::Replace(over, slot, kept)))
+        Some(Spot::At(slot)) => {
+            let is_it = |kept: &Stamp| kept.identity() == old.id;
+            for slot in [Some(slot), world.taken(old.id)].into_iter().flatten() {
+                if let Some(kept) = world.look(&slot)?.filter(is_it) {
+                    return Ok(match over {
+                        None => Way::PutBack(slot, kept),
+                        Some(over) => Way::Replace(over, slot, kept),
+                    });
+                }
             }
-            _ => Ok(GONE),
-        },
+            Ok(GONE)
+        }
         Some(Spot::Twin(id)) => match world.twin(id) {
             Some((twin, stamp)) => Ok(Way::Link(twin, stamp, over)),
             None => Ok(NOT_KEPT),
@@ -221,6 +243,14 @@ fn is_same(there: &Stamp, then: &Look) -> bool {
     is_it && (there.kind == Kind::Folder || (there.size == then.size && there.mtime == then.mtime))
 }
 
+/// True when an entry has some of the attributes from before and some from after. A mode may be less than either for a moment.
+fn is_half_dressed(there: &Stamp, old: &Look, now: Option<&Look>) -> bool {
+    let Some(now) = now else { return false };
+    let is_it = there.identity() == old.id && there.kind == old.kind && there.size == old.size;
+    let owners = [(old.uid, old.gid), (now.uid, now.gid)];
+    is_it && [old.mtime, now.mtime].contains(&there.mtime) && owners.contains(&(there.uid, there.gid))
+}
+
 fn is_dressed(there: &Stamp, then: Option<&Look>) -> bool {
     then.is_some_and(|then| {
         is_same(there, then) && (there.mode, there.uid, there.gid) == (then.mode, then.uid, then.gid)
@@ -231,11 +261,13 @@ fn is_dressed(there: &Stamp, then: Option<&Look>) -> bool {
 pub(crate) struct Real<'a, 'b> {
     pub(crate) reach: &'a mut Reach<'b>,
     pub(crate) twins: &'a mut Twins,
+    pub(crate) taken: Option<&'a HashMap<Identity, RelPath>>,
+    pub(crate) goes_on: bool,
 }
 
 /// Where names of inodes with several are.
 #[derive(Default)]
-pub(crate) struct Twins(std::collections::HashMap<Identity, RelPath>);
+pub(crate) struct Twins(HashMap<Identity, RelPath>);
 
 impl Twins {
     /// A name of an inode. All are looked for at once, and again when one is no longer where it was.
@@ -278,6 +310,14 @@ impl World for Real<'_, '_> {
         let stamp = self.reach.look(&path).ok()??;
         Some((path, stamp))
     }
+
+    fn taken(&self, of: Identity) -> Option<RelPath> {
+        self.taken?.get(&of).cloned()
+    }
+
+    fn goes_on(&self) -> bool {
+        self.goes_on
+    }
 }
 
 /// The replica as it would be.
@@ -318,5 +358,14 @@ impl World for Thought<'_, '_> {
 
     fn twin(&mut self, of: Identity) -> Option<(RelPath, Stamp)> {
         self.real.twin(of)
+    }
+
+    fn taken(&self, _: Identity) -> Option<RelPath> {
+        // In thought it is where it was.
+        None
+    }
+
+    fn goes_on(&self) -> bool {
+        self.real.goes_on
     }
 }

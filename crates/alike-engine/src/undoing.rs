@@ -6,15 +6,16 @@ use alike_model::entry::Time;
 use alike_model::event::Action;
 use alike_model::past::Past;
 use alike_model::path::RelPath;
-use alike_storage::{Error, Replica, Result};
+use alike_storage::{Error, Result};
 
 use crate::chronicle::{Was, Written};
 use crate::hold::Site;
 use crate::mend::Mend;
 use crate::monitor::{Event, Monitor};
 use crate::reach::Reach;
+use crate::resuming::{Came, Step};
 use crate::stop::Stop;
-use crate::undo::{Real, Thought, Twins, Way, judge, parts};
+use crate::undo::{Part, Real, Thought, Twins, Way, judge, parts};
 
 /// What became of an undo.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -75,27 +76,55 @@ pub fn last_pass(all: &[Written]) -> Option<u64> {
     all.iter().map(|written| written.deed.pass).max()
 }
 
+/// What is to be undone.
+#[derive(Clone, Copy, Debug)]
+pub struct Job<'a> {
+    /// The history.
+    pub all: &'a [Written],
+    /// Passes in it.
+    pub passes: &'a Passes,
+    /// The pass that began to undo these, and was killed.
+    pub begun: Option<u64>,
+}
+
+impl<'a> Job<'a> {
+    /// The number of the pass that undoes them.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.begun.unwrap_or_else(|| last_pass(self.all).unwrap_or(0) + 1)
+    }
+
+    /// All parts of all deeds, the last first.
+    fn steps(&self) -> Vec<Step<'a>> {
+        let passes = self.passes.clone();
+        let deeds = self.all.iter().rev().filter(|written| passes.contains(&written.deed.pass));
+        deeds.flat_map(|written| parts(written).iter().map(move |part| (written, *part))).collect()
+    }
+}
+
 /// Shows what undoing passes would do, step by step.
 ///
 /// # Errors
 /// When the replica cannot be looked at.
-pub fn preview(site: &Site, all: &[Written], passes: &Passes, monitor: &dyn Monitor) -> Result<Undone> {
+pub fn preview(site: &Site, job: Job<'_>, monitor: &dyn Monitor) -> Result<Undone> {
     let (mut past, mut undone): (Past<Was>, Undone) = Default::default();
     let (mut reach, mut twins) = (Reach::new(&site.tree)?, Twins::default());
-    for written in of_passes(all, passes) {
-        let mut acts = false;
-        for part in parts(written) {
-            let real = Real { reach: &mut reach, twins: &mut twins };
-            // The second part of a rename is judged as if the first were done.
-            let freed = acts.then(|| renamed_only(written, &past));
-            let way = judge(&mut Thought { real, past: freed.as_ref().unwrap_or(&past) }, written, *part)?;
-            acts |= !matches!(way, Way::Already | Way::Left(_));
-            if let Some(event) = told(written, &way) {
-                undone.count(event.action);
-                monitor.event(event);
-            }
+    let steps = job.steps();
+    let came = Came::of(&steps, job.all, job.begun);
+    let mut acts = false;
+    for (at, (written, part)) in steps.iter().enumerate().skip(came.to) {
+        let goes_on = job.begun.is_some();
+        let real = Real { reach: &mut reach, twins: &mut twins, taken: None, goes_on };
+        // The second part of a rename is judged as if the first were done.
+        let freed = acts.then(|| renamed_only(written, &past));
+        let way = judge(&mut Thought { real, past: freed.as_ref().unwrap_or(&past) }, written, *part)?;
+        acts |= !matches!(way, Way::Already | Way::Left(_));
+        if let Some(event) = told(written, &way) {
+            undone.count(event.action);
+            monitor.event(event);
         }
-        if acts {
+        let is_last = steps.get(at + 1).is_none_or(|(next, _)| !std::ptr::eq(*next, *written));
+        if is_last && std::mem::take(&mut acts) {
             written.take_back(&mut past);
         }
     }
@@ -110,46 +139,80 @@ fn renamed_only(written: &Written, past: &Past<Was>) -> Past<Was> {
     freed
 }
 
-/// Undoes passes, the last first: a pass of its own in the history.
+/// Undoes passes, the last first: a pass of its own in the history. One that was killed goes on where it was.
 ///
 /// # Errors
 /// When the replica cannot be looked at, or what was done may not have reached the disk.
 pub fn undo(
     site: &Site,
-    (all, passes): (&[Written], &Passes),
+    job: Job<'_>,
     monitor: &dyn Monitor,
     clock: &(dyn Fn() -> Time + Sync),
     stop: &Stop,
 ) -> Result<Undone> {
-    let number = last_pass(all).unwrap_or(0) + 1;
+    let (number, steps) = (job.number(), job.steps());
+    let came = Came::of(&steps, job.all, job.begun);
     let mut mend = Mend::new((&site.tree, &site.trash), number, clock)?;
     let (mut twins, mut undone) = (Twins::default(), Undone::default());
-    'all: for written in of_passes(all, passes) {
-        for part in parts(written) {
-            if stop.is_set() {
-                undone.stopped = true;
-                break 'all;
-            }
-            let judged = judge(&mut Real { reach: &mut mend.reach, twins: &mut twins }, written, *part);
-            let reason = reason(written);
-            let done = judged.and_then(|way| Ok((take(&mut mend, written, &way, &reason)?, way)));
-            let event = match done {
-                Ok((kept, way)) => told(written, &way).map(|event| Event { kept, ..event }),
-                Err(Error::Changed) => told(written, &Way::Left("it changed meanwhile")),
-                Err(error) => Some(failure(number, &written.deed.path, &error)),
-            };
-            if let Some(event) = event {
-                undone.count(event.action);
-                monitor.event(Event { pass: number, ..event });
-            }
+    mend.goes_on = job.begun.is_some();
+    mend.taken.extend(came.taken());
+    for (at, (written, part)) in steps.iter().enumerate() {
+        if stop.is_set() {
+            undone.stopped = true;
+            break;
+        }
+        if mend.lost.is_some() {
+            break;
+        }
+        let done = match at < came.to {
+            true => gone_on_with(&mut mend, (&came, at), (written, *part)).map(|way| (None, way)),
+            false => judge(&mut as_it_is(&mut mend, &mut twins), written, *part)
+                .and_then(|way| Ok((take(&mut mend, written, &way, &reason(written))?, way))),
+        };
+        let event = match done {
+            Ok((kept, way)) => told(written, &way).map(|event| Event { kept, ..event }),
+            Err(Error::Changed) => told(written, &Way::Left("it changed meanwhile")),
+            Err(error) => Some(failure(number, &written.deed.path, &error)),
+        };
+        if let Some(event) = event {
+            undone.count(event.action);
+            monitor.event(Event { pass: number, ..event });
         }
     }
     mend.finish(&mut |path, error| {
         undone.failed += 1;
         monitor.event(failure(number, path, &error));
-    });
-    site.tree.sync()?;
+    })?;
     Ok(undone)
+}
+
+fn as_it_is<'a, 'b>(mend: &'a mut Mend<'b>, twins: &'a mut Twins) -> Real<'a, 'b> {
+    Real { reach: &mut mend.reach, twins, taken: Some(&mend.taken), goes_on: mend.goes_on }
+}
+
+/// A step that was taken, or left, before the undo was killed: only folders get their attributes, which come at the end.
+fn gone_on_with(
+    mend: &mut Mend<'_>,
+    (came, at): (&Came<'_>, usize),
+    (written, part): Step<'_>,
+) -> Result<Way> {
+    let deed = &written.deed;
+    let dresses = matches!(part, Part::Dress | Part::BringBack | Part::Replace)
+        && (part == Part::Dress || came.took(at));
+    match deed.old.filter(|old| dresses && old.kind == alike_model::entry::Kind::Folder) {
+        Some(old) => {
+            let path = came.now(at, &deed.path);
+            if mend.reach.look(&path)?.is_none_or(|there| there.identity() != old.id) {
+                return Ok(Way::Left("it was changed since"));
+            }
+            mend.dress_at_the_end(&path, deed).map(|()| Way::Already)
+        }
+        None if came.took(at) => Ok(Way::Already),
+        None => match judge(&mut as_it_is(mend, &mut Twins::default()), written, part)? {
+            Way::Already => Ok(Way::Already),
+            _ => Ok(Way::Left("it was left alone before")),
+        },
+    }
 }
 
 /// Takes a step. Returns where the trash keeps what was taken away.
@@ -166,13 +229,9 @@ fn take(mend: &mut Mend<'_>, written: &Written, way: &Way, reason: &str) -> Resu
         Way::Link(twin, stamp, over) => mend.link((twin, stamp), (path, over.as_ref()), reason),
         Way::Rename(there) => mend.rename(path, there, from?, reason).map(|()| None),
         Way::Swap(one, other) => mend.swap((path, one), (from?, other), reason).map(|()| None),
-        Way::Dress(there) => mend.dress(path, there, old?, deed.xattrs.as_ref(), reason).map(|()| None),
-        Way::DressFolder => mend.dress_at_the_end(path, old?, deed.xattrs.as_ref()).map(|()| None),
+        Way::Dress(there) => mend.dress(path, there, deed, reason).map(|()| None),
+        Way::DressFolder => mend.dress_at_the_end(path, deed).map(|()| None),
     }
-}
-
-fn of_passes<'a>(all: &'a [Written], passes: &Passes) -> impl Iterator<Item = &'a Written> {
-    all.iter().rev().filter(|written| passes.contains(&written.deed.pass))
 }
 
 fn reason(written: &Written) -> String {

@@ -102,8 +102,9 @@ impl Worker<'_> {
         Pair::open(spec)
     }
 
-    /// Runs until stopped. A pair that is refused, at the start (then it says why) or later, halts it until that is over.
-    pub(crate) fn run(&self, opened: Result<Pair, String>) {
+    /// Runs until stopped. A pair that is refused, at the start (then it says why) or later, halts it until that is over. Returns how
+    /// much the scrub found damaged.
+    pub(crate) fn run(&self, opened: Result<Pair, String>) -> u64 {
         let Self { rhythm, monitor, controls, .. } = *self;
         let found = AtomicU64::new(0);
         let mut allowed = self.policy.deletes;
@@ -144,11 +145,13 @@ impl Worker<'_> {
             self.common.claims.leave(self.number);
             next = if controls.stop.is_set() { None } else { self.wait_for_pair(spec, None) };
         }
-        let stopped = match found.into_inner() {
+        let found = found.into_inner();
+        let stopped = match found {
             0 => "stopped".to_owned(),
             found => format!("stopped; {}", damaged(found)),
         };
         monitor.event(Event::general(0, Action::Stop, stopped));
+        found
     }
 
     /// Waits until both ends are back; `None` when stopped meanwhile. `why` they are not, where that is known already.

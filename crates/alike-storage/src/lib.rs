@@ -24,7 +24,7 @@ use alike_model::path::Name;
 use alike_model::policy::Policy;
 use alike_model::xattrs::{Namespaces, Xattrs};
 
-pub use carry::{copy_entry, link_entry, rename_entry, unpatch};
+pub use carry::{Carried, copy_entry, link_entry, rename_entry, unpatch};
 pub use clear::remove_tree;
 pub use content::Content;
 pub use error::{Error, Result, plain};

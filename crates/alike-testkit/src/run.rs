@@ -147,6 +147,12 @@ impl Alike {
         Live::start(command, source, replica)
     }
 
+    /// Starts `alike WORDS`, to be stopped half-way.
+    #[track_caller]
+    pub fn start(&self, words: &[&str], source: &Path, replica: &Path) -> Live {
+        Live::start(self.command(words), source, replica)
+    }
+
     /// Starts `alike once FLAGS SOURCE REPLICA`, to be stopped half-way.
     #[track_caller]
     pub fn start_once(&self, flags: &[&str], source: &Path, replica: &Path) -> Live {

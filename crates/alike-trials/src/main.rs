@@ -12,6 +12,7 @@ mod disk;
 mod edits;
 mod judge;
 mod report;
+mod rig;
 mod room;
 mod steps;
 mod supervise;

@@ -100,6 +100,14 @@ impl Programs {
         command
     }
 
+    /// `alike VERB REPLICA WORDS`.
+    pub fn on_replica(&self, room: &Room, verb: &str, words: &[&str]) -> Command {
+        let mut command = Command::new(&self.alike);
+        command.arg(verb).arg(room.replica.top()).args(words);
+        furnish(&mut command, room);
+        command
+    }
+
     /// The command that keeps it so; alike alone has one.
     pub fn mirror(&self, room: &Room) -> Command {
         let mut command = Command::new(&self.alike);

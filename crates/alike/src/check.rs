@@ -12,7 +12,7 @@ use alike_engine::pace::Pace;
 use alike_engine::pair::{Pair, Spec};
 use alike_engine::repair::repair;
 use alike_engine::stop::Stop;
-use alike_model::difference::Difference;
+use alike_model::difference::{Change, Difference, What};
 use alike_model::event::Action;
 use alike_model::outcome::Ending;
 use alike_model::path::RelPath;
@@ -109,18 +109,29 @@ impl Job<'_> {
             let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
             *counts.entry(found.difference.change.as_str()).or_insert(0_u64) += 1;
         };
+        let refused = self.refused();
+        let is_refused = refused.is_some();
+        refused.into_iter().for_each(|difference| tell(Found { difference, at: None }));
         let checked = self.check(Read::All, &tell)?;
         let (stopped, differences) = (checked.stopped, checked.differences);
         self.say_end(&checked, &counts.into_inner().unwrap_or_default());
         self.keep(checked);
         Ok(match differences {
             _ if stopped => signals.exit_code(),
-            0 => IDENTICAL,
+            0 if !is_refused => IDENTICAL,
             _ => DIFFERS,
         })
     }
 
+    /// What the target held before and refuses now is not compared, so nothing is known of it.
+    fn refused(&self) -> Option<Difference> {
+        let why = self.pair.refuses(&settings::policy(&self.args.pass))?;
+        Some(Difference { path: RelPath::root(), what: What::Said(why), change: Change::Failed })
+    }
+
     fn mend(&self, signals: &Received) -> Result<u8, Failure> {
+        let refused = self.refused();
+        refused.iter().for_each(|difference| self.say(difference, Some(false)));
         // What checks have learnt says which side rotted.
         self.pair.index.take_in_learnt();
         self.pair.index.commit().map_err(PassError::Index)?;
@@ -131,8 +142,8 @@ impl Job<'_> {
             return Ok(signals.exit_code());
         }
         if found.is_empty() {
-            self.note("identical");
-            return Ok(IDENTICAL);
+            self.note(if refused.is_none() { "identical" } else { "identical but for that" });
+            return Ok(if refused.is_none() { IDENTICAL } else { DIFFERS });
         }
         let pace = Pace::new(self.args.pass.bwlimit);
         let work = work((self.pair, self.spec), (&self.args.pass, &pace), &**self.console, self.stop);
@@ -156,7 +167,7 @@ impl Job<'_> {
                 self.console.say(&over.to_string());
                 HALTED
             }
-            Ending::Identical if left.is_empty() => IDENTICAL,
+            Ending::Identical if left.is_empty() && refused.is_none() => IDENTICAL,
             _ => DIFFERS,
         })
     }

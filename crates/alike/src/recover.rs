@@ -7,9 +7,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use alike_engine::chronicle::{self, Written};
-use alike_engine::hold::{Hold, Site};
+use alike_engine::hold::{Begun, Hold, Site};
 use alike_engine::restore::{self, Copied, Version, copy_out, find};
-use alike_engine::undoing::{self, Passes, Undone, began_with, last_pass, preview, since};
+use alike_engine::resuming::complete;
+use alike_engine::stop::Stop;
+use alike_engine::undoing::{self, Job, Passes, Undone, began_with, last_pass, preview, since};
 use alike_model::path::{Escaped, Name, RelPath};
 use jiff::tz::TimeZone;
 
@@ -27,29 +29,35 @@ fn failed(why: alike_storage::Error) -> Failure {
 pub(crate) fn undo(args: &UndoArgs) -> Result<ExitCode, Failure> {
     let mut site = Site::open(&args.replica)?;
     if args.resume {
-        return resume(&site);
+        return resume(&mut site);
     }
     let all = chronicle::read(&site.trash)?;
     let shown = Arc::new(settings::console(&args.output, true)?);
     if args.dry_run {
-        let passes = chosen(&all, args)?;
-        let undone = shown_first(&site, (&all, &passes), &shown)?;
+        let (passes, begun) = chosen(&site, &all, args)?;
+        let undone = shown_first(&site, Job { all: &all, passes: &passes, begun }, &shown)?;
         say_more_came_before(&all, &passes, args);
         say(&args.output, &format!("{} would be done; nothing was changed", steps(undone.steps)));
         return Ok(code(undone.left + undone.failed == 0));
     }
-    chosen(&all, args)?;
-    let hold = |pass, why: String| Hold { at: now(), pass, why };
-    site.seize(&hold(0, "a pass is being undone".to_owned()))?;
+    chosen(&site, &all, args)?;
+    site.seize(&hold(0, "a pass is being undone"))?;
+    complete(&site).map_err(failed)?;
     let undone = undo_held(&site, args, &shown);
     match undone {
         Ok(Some((passes, undone))) => {
             let (which, number) = (named(&passes), passes.end() - passes.start() + 1);
             let (was, is) = if number == 1 { ("was", "is") } else { ("were", "are") };
-            site.hold_for(&hold(*passes.end(), format!("{which} {was} undone")))?;
+            if !undone.stopped {
+                hold_for(&site, &hold(*passes.end(), &format!("{which} {was} undone")))?;
+            }
             let left = undone.left + undone.failed;
             let rest = if left > 0 { format!(", {left} left alone") } else { String::new() };
-            let stopped = if undone.stopped { "; stopped half-way" } else { "" };
+            let stopped = if undone.stopped {
+                "; stopped half-way, and the same command goes on from there"
+            } else {
+                ""
+            };
             let replica = args.replica.display();
             say(
                 &args.output,
@@ -76,15 +84,17 @@ fn undo_held(
     shown: &Arc<Console>,
 ) -> Result<Option<(Passes, Undone)>, Failure> {
     let all = chronicle::read(&site.trash)?;
-    let passes = chosen(&all, args)?;
-    let which = named(&passes);
+    let (passes, begun) = chosen(site, &all, args)?;
+    let (which, job) = (named(&passes), Job { all: &all, passes: &passes, begun });
     let quiet = Options { stdout_form: None, ..options(&args.output, Form::Json)? };
     let counted = match args.output.json {
         // A reader of JSON wants what was done, once.
-        true => preview(site, &all, &passes, &Console::new(quiet)).map_err(failed)?,
-        false => shown_first(site, (&all, &passes), shown)?,
+        true => preview(site, job, &Console::new(quiet)).map_err(failed)?,
+        false => shown_first(site, job, shown)?,
     };
-    if counted.steps == 0 {
+    if begun.is_some() {
+        say(&args.output, &format!("{which}: an undo of it broke off; this goes on from there"));
+    } else if counted.steps == 0 {
         let why = if counted.left > 0 { "nothing of it can be undone" } else { "it is as it was before" };
         say(&args.output, &format!("{which}: {why}"));
         return Ok(None);
@@ -98,7 +108,12 @@ fn undo_held(
         say(&args.output, "nothing was changed");
         return Ok(None);
     }
-    let undone = undoing::undo(site, (&all, &passes), &*console, &now, &signals.controls.stop);
+    let begins = Hold {
+        begun: Some(Begun::Undo(*passes.start(), *passes.end())),
+        ..hold(job.number(), &format!("an undo of {which} is under way, or broke off"))
+    };
+    hold_for(site, &begins)?;
+    let undone = undoing::undo(site, job, &*console, &now, &signals.controls.stop);
     console.finish();
     Ok(Some((passes, undone.map_err(failed)?)))
 }
@@ -117,17 +132,39 @@ fn options(output: &OutputArgs, form: Form) -> Result<Options, Failure> {
     })
 }
 
-fn shown_first(
-    site: &Site,
-    (all, passes): (&[Written], &Passes),
-    console: &Console,
-) -> Result<Undone, Failure> {
-    let undone = preview(site, all, passes, console);
+fn shown_first(site: &Site, job: Job<'_>, console: &Console) -> Result<Undone, Failure> {
+    let undone = preview(site, job, console);
     console.finish();
     undone.map_err(failed)
 }
 
-fn chosen(all: &[Written], args: &UndoArgs) -> Result<Passes, Failure> {
+fn hold_for(site: &Site, hold: &Hold) -> Result<(), Failure> {
+    site.hold_for(hold).map_err(|why| {
+        let hold = site.path.join(".alike/hold");
+        Failure::Failed(format!("cannot write {}: {}", hold.display(), alike_storage::plain(&why)))
+    })
+}
+
+fn hold(pass: u64, why: &str) -> Hold {
+    Hold { at: now(), pass, why: why.to_owned(), begun: None }
+}
+
+/// The passes that are meant; and the pass that began to undo just these and was killed, if one did.
+fn chosen(site: &Site, all: &[Written], args: &UndoArgs) -> Result<(Passes, Option<u64>), Failure> {
+    if let Some(hold) = site.hold().filter(|hold| hold.begun.is_some()) {
+        // What the same command meant then.
+        let before: Vec<Written> =
+            all.iter().filter(|written| written.deed.pass < hold.pass).cloned().collect();
+        let meant = meant(&before, args).ok();
+        if let Some((passes, begun)) = meant.and_then(|passes| Some((passes.clone(), hold.undoes(&passes)?)))
+        {
+            return Ok((passes, Some(begun)));
+        }
+    }
+    meant(all, args).map(|passes| (passes, None))
+}
+
+fn meant(all: &[Written], args: &UndoArgs) -> Result<Passes, Failure> {
     let none = || Failure::Failed("the history is empty: there is nothing to undo".to_owned());
     let last = last_pass(all).ok_or_else(none)?;
     if let Some(from) = args.since {
@@ -165,9 +202,12 @@ fn say_more_came_before(all: &[Written], passes: &Passes, args: &UndoArgs) {
     }
 }
 
-fn resume(site: &Site) -> Result<ExitCode, Failure> {
-    match site.hold() {
+fn resume(site: &mut Site) -> Result<ExitCode, Failure> {
+    match site.hold().cloned() {
         Some(hold) => {
+            if hold.begun.is_some() && site.try_lock()? {
+                complete(site).map_err(failed)?;
+            }
             site.resume()?;
             say!("alike: {}; the mirror goes on", hold.why);
         }
@@ -189,16 +229,14 @@ pub(crate) fn restore(args: &RestoreArgs) -> Result<ExitCode, Failure> {
     }
     let console = Arc::new(Console::new(options(&args.output, Form::Json)?));
     let signals = signals::listen(&console)?;
-    wanted(&site, &chronicle::read(&site.trash)?, args, &path)?;
-    let hold = |pass, why| Hold { at: now(), pass, why };
-    site.seize(&hold(0, "something is being brought back".to_owned()))?;
-    let all = chronicle::read(&site.trash)?;
-    let put = wanted(&site, &all, args, &path).and_then(|version| {
-        restore::put_back(&site, (&all, &version, &path), &now, &signals.controls.stop).map_err(failed)
-    });
+    if site.hold().and_then(|hold| hold.restores(&path)).is_none() {
+        wanted(&site, &chronicle::read(&site.trash)?, args, &path)?;
+    }
+    site.seize(&hold(0, "something is being brought back"))?;
+    let put = put_back(&site, args, &path, &signals.controls.stop);
     match put {
         Ok((pass, copied)) => {
-            site.hold_for(&hold(pass, format!("{path} was brought back")))?;
+            hold_for(&site, &hold(pass, &format!("{path} was brought back")))?;
             let replica = args.replica.display();
             say(
                 &args.output,
@@ -214,6 +252,22 @@ pub(crate) fn restore(args: &RestoreArgs) -> Result<ExitCode, Failure> {
             Err(failure)
         }
     }
+}
+
+/// Puts a version back on a replica that is held. Returns the number of the pass.
+fn put_back(site: &Site, args: &RestoreArgs, path: &RelPath, stop: &Stop) -> Result<(u64, Copied), Failure> {
+    complete(site).map_err(failed)?;
+    let all = chronicle::read(&site.trash)?;
+    let begun = site.hold().and_then(|hold| hold.restores(path));
+    let number = begun.unwrap_or_else(|| last_pass(&all).unwrap_or(0) + 1);
+    let version = wanted(site, &all, args, path)?;
+    let begins = Hold {
+        begun: Some(Begun::Restore(path.as_bytes().to_vec())),
+        ..hold(number, &format!("{path} is being brought back, or that broke off"))
+    };
+    hold_for(site, &begins)?;
+    let copied = restore::put_back(site, (&version, path, number), &now, stop).map_err(failed)?;
+    Ok((number, copied))
 }
 
 fn restore_to(site: &Site, args: &RestoreArgs, path: &RelPath, to: &Path) -> Result<ExitCode, Failure> {
@@ -234,7 +288,8 @@ fn restore_to(site: &Site, args: &RestoreArgs, path: &RelPath, to: &Path) -> Res
 }
 
 fn wanted(site: &Site, all: &[Written], args: &RestoreArgs, path: &RelPath) -> Result<Version, Failure> {
-    find(site, all, path, args.at).map_err(failed)?.ok_or_else(|| {
+    let begun = site.hold().and_then(|hold| hold.restores(path));
+    find(site, all, path, (args.at, begun)).map_err(failed)?.ok_or_else(|| {
         let when = if args.at.is_some() { "then" } else { "before" };
         let replica = args.replica.display();
         Failure::Failed(format!(

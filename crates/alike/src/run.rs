@@ -106,8 +106,8 @@ pub(crate) fn mirror_until_stopped(args: &MirrorArgs) -> Result<ExitCode, Failur
         mirror(&specs, settings::policy(&args.pass), &rhythm, (&monitors, &now), &signals.controls)
     });
     console.finish();
-    ran?;
-    Ok(ExitCode::from(IDENTICAL))
+    // A clean stop, unless it is known that something differs.
+    Ok(ExitCode::from(if ran? == 0 { IDENTICAL } else { DIFFERS }))
 }
 
 pub(crate) fn work<'a>(

@@ -237,6 +237,26 @@ fn after_an_undo_what_went_back_and_forth_is_still_found() {
 }
 
 #[test]
+fn passes_are_taken_back_as_one_also_when_an_undo_is_among_them() {
+    let pair = pair();
+    pair.source.file("goes", "gone").file("edited", "first").file("moves", "m");
+    pass(&pair);
+    let then = jiff_now();
+    pass(&pair);
+    pair.source.remove("goes").file("edited", "second").rename("moves", "moved");
+    pass(&pair);
+    run(&pair, "undo", &[]).expect(0);
+    run(&pair, "undo", &["--resume"]).expect(0);
+    pair.source.file("edited", "third");
+    pass(&pair);
+    let undone = run(&pair, "undo", &["--since", &then]);
+    undone.expect(0);
+    let read = |path| String::from_utf8(pair.replica.read(path)).unwrap();
+    assert_eq!([read("goes"), read("edited"), read("moves")], ["gone", "first", "m"], "{}", undone.report());
+    assert!(!pair.replica.has("moved"));
+}
+
+#[test]
 fn names_that_are_no_text_come_back() {
     let pair = pair();
     let odd = name(b"\xff\n odd");

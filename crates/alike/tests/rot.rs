@@ -241,7 +241,8 @@ fn a_scrub_beside_a_mirror_finds_rot_and_copies_nothing() {
         assert!(path_of == path(2) || path_of == path(7), "{out}");
         assert!(reason.starts_with("scrub: ") && reason.contains(expected), "{out}");
     }
-    live.stop();
+    live.terminate();
+    assert_eq!(live.wait_exit(Duration::from_secs(2)), Some(1), "a clean stop, but it differs");
     let out = live.out();
     let last: Value = serde_json::from_str(out.lines().last().unwrap()).unwrap();
     let reason = last["reason"].as_str().unwrap();

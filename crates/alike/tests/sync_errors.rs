@@ -8,7 +8,7 @@ mod common;
 use std::path::Path;
 use std::time::Duration;
 
-use alike_testkit::{Faults, FaultyDisk, Mount, Pair, Run, Tree, forget_cached, root_or_say};
+use alike_testkit::{Faults, FaultyDisk, Mount, Pair, Run, Tree, compare, forget_cached, root_or_say};
 use common::{Event, SOON, events, pair, pair_with_files, text};
 
 /// A pair whose replica is on a disk with a cache of its own, as FUSE has it: `syncfs` says yes there and does nothing.
@@ -127,6 +127,116 @@ fn a_sync_of_a_folder_that_fails_once_is_never_taken_for_done() {
 #[test]
 fn a_write_that_is_lost_after_it_was_taken_is_never_taken_for_done() {
     is_never_taken_for_done(&[], |nth| Faults { write_fails_late: Some(nth), ..Faults::default() });
+}
+
+fn edit(source: &Tree) {
+    source
+        .rename("file-7", "d/e/seven")
+        .rename("d/e", "moved")
+        .remove("file-8")
+        .remove("link")
+        .remove("hollow");
+    source.file("link", "a file now").append("file-9", "more").mode("file-10", 0o600).mode("d", 0o711);
+    source.mtime("file-11", 1_600_000_000, 5).hard_link("file-1", "moved/link").file("new/below/file", "new");
+}
+
+/// Two passes on a disk with a cache, and the source of the first day.
+fn after_two_days(writeback: bool) -> Option<(Pair, FaultyDisk, std::path::PathBuf)> {
+    let (pair, disk) = on_a_faulty_disk(writeback)?;
+    furnish(&pair.source);
+    pair.mirrored();
+    let then = pair.beside("then");
+    let copied = std::process::Command::new("cp").arg("-a").arg(pair.source.top()).arg(&then).status();
+    assert!(copied.unwrap().success());
+    edit(&pair.source);
+    pair.mirrored();
+    Some((pair, disk, then))
+}
+
+fn on_replica(pair: &Pair, verb: &str, words: &[&str]) -> Run {
+    pair.alike.run([&[verb, text(pair.replica.top())], words].concat())
+}
+
+/// What the trash keeps may be one more name of a file that stays.
+#[track_caller]
+fn is_as(then: &Path, now: &Path, context: &str) {
+    let mut differences = compare(then, now);
+    differences.retain(|line| !line.contains(" of them inside it"));
+    assert!(differences.is_empty(), "{}\n{context}", differences.join("\n"));
+}
+
+#[test]
+fn what_undo_says_is_done_is_on_the_disk_and_so_is_all_that_it_took_away() {
+    for writeback in [false, true] {
+        let Some((pair, mut disk, then)) = after_two_days(writeback) else { return };
+        let undone = on_replica(&pair, "undo", &[]);
+        undone.expect(0);
+        disk.cut_power();
+        is_as(&then, pair.replica.top(), &undone.report());
+        let again = on_replica(&pair, "undo", &[]);
+        again.expect(0);
+        disk.cut_power();
+        is_as(pair.source.top(), pair.replica.top(), &again.report());
+        on_replica(&pair, "undo", &["--resume"]).expect(0);
+        pair.mirrored();
+        survives(&pair, &mut disk, "the next pass");
+    }
+}
+
+#[test]
+fn what_restore_says_is_back_is_on_the_disk() {
+    for path in ["file-9", "file-8", "d", "hollow", "link", "d/e/one"] {
+        let Some((pair, mut disk, then)) = after_two_days(false) else { return };
+        let to = disk.at().join("new folder/out");
+        let copied = on_replica(&pair, "restore", &[path, "--to", text(&to)]);
+        copied.expect(0);
+        disk.cut_power();
+        let name = Path::new(path).file_name().unwrap();
+        same_at(&then.join(path), &to.join(name), &copied.report());
+        let back = on_replica(&pair, "restore", &[path]);
+        back.expect(0);
+        disk.cut_power();
+        same_at(&then.join(path), &pair.replica.path(path), &back.report());
+        // What stood there is kept, also after the cut.
+        on_replica(&pair, "undo", &[]).expect(0);
+        is_as(pair.source.top(), pair.replica.top(), path);
+    }
+}
+
+#[track_caller]
+fn same_at(then: &Path, now: &Path, context: &str) {
+    if then.is_dir() {
+        return is_as(then, now, context);
+    }
+    match std::fs::read_link(then) {
+        Ok(target) => assert_eq!(std::fs::read_link(now).ok(), Some(target), "{context}"),
+        Err(_) => assert!(std::fs::read(then).ok() == std::fs::read(now).ok(), "{context}"),
+    }
+}
+
+#[test]
+fn a_disk_that_does_not_take_what_undo_gives_it_is_never_taken_for_one_that_did() {
+    let kinds: [fn(u64) -> Faults; 2] = [
+        |nth| Faults { sync_fails: Some(nth), ..Faults::default() },
+        |nth| Faults { folder_sync_fails: Some(nth), ..Faults::default() },
+    ];
+    for fault in kinds {
+        for nth in 1.. {
+            let Some((pair, mut disk, then)) = after_two_days(false) else { return };
+            disk.arm(fault(nth));
+            let undone = on_replica(&pair, "undo", &[]);
+            if !disk.disarm().hit {
+                assert!(nth > 4, "nothing was synced: {}", undone.report());
+                break;
+            }
+            if undone.code != Some(0) {
+                // It goes on with it.
+                on_replica(&pair, "undo", &[]).expect(0);
+            }
+            disk.cut_power();
+            is_as(&then, pair.replica.top(), &format!("fault {nth}: {}", undone.report()));
+        }
+    }
 }
 
 fn forget_index(state: &Path) {

@@ -13,6 +13,7 @@ mod rewrites;
 mod short;
 mod sync;
 mod sync_calls;
+mod undo;
 mod writer;
 
 use crate::room::Ground;
@@ -45,6 +46,14 @@ pub static TRIALS: &[Trial] = &[
         failure: "as for kill",
         fits: |tool| tool == Tool::Alike,
         run: kill::mirror,
+    },
+    Trial {
+        name: "undo",
+        what: "SIGKILL at the k-th call that writes of undo and restore, and at another in the same command again; then that command or a pass",
+        failure: "a version gone from the replica and its trash, a torn file, a history that cannot be read; the same command does not end as it should, \
+                  the next pass does not converge, a check finds anything, litter",
+        fits: |tool| tool == Tool::Alike,
+        run: undo::run,
     },
     Trial {
         name: "errno",

@@ -4,12 +4,9 @@ use std::fs::File;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use alike_testkit::Tree;
-
-use crate::days;
-use crate::disk::Disk;
 use crate::judge::{Fault, Shown, fault, gaps, recovers, torn, unusual};
-use crate::room::{Ground, PATIENCE, Room};
+use crate::rig::Rig;
+use crate::room::{Ground, PATIENCE};
 use crate::supervise::{Call, Verdict};
 use crate::sweep::{Limit, Sums, sweep};
 use crate::system::{Cut, cut_power};
@@ -40,16 +37,11 @@ pub fn run(ground: &Ground) -> Sums {
     sums
 }
 
-/// The rooms of one disk, each point on the same disk put back.
-struct Rig {
-    disk: Disk,
-    room: Room,
-}
-
 fn on(ground: &Ground, kind: &str) -> Result<Sums, String> {
     let mut sums = Sums::default();
     for state_goes_down in [true, false] {
-        let (rig, calls) = prepare(ground, kind, state_goes_down)?;
+        let rig = Rig::make(ground, "power", kind, !state_goes_down)?;
+        let calls = ground.directed(&rig.room, PATIENCE, &mut |_: &Call| Verdict::Go).calls;
         let rig = Mutex::new(rig);
         let mut points = Vec::new();
         for cut in [Cut::Journal, Cut::Now] {
@@ -93,44 +85,8 @@ fn label(kind: &str, point: &Point) -> String {
     format!("power {kind} {:?} {when} {state}", point.cut)
 }
 
-/// The disk with a replica of the first day safely on it, and how many calls a pass makes there.
-fn prepare(ground: &Ground, kind: &str, state_goes_down: bool) -> Result<(Rig, u64), String> {
-    let mut room = ground.room(&format!("power-{kind}"));
-    let mut disk = Disk::make(&room.top().join("disk"), kind)?;
-    room.replica = Tree::make(disk.at.join("replica"));
-    if state_goes_down {
-        room.state = Tree::make(disk.at.join("state")).top().to_owned();
-    }
-    days::first(&room.source, ground.plain());
-    let end = ground.pass(&room);
-    if end.hung || end.panicked() {
-        return Err(format!("the first pass: {}", end.said));
-    }
-    ground.second_day(&room);
-    disk.unmount()?;
-    disk.keep().map_err(|why| why.to_string())?;
-    remember_state(&room)?;
-    disk.mount()?;
-    let calls = ground.directed(&room, PATIENCE, &mut |_: &Call| Verdict::Go).calls;
-    Ok((Rig { disk, room }, calls))
-}
-
-/// State that survives must be put back as well for the next point.
-fn remember_state(room: &Room) -> Result<(), String> {
-    copy(&room.top().join("state"), &room.top().join("state-kept"))
-}
-
-fn copy(from: &std::path::Path, to: &std::path::Path) -> Result<(), String> {
-    alike_testkit::remove_tree(to).map_err(|why| why.to_string())?;
-    let done = std::process::Command::new("cp").arg("-a").arg(from).arg(to).status();
-    done.map_err(|why| why.to_string())?.success().then_some(()).ok_or("cp failed".to_owned())
-}
-
 fn try_point(ground: &Ground, rig: &mut Rig, point: Point) -> Vec<Fault> {
-    rig.disk.unmount().expect("unmount before a point");
-    rig.disk.put_back().expect("put the disk back");
-    rig.disk.mount().expect("mount a disk put back");
-    copy(&rig.room.top().join("state-kept"), &rig.room.top().join("state")).expect("put the state back");
+    rig.put_back();
     let finished = disturb(ground, rig, point);
     rig.disk.unmount().expect("unmount after the cut");
     let mut faults = Vec::new();

@@ -6,11 +6,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use alike_testkit::Tree;
-
-use crate::days;
-use crate::disk::Disk;
 use crate::judge::{Fault, Shown, fault, gaps, judge_run, last_words, recovers, torn, unusual};
+use crate::rig::Rig;
 use crate::room::{Ground, PATIENCE, Room};
 use crate::supervise::{Call, Verdict};
 use crate::sweep::{Limit, Sums, sweep};
@@ -37,28 +34,14 @@ pub fn run(ground: &Ground) -> Sums {
     sums
 }
 
-struct Rig {
-    disk: Disk,
-    room: Room,
-}
-
 fn on(ground: &Ground, kind: &str) -> Result<Sums, String> {
-    let mut room = ground.room(&format!("sync-{kind}"));
-    let mut disk = Disk::make(&room.top().join("disk"), kind)?;
-    room.replica = Tree::make(disk.at.join("replica"));
-    room.state = Tree::make(disk.at.join("state")).top().to_owned();
-    days::first(&room.source, ground.plain());
-    ground.pass(&room);
-    ground.second_day(&room);
-    disk.unmount()?;
-    disk.keep().map_err(|why| why.to_string())?;
-    disk.mount()?;
+    let rig = Rig::make(ground, "sync", kind, false)?;
     let mut calls = 0;
-    ground.directed(&room, PATIENCE, &mut |call: &Call| {
-        calls += u64::from(is_about(call, &room));
+    ground.directed(&rig.room, PATIENCE, &mut |call: &Call| {
+        calls += u64::from(is_about(call, &rig.room));
         Verdict::Go
     });
-    let rig = Mutex::new(Rig { disk, room });
+    let rig = Mutex::new(rig);
     let points = (1..=calls)
         .flat_map(|k| {
             ERRORS.into_iter().flat_map(move |error| [false, true].map(|on| Point { k, error, on }))
@@ -84,9 +67,7 @@ fn is_about(call: &Call, room: &Room) -> bool {
 }
 
 fn try_point(ground: &Ground, rig: &mut Rig, point: Point) -> Vec<Fault> {
-    rig.disk.unmount().expect("unmount before a point");
-    rig.disk.put_back().expect("put the disk back");
-    rig.disk.mount().expect("mount a disk put back");
+    rig.put_back();
     let room = &rig.room;
     let before = files(room);
     let (mut syncs, mut told) = (0, false);

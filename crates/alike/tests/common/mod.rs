@@ -7,7 +7,7 @@ pub mod several;
 use std::path::Path;
 use std::time::Duration;
 
-use alike_testkit::{Pair, Run};
+use alike_testkit::{Live, Pair, Run};
 use serde_json::Value;
 
 /// How long a change may take to arrive before a live test fails (not the latency that is promised).
@@ -34,8 +34,19 @@ pub fn pair_with_files(count: usize) -> Pair {
 /// Runs `alike once` until its `nth` call of one of these kinds, lets `change` happen, and goes on to the end.
 pub fn stopped_at(
     pair: &mut Pair,
-    (calls, nth): (&str, usize),
+    at: (&str, usize),
     flags: &[&str],
+    change: impl FnOnce(&Pair),
+) -> Option<i32> {
+    let flags = [&["--threads", "1", "--sync", "none"], flags].concat();
+    stopped_in(pair, at, |pair| pair.alike.start_once(&flags, pair.source.top(), pair.replica.top()), change)
+}
+
+/// The same for any command.
+pub fn stopped_in(
+    pair: &mut Pair,
+    (calls, nth): (&str, usize),
+    start: impl FnOnce(&Pair) -> Live,
     change: impl FnOnce(&Pair),
 ) -> Option<i32> {
     let trace = pair.beside("trace");
@@ -44,11 +55,7 @@ pub fn stopped_at(
         text(&trace)
     );
     pair.alike.run_after(&strace);
-    let mut run = pair.alike.start_once(
-        &[&["--threads", "1", "--sync", "none"], flags].concat(),
-        pair.source.top(),
-        pair.replica.top(),
-    );
+    let mut run = start(pair);
     let mut thread = String::new();
     let stopped = alike_testkit::wait_until(SOON, || {
         let said = std::fs::read_to_string(&trace).unwrap_or_default();

@@ -98,6 +98,7 @@ impl Agenda {
         self.failed = (Dirty::new(), None);
         self.restless = (Dirty::new(), None);
         self.judge = false;
+        self.retrying = false;
         self.left_to_full = false;
     }
 

@@ -179,6 +179,7 @@ fn run<S: Source, R: Replica>(
         }
     }
     run.postpone_unannounced();
+    run.postpone_unmounted();
     if let (true, Some(refuses)) = (run.full, &work.refuses) {
         // Looking again would not help.
         let event = Event::about(run.number, Action::Error, RelPath::root(), refuses.clone());

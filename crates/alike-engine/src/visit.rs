@@ -69,7 +69,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
 
     /// A folder that is looked at again by its name would be entered for its own attributes only: what it was to be
     /// entered for is kept for then, or nobody would ever list it and the pass would call it equal.
-    fn owe(&self, id: Option<FolderId>, extent: Extent) {
+    pub(crate) fn owe(&self, id: Option<FolderId>, extent: Extent) {
         self.wait_for(|waiting| {
             if let Some(id) = id {
                 let before = waiting.owed.remove(&id).unwrap_or(Extent::Names(BTreeSet::new()));

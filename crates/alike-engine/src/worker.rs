@@ -239,6 +239,10 @@ impl Mirror<'_> {
             if self.see_full(agenda, deletes) {
                 self.flush(agenda, scope);
             }
+            if !agenda.dirty.is_empty() {
+                // What was unmounted meanwhile is heard of before what is missing is taken for deleted.
+                self.ear.hear(agenda);
+            }
             let now = Instant::now();
             let wants_full = self.controls.pass_now.load(Ordering::Relaxed) || now >= agenda.full;
             if wants_full && !self.full.is_under_way() {

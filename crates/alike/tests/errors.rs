@@ -220,23 +220,25 @@ fn a_state_folder_that_cannot_be_written_is_a_clear_error_or_no_matter() {
     }
 }
 
-/// The first look at a folder that is made under this path fails.
-fn fail_to_look_at(pair: &mut Pair, path: &str) {
+/// The first such call for a folder that is made under this path fails.
+fn fail_once(pair: &mut Pair, call: &str, path: &str) {
     let folder = pair.replica.path(path);
     pair.alike.run_after(&format!(
-        "exec strace -f -q -o /dev/null -P {} -e trace=statx -e inject=statx:error=EIO:when=1 \"$0\" \"$@\"",
+        "exec strace -f -q -o /dev/null -P {} -e trace={call} -e inject={call}:error=EIO:when=1 \"$0\" \"$@\"",
         folder.display()
     ));
 }
 
 #[test]
-fn a_folder_that_is_made_anew_is_filled_though_it_could_not_be_opened_at_once() {
-    let mut pair = pair_with_files(30);
-    pair.source.file("folder/inner/file", "1").file("folder/file", "2");
-    pair.mirrored();
-    pair.replica.remove("folder").symlink("folder", "elsewhere");
-    fail_to_look_at(&mut pair, "folder");
-    pair.mirrored();
+fn a_folder_that_is_made_anew_is_filled_though_it_could_not_be_opened_or_listed_at_once() {
+    for call in ["statx", "getdents64"] {
+        let mut pair = pair_with_files(30);
+        pair.source.file("folder/inner/file", "1").file("folder/file", "2");
+        pair.mirrored();
+        pair.replica.remove("folder").symlink("folder", "elsewhere");
+        fail_once(&mut pair, call, "folder");
+        pair.mirrored();
+    }
 }
 
 #[test]
@@ -245,7 +247,7 @@ fn a_name_that_gave_way_to_a_folder_is_no_name_outside_though_an_error_came_righ
     pair.source.file("stays", "of two names").hard_link("stays", "goes");
     pair.mirrored();
     pair.source.remove("goes").file("goes/file", "1");
-    fail_to_look_at(&mut pair, "goes");
+    fail_once(&mut pair, "statx", "goes");
     pair.mirrored();
 }
 

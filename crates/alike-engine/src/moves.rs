@@ -385,6 +385,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             self.work.index.edit(holder, |row| row.edited(vec![(name.clone(), None)]));
         }
         let freed = self.wait_for(|waiting| {
+            waiting.recount_what_goes();
             let departures = waiting.departures.as_mut()?;
             waiting.moved_away.insert(departures.path_now(departure), before.identity());
             if !departure.below.is_empty() {

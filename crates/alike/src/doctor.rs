@@ -178,10 +178,12 @@ fn rights() -> Line {
     if lacks.is_empty() {
         return Line::good("rights", format!("{user}, with all rights that alike makes use of"));
     }
-    let lacks: Vec<String> = lacks.iter().map(|right| format!("{} ({})", right.name, right.gives)).collect();
-    Line::note("rights", format!("{user}, without {}", lacks.join(", "))).but(
-        "what is yours alone is mirrored all the same; for the rest run it as root, or as a service with AmbientCapabilities=",
-    )
+    let told: Vec<String> = lacks.iter().map(|right| format!("{} ({})", right.name, right.gives)).collect();
+    let names: Vec<&str> = lacks.iter().map(|right| right.name).collect();
+    Line::note("rights", format!("{user}, without {}", told.join(", "))).but(format!(
+        "what is yours alone is mirrored all the same; for the rest run it as root, or as a service with AmbientCapabilities={}",
+        names.join(" ")
+    ))
 }
 
 fn descriptors() -> Line {

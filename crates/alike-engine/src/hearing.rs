@@ -88,7 +88,7 @@ impl Ear<'_> {
         if let Some(why) = &heard.trouble {
             self.monitor.event(Event::general(0, Action::Watch, format!("not heard: {why}")));
         }
-        agenda.judge |= heard.mounts;
+        agenda.judge |= heard.judge;
         let told = (heard.half, heard.left);
         agenda.take_in(heard);
         told

@@ -226,7 +226,7 @@ impl Known {
             (What::Written, Some(name)) => heard.written.mark_name(path, name),
             (What::Created, Some(name)) => heard.created.mark_name(path, name),
             (What::Unmounted, _) => {
-                heard.mounts = true;
+                heard.judge = true;
                 heard.dirty.mark(path, Extent::Subtree);
             }
             (What::FolderLeft, _) => {

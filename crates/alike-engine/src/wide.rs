@@ -46,6 +46,8 @@ struct Known {
     folders: HashMap<Handle, Result<At, u32>>,
     /// Some are left out by the kernel.
     ignores: bool,
+    /// Those should no longer be left out, but the kernel could not be told.
+    is_deaf: bool,
 }
 
 impl Wide {
@@ -69,22 +71,35 @@ impl Wide {
 
     /// Takes what is there; does not wait.
     pub(crate) fn hear(&self, heard: &mut Heard) -> io::Result<()> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let done = self.hear_all(&mut known, heard);
+        if done.is_err() {
+            // There may have been renames among what is lost.
+            known.is_deaf = self.forget_places(&mut known).is_err();
+        }
+        done
+    }
+
+    fn hear_all(&self, known: &mut Known, heard: &mut Heard) -> io::Result<()> {
+        if known.is_deaf {
+            self.start_over(known, heard)?;
+            known.is_deaf = false;
+        }
         let mut buffer = vec![0; 64 * 1024];
         let mut reports = Vec::new();
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         for _ in 0..MOST_BUFFERS {
             if !self.fanotify.take(&mut buffer, &mut reports)? {
                 break;
             }
             for report in reports.drain(..) {
-                self.sort_in(report, &mut known, heard)?;
+                self.sort_in(report, known, heard)?;
             }
         }
         // The tree may have another path, by a rename of what is above it, say. Of other filesystems nobody reports that.
         let root = self.fanotify.anchored_at()?;
         if known.root != root {
             known.root = root;
-            self.start_over(&mut known, heard)?;
+            self.start_over(known, heard)?;
         }
         Ok(())
     }
@@ -150,7 +165,7 @@ impl Wide {
         Ok(())
     }
 
-    /// The tree itself moved: what was changed in it may have been taken for something elsewhere, also what was deleted.
+    /// What was changed in the tree may have been taken for something elsewhere, also what was deleted.
     fn start_over(&self, known: &mut Known, heard: &mut Heard) -> io::Result<()> {
         heard.dirty.absorb(Dirty::everything());
         heard.judge = true;

@@ -97,3 +97,59 @@ fn a_source_whose_own_path_changes_is_heard_all_the_same() {
     live.stop();
     drop(room);
 }
+
+#[test]
+fn after_nothing_could_be_heard_all_is_looked_at_and_each_folder_is_heard_where_it_is_now() {
+    if !root_or_say("fanotify") {
+        return;
+    }
+    let mut pair = pair();
+    let room = Mount::tmpfs(&pair.beside("room"), "16m");
+    pair.source = Tree::make(room.at().join("source"));
+    pair.source.file("old/file", "x").file("other/file", "x");
+    let mut live = hearing(&pair, "fanotify", &[]).unwrap();
+    // From now on it knows this one by heart.
+    pair.source.file("old/file", "edited");
+    live.wait_identical(SOON);
+    until_heard();
+    live.stand_still();
+    // To be heard in one go, and the first cannot be found.
+    pair.source.file("other/file", "edited").rename("old", "new");
+    live.limit_descriptors(3);
+    live.go_on();
+    live.wait_for_output("not heard", SOON);
+    live.limit_descriptors(1024);
+    live.wait_identical(SOON * 3);
+    std::thread::sleep(Duration::from_secs(2));
+    pair.source.file("new/file", "edited where it is now");
+    live.wait_identical(SOON);
+    live.stop();
+    drop(room);
+}
+
+#[test]
+fn while_nothing_can_be_heard_it_is_said_once_and_passes_leave_time_for_other_things() {
+    if !root_or_say("fanotify") {
+        return;
+    }
+    let mut pair = pair();
+    let room = Mount::tmpfs(&pair.beside("room"), "16m");
+    pair.source = Tree::make(room.at().join("source"));
+    pair.source.file("folder/file", "x");
+    let mut live = hearing(&pair, "fanotify", &[]).unwrap();
+    live.limit_descriptors(3);
+    let before = live.ticks().unwrap();
+    for round in 0..120 {
+        pair.source.file(format!("{round}/file"), "x");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let (ticks, said) = (live.ticks().unwrap() - before, live.out());
+    let times = |text: &str| said.matches(text).count();
+    assert_eq!(times("not heard"), 1, "{said}");
+    assert!(times("pass-start") <= 6, "{said}");
+    assert!(ticks <= 20, "{ticks} ticks of 10 ms");
+    live.limit_descriptors(1024);
+    live.wait_identical(SOON * 3);
+    live.stop();
+    drop(room);
+}

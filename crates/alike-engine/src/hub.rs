@@ -298,7 +298,7 @@ mod tests {
         assert!(has(&one.hear(), "", "new"));
         assert!(other.has_post());
         let long = Duration::from_secs(5);
-        let start = std::time::Instant::now();
+        let start = Instant::now();
         waker.wait(Some(other.descriptor()), long).unwrap();
         assert!(start.elapsed() < long, "it was not woken");
         assert!(has(&other.hear(), "", "new"));

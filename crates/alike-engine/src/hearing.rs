@@ -30,7 +30,9 @@ impl Ear<'_> {
         if has_post() {
             return true;
         }
-        let woken = self.controls.waker.wait(self.seat.map(Seat::descriptor), longest);
+        let rests = self.seat.and_then(Seat::rests);
+        let queue = self.seat.filter(|_| rests.is_none()).map(Seat::descriptor);
+        let woken = self.controls.waker.wait(queue, rests.map_or(longest, |rests| rests.min(longest)));
         // Before the look into the inbox: what is laid there later wakes it anew.
         self.controls.waker.clear();
         matches!(woken, Ok(true)) || has_post()
@@ -88,7 +90,7 @@ impl Ear<'_> {
         if let Some(why) = &heard.trouble {
             self.monitor.event(Event::general(0, Action::Watch, format!("not heard: {why}")));
         }
-        agenda.judge |= heard.mounts;
+        agenda.judge |= heard.judge;
         let told = (heard.half, heard.left);
         agenda.take_in(heard);
         told

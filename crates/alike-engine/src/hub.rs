@@ -10,6 +10,7 @@ use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use alike_model::dirty::Dirty;
 use alike_model::path::RelPath;
@@ -28,6 +29,50 @@ struct Shared {
     watcher: Watcher,
     inboxes: Mutex<BTreeMap<u64, Inbox>>,
     said: AtomicBool,
+    rest: Mutex<Rest>,
+}
+
+/// The first pause after nothing could be heard.
+const FIRST_REST: Duration = Duration::from_secs(1);
+/// The longest; it doubles up to here.
+const LONGEST_REST: Duration = Duration::from_secs(16);
+
+/// Nobody listens for a while after nothing could be heard, for all is looked at then, and it may fail again at once.
+#[derive(Default)]
+struct Rest {
+    until: Option<Instant>,
+    takes: Duration,
+}
+
+impl Rest {
+    fn left(&self) -> Option<Duration> {
+        self.until?.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+    }
+
+    /// True when it is not the same trouble still.
+    fn begin(&mut self) -> bool {
+        let now = Instant::now();
+        let is_news = self.until.is_none_or(|until| now > until + LONGEST_REST);
+        self.takes = if is_news { FIRST_REST } else { (self.takes * 2).min(LONGEST_REST) };
+        self.until = Some(now + self.takes);
+        is_news
+    }
+}
+
+impl Shared {
+    fn hear(&self) -> Heard {
+        let mut rest = lock(&self.rest);
+        if rest.left().is_some() {
+            return Heard::default();
+        }
+        self.watcher.hear().unwrap_or_else(|why| Heard {
+            dirty: Dirty::everything(),
+            judge: true,
+            left: true,
+            trouble: rest.begin().then(|| plain(&why)),
+            ..Heard::default()
+        })
+    }
 }
 
 /// The top folder that is watched, and how it is reached: after its drive was mounted anew, another watcher is needed.
@@ -60,8 +105,8 @@ impl Hub {
             Some(shared) => shared,
             None => {
                 let watcher = Watcher::new(&root, means)?;
-                let fresh = Shared { of, watcher, inboxes: Mutex::default(), said: AtomicBool::new(false) };
-                let fresh = Arc::new(fresh);
+                let (inboxes, rest) = (Mutex::default(), Mutex::default());
+                let fresh = Arc::new(Shared { of, watcher, inboxes, said: AtomicBool::new(false), rest });
                 *open = Arc::downgrade(&fresh);
                 fresh
             }
@@ -98,6 +143,11 @@ impl Seat {
         self.shared.watcher.descriptor()
     }
 
+    /// How long nobody listens to that, for nothing could be heard.
+    pub(crate) fn rests(&self) -> Option<Duration> {
+        lock(&self.shared.rest).left()
+    }
+
     /// True when another mirror has heard something meanwhile.
     pub(crate) fn has_post(&self) -> bool {
         lock(&self.shared.inboxes).get(&self.number).is_some_and(|inbox| inbox.heard.is_any())
@@ -107,12 +157,7 @@ impl Seat {
     pub(crate) fn hear(&self) -> Heard {
         // In one piece: nobody may find the queue empty before what was in it lies in the inboxes.
         let mut inboxes = lock(&self.shared.inboxes);
-        let fresh = self.shared.watcher.hear().unwrap_or_else(|why| Heard {
-            dirty: Dirty::everything(),
-            left: true,
-            trouble: Some(plain(&why)),
-            ..Heard::default()
-        });
+        let fresh = self.shared.hear();
         let mut mine = Heard::default();
         for (number, inbox) in inboxes.iter_mut() {
             if *number == self.number {
@@ -202,7 +247,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use std::fs;
-    use std::time::Duration;
 
     use alike_model::path::Name;
 
@@ -258,7 +302,7 @@ mod tests {
         assert!(has(&one.hear(), "", "new"));
         assert!(other.has_post());
         let long = Duration::from_secs(5);
-        let start = std::time::Instant::now();
+        let start = Instant::now();
         waker.wait(Some(other.descriptor()), long).unwrap();
         assert!(start.elapsed() < long, "it was not woken");
         assert!(has(&other.hear(), "", "new"));

@@ -17,6 +17,9 @@ use crate::watch::{Heard, MOST_BUFFERS, Unwatched};
 pub(crate) struct Marks {
     inotify: Inotify,
     known: Mutex<Known>,
+    /// Held while the kernel and the table get a mark or lose one, so that one is never without the other: two passes may be at the
+    /// same folder. Whoever hears does not wait for it, for a folder may be on a drive that does not answer.
+    turn: Mutex<()>,
 }
 
 #[derive(Default)]
@@ -50,7 +53,7 @@ enum Changed {
 impl Marks {
     /// Opens a queue.
     pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self { inotify: Inotify::new()?, known: Mutex::default() })
+        Ok(Self { inotify: Inotify::new()?, known: Mutex::default(), turn: Mutex::default() })
     }
 
     /// Number of folders that are marked.
@@ -100,6 +103,7 @@ impl Marks {
     ) -> Unwatched {
         let mut unwatched = Unwatched::default();
         let changed = Changed::At(changed);
+        let _turn = self.turn();
         loop {
             match self.inotify.mark(folder.descriptor()) {
                 Ok(mark) => {
@@ -115,7 +119,7 @@ impl Marks {
                     let given_up = if is_full { self.lock().give_up_before(changed) } else { None };
                     unwatched.note(why);
                     let Some(given_up) = given_up else { return unwatched };
-                    // Another thread may take what gets free, for a folder that changed earlier: that is the next to give up.
+                    // Another program may take what gets free: then the next one gives up its own.
                     self.inotify.unmark(given_up);
                 }
             }
@@ -126,6 +130,7 @@ impl Marks {
     /// something new. A folder that moved within the tree has been marked under its new path by then, which leaves that mark
     /// alone.
     pub(crate) fn gone(&self, path: &RelPath, since: u64) {
+        let _turn = self.turn();
         let mut known = self.lock();
         let below: Vec<RelPath> = known
             .marks
@@ -146,6 +151,10 @@ impl Marks {
             }
             known.marks.remove(&at);
         }
+    }
+
+    fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
@@ -226,7 +235,7 @@ impl Known {
             (What::Written, Some(name)) => heard.written.mark_name(path, name),
             (What::Created, Some(name)) => heard.created.mark_name(path, name),
             (What::Unmounted, _) => {
-                heard.mounts = true;
+                heard.judge = true;
                 heard.dirty.mark(path, Extent::Subtree);
             }
             (What::FolderLeft, _) => {
@@ -291,6 +300,32 @@ mod tests {
         assert_eq!(known.give_up_before(Changed::At(40)), Some(marks[2]), "in the other something was heard");
         assert_eq!(known.folders.len(), 1);
         std::fs::remove_dir_all(top).unwrap();
+    }
+
+    #[test]
+    fn what_is_in_the_table_is_marked_however_passes_meet() {
+        let top = a_folder_named("meeting");
+        let marks = Marks::new().unwrap();
+        let folder = Folder::open(&top).unwrap();
+        for _ in 0..5000 {
+            let together = std::sync::Barrier::new(2);
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    together.wait();
+                    marks.gone(&RelPath::root(), u64::MAX);
+                });
+                together.wait();
+                marks.mark((&RelPath::root, false), &folder, 0);
+            });
+            assert_eq!(marks.count(), in_the_kernel(&marks));
+        }
+        std::fs::remove_dir(top).unwrap();
+    }
+
+    fn in_the_kernel(marks: &Marks) -> usize {
+        use std::os::fd::AsRawFd;
+        let queue = format!("/proc/self/fdinfo/{}", marks.descriptor().as_raw_fd());
+        std::fs::read_to_string(queue).unwrap().lines().filter(|line| line.starts_with("inotify ")).count()
     }
 
     fn a_folder() -> std::path::PathBuf {

@@ -57,8 +57,8 @@ pub struct Heard {
     pub written: Dirty,
     /// The queue ran over.
     pub overflow: bool,
-    /// Something was mounted or mounts: what is missing now was not deleted by anybody.
-    pub mounts: bool,
+    /// What is missing now may not have been seen being deleted: something was mounted or unmounted, or not all was heard.
+    pub judge: bool,
     /// Of a rename only the old name was heard so far. A pass that looked now would take it for a deletion.
     pub half: bool,
     /// Something left its name: for another, for outside, or a folder for good.
@@ -70,7 +70,7 @@ pub struct Heard {
 impl Heard {
     /// True when there is anything in it.
     pub(crate) fn is_any(&self) -> bool {
-        let told = self.overflow || self.mounts || self.left || self.trouble.is_some();
+        let told = self.overflow || self.judge || self.left || self.trouble.is_some();
         told || [&self.dirty, &self.created, &self.written].iter().any(|dirty| !dirty.is_empty())
     }
 
@@ -80,7 +80,7 @@ impl Heard {
         self.created.absorb(later.created);
         self.written.absorb(later.written);
         self.overflow |= later.overflow;
-        self.mounts |= later.mounts;
+        self.judge |= later.judge;
         self.half = later.half;
         self.left |= later.left;
         self.trouble = self.trouble.take().or(later.trouble);
@@ -89,8 +89,8 @@ impl Heard {
     /// A copy for another mirror. Whoever heard it tells people of what went wrong; what it comes to is in the dirt.
     pub(crate) fn for_another(&self) -> Self {
         let (dirty, created, written) = (self.dirty.clone(), self.created.clone(), self.written.clone());
-        let (mounts, half, left) = (self.mounts, self.half, self.left);
-        Self { dirty, created, written, mounts, half, left, overflow: false, trouble: None }
+        let (judge, half, left) = (self.judge, self.half, self.left);
+        Self { dirty, created, written, judge, half, left, overflow: false, trouble: None }
     }
 }
 
@@ -243,7 +243,7 @@ impl Watcher {
                 now.clone(),
             );
             if now != before {
-                heard.mounts = true;
+                heard.judge = true;
                 heard.dirty.absorb(Dirty::everything());
             }
         }

@@ -4,8 +4,10 @@
 //! elsewhere on the filesystem is told too: where that is much in one folder, the kernel is asked to leave that out.
 
 use std::collections::{BTreeSet, HashMap};
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
@@ -31,18 +33,21 @@ struct At {
 /// A mark for a whole filesystem.
 pub(crate) struct Wide {
     fanotify: Fanotify,
-    /// Where the tree is, and the mount that it is seen through.
-    root: PathBuf,
+    /// The mount that the tree is seen through.
     mount: u64,
     known: Mutex<Known>,
 }
 
 #[derive(Default)]
 struct Known {
+    /// Where the tree is.
+    root: PathBuf,
     /// Where folders are in the tree; `Err`: elsewhere, and how much was heard of it.
     folders: HashMap<Handle, Result<At, u32>>,
     /// Some are left out by the kernel.
     ignores: bool,
+    /// Those should no longer be left out, but the kernel could not be told.
+    is_deaf: bool,
 }
 
 impl Wide {
@@ -50,8 +55,8 @@ impl Wide {
     pub(crate) fn new(root: &Folder) -> io::Result<Self> {
         let fanotify = Fanotify::of_filesystem(root.descriptor())?;
         let (mount, _) = mount_and_time(root.descriptor())?;
-        let root = fanotify.anchored_at()?;
-        Ok(Self { fanotify, root, mount, known: Mutex::default() })
+        let known = Known { root: fanotify.anchored_at()?, ..Known::default() };
+        Ok(Self { fanotify, mount, known: Mutex::new(known) })
     }
 
     /// True for folders that are seen through this mount.
@@ -66,41 +71,53 @@ impl Wide {
 
     /// Takes what is there; does not wait.
     pub(crate) fn hear(&self, heard: &mut Heard) -> io::Result<()> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let done = self.hear_all(&mut known, heard);
+        if done.is_err() {
+            // There may have been renames among what is lost.
+            known.is_deaf = self.forget_places(&mut known).is_err();
+        }
+        done
+    }
+
+    fn hear_all(&self, known: &mut Known, heard: &mut Heard) -> io::Result<()> {
+        if known.is_deaf {
+            self.start_over(known, heard)?;
+            known.is_deaf = false;
+        }
         let mut buffer = vec![0; 64 * 1024];
         let mut reports = Vec::new();
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut left = false;
         for _ in 0..MOST_BUFFERS {
             if !self.fanotify.take(&mut buffer, &mut reports)? {
                 break;
             }
             for report in reports.drain(..) {
-                left |= report.overflow || report.moved_folder || report.removed_folder;
-                self.sort_in(report, &mut known, heard)?;
+                self.sort_in(report, known, heard)?;
             }
         }
-        if left && self.fanotify.anchored_at().ok().as_ref() != Some(&self.root) {
-            // The tree itself is gone, or has another path, by a rename of what is above it, say. Nobody reports that.
-            heard.dirty.absorb(Dirty::everything());
+        // The tree may have another path, by a rename of what is above it, say. Of other filesystems nobody reports that.
+        let root = self.fanotify.anchored_at()?;
+        if known.root != root {
+            known.root = root;
+            self.start_over(known, heard)?;
         }
         Ok(())
     }
 
     fn sort_in(&self, report: Report, known: &mut Known, heard: &mut Heard) -> io::Result<()> {
-        if report.overflow || report.moved_folder {
-            // What was elsewhere may be in the tree now, and the other way round.
-            known.folders.clear();
-            if std::mem::take(&mut known.ignores) {
-                self.fanotify.ignore_none()?;
-            }
-        }
         if report.overflow {
             heard.overflow = true;
             heard.dirty.absorb(Dirty::everything());
         }
+        if report.overflow || report.moved_folder {
+            // What was elsewhere may be in the tree now, and the other way round.
+            self.forget_places(known)?;
+        }
+        if report.moved_folder {
+            return self.sort_in_move(report, known, heard);
+        }
         for (handle, name) in report.at {
             let Some(At { path, is_below }) = self.find(known, handle)? else { continue };
-            heard.left |= report.moved_folder;
             if is_below {
                 heard.dirty.mark(path, Extent::Subtree);
                 continue;
@@ -117,6 +134,50 @@ impl Wide {
                     }
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// What was changed in a folder while it had another name was heard under that name, or as elsewhere: all of the folder is
+    /// looked at, where it was and where it is.
+    fn sort_in_move(&self, report: Report, known: &mut Known, heard: &mut Heard) -> io::Result<()> {
+        for (handle, name) in report.at {
+            let Some(place) = self.fanotify.path_of(&handle)? else { continue };
+            match (known.in_tree(&place), name) {
+                (Some(At { path, is_below: false }), Some(name)) => {
+                    heard.left = true;
+                    heard.dirty.mark(path.join(&name), Extent::Subtree);
+                    heard.dirty.mark_name(path, name);
+                }
+                (Some(At { path, .. }), _) => {
+                    heard.left = true;
+                    heard.dirty.mark(path, Extent::Subtree);
+                }
+                (None, Some(name)) => {
+                    // It may have come back by now.
+                    if known.root.starts_with(place.path.join(OsStr::from_bytes(name.as_bytes()))) {
+                        self.start_over(known, heard)?;
+                    }
+                }
+                (None, None) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// What was changed in the tree may have been taken for something elsewhere, also what was deleted.
+    fn start_over(&self, known: &mut Known, heard: &mut Heard) -> io::Result<()> {
+        heard.dirty.absorb(Dirty::everything());
+        heard.judge = true;
+        self.forget_places(known)
+    }
+
+    /// Where folders are is to be found out anew, and none is left out any more.
+    fn forget_places(&self, known: &mut Known) -> io::Result<()> {
+        known.folders.clear();
+        if known.ignores {
+            self.fanotify.ignore_none()?;
+            known.ignores = false;
         }
         Ok(())
     }
@@ -139,13 +200,14 @@ impl Wide {
             None => {}
         }
         let Some(place) = self.fanotify.path_of(&handle)? else { return Ok(None) };
-        let found = self.in_tree(&place);
+        let found = known.in_tree(&place);
         known.folders.insert(handle, found.clone().ok_or(0));
         Ok(found)
     }
+}
 
+impl Known {
     fn in_tree(&self, place: &Where) -> Option<At> {
-        use std::os::unix::ffi::OsStrExt;
         let is_below = place.is_below;
         match place.path.strip_prefix(&self.root) {
             Ok(inside) => Some(At { path: RelPath::parse(inside.as_os_str().as_bytes())?, is_below }),

@@ -6,7 +6,7 @@ use std::process::{Child, Command};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 
 use crate::{compare, wait_until};
 
@@ -112,6 +112,12 @@ impl Live {
     /// SIGCONT.
     pub fn go_on(&mut self) {
         self.signal(Signal::CONT);
+    }
+
+    /// From now on it may open nothing while it has so many descriptors.
+    pub fn limit_descriptors(&mut self, most: u64) {
+        let limit = Rlimit { current: Some(most), maximum: Some(1024) };
+        prlimit(Some(Pid::from_child(&self.child)), Resource::Nofile, limit).expect("limit the child");
     }
 
     /// How many bytes it has read or copied so far; none when it has ended.

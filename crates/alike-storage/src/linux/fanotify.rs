@@ -40,8 +40,6 @@ pub struct Report {
     pub changed: bool,
     /// A folder has another path now, and all below it.
     pub moved_folder: bool,
-    /// A folder was removed.
-    pub removed_folder: bool,
 }
 
 /// Where a folder is.
@@ -193,7 +191,6 @@ fn parse(mut bytes: &[u8], reports: &mut Vec<Report>) {
             written: mask & MODIFY != 0,
             changed: moved || mask & (ATTRIB | CLOSE_WRITE | DELETE) != 0 || mask & CREATE != 0 && is_folder,
             moved_folder: moved && is_folder,
-            removed_folder: mask & DELETE != 0 && is_folder,
         });
     }
 }
@@ -384,7 +381,6 @@ mod tests {
                 (report.written, " written"),
                 (report.changed, " changed"),
                 (report.moved_folder, " moved"),
-                (report.removed_folder, " removed"),
             ];
             let words: String = words.into_iter().filter(|(is, _)| *is).map(|(_, word)| word).collect();
             report.at.iter().map(name).collect::<Vec<_>>().join(" to ") + &words
@@ -403,7 +399,7 @@ mod tests {
         assert_eq!(room.told("mv a/f b/g"), ["a/f to b/g changed"]);
         assert_eq!(room.told("chmod 600 b/g"), ["b/g changed"]);
         assert_eq!(room.told("mv a/d b/e"), ["a/d to b/e changed moved"]);
-        assert_eq!(room.told("rm b/g; rmdir b/e"), ["b/g changed", "b/e changed removed"]);
+        assert_eq!(room.told("rm b/g; rmdir b/e"), ["b/g changed", "b/e changed"]);
         assert_eq!(room.told("echo x > b/x"), ["b/x created written changed"]);
         assert_eq!(room.told("chmod 700 b; mv b c"), ["c/. changed", "b to c changed moved"]);
         assert_eq!(room.told("mkdir c/d; mkfifo c/d/f; rm -r c/d")[1], "gone/f created");

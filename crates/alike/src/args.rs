@@ -68,7 +68,7 @@ pub(crate) struct UndoArgs {
     /// Only say what would be done
     #[arg(short = 'n', long)]
     pub(crate) dry_run: bool,
-    /// Do not ask
+    /// Do not ask; without a terminal to ask at, nothing is undone but with this
     #[arg(short, long)]
     pub(crate) yes: bool,
     /// Let the mirror go on after an undo

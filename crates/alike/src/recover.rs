@@ -40,6 +40,9 @@ pub(crate) fn undo(args: &UndoArgs) -> Result<ExitCode, Failure> {
         say(&args.output, &format!("{} would be done; nothing was changed", steps(undone.steps)));
         return Ok(code(undone.left + undone.failed == 0));
     }
+    if !args.yes && !std::io::stdin().is_terminal() {
+        return Err(Failure::Usage("not a terminal to ask at: add --yes".to_owned()));
+    }
     chosen(&site, &all, args)?;
     site.seize(&hold(0, "a pass is being undone"))?;
     complete(&site).map_err(failed)?;
@@ -104,7 +107,7 @@ fn undo_held(
     let console = Arc::new(Console::new(options(&args.output, Form::Json)?));
     // From here on Ctrl+C lets the replica go first.
     let signals = signals::listen(&console)?;
-    if !args.yes && std::io::stdin().is_terminal() && !agreed(&question, &signals) {
+    if !args.yes && !agreed(&question, &signals) {
         say(&args.output, "nothing was changed");
         return Ok(None);
     }

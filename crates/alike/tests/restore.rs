@@ -175,7 +175,7 @@ fn put_back_on_the_replica_it_stays_until_told_otherwise() {
     run(&pair, "restore", &["kept"]).expect(0);
     assert_eq!(pair.replica.read("kept"), b"new");
     // It is a pass in the history, so it can be taken back.
-    run(&pair, "undo", &[]).expect(0);
+    run(&pair, "undo", &["--yes"]).expect(0);
     assert_eq!(pair.replica.read("kept"), b"newest");
     run(&pair, "undo", &["--resume"]).expect(0);
     pair.mirrored();
@@ -230,7 +230,7 @@ fn after_an_undo_what_went_back_and_forth_is_still_found() {
     pair.source.remove("d").file("x", "x");
     pass(&pair);
     for _ in 0..3 {
-        run(&pair, "undo", &[]).expect(0);
+        run(&pair, "undo", &["--yes"]).expect(0);
         let at = moments(&pair, "d/a");
         assert_eq!(brought(&pair, &["d/a", "--at", &at[0]]), b"first", "{at:?}");
     }
@@ -245,11 +245,11 @@ fn passes_are_taken_back_as_one_also_when_an_undo_is_among_them() {
     pass(&pair);
     pair.source.remove("goes").file("edited", "second").rename("moves", "moved");
     pass(&pair);
-    run(&pair, "undo", &[]).expect(0);
+    run(&pair, "undo", &["--yes"]).expect(0);
     run(&pair, "undo", &["--resume"]).expect(0);
     pair.source.file("edited", "third");
     pass(&pair);
-    let undone = run(&pair, "undo", &["--since", &then]);
+    let undone = run(&pair, "undo", &["--yes", "--since", &then]);
     undone.expect(0);
     let read = |path| String::from_utf8(pair.replica.read(path)).unwrap();
     assert_eq!([read("goes"), read("edited"), read("moves")], ["gone", "first", "m"], "{}", undone.report());

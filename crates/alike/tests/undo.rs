@@ -17,7 +17,8 @@ const ROUNDS: usize = 6;
 const NAMES: [&str; 7] = ["a", "b", "c", "d", "e", "f", "line\nbreak"];
 
 fn undo(pair: &Pair, words: &[&str]) -> Run {
-    let mut all = vec!["undo", text(pair.replica.top())];
+    // There is no terminal to ask at.
+    let mut all = vec!["undo", text(pair.replica.top()), "--yes"];
     all.extend(words);
     pair.alike.run(all)
 }
@@ -184,7 +185,7 @@ fn what_it_will_do_is_shown_and_a_dry_run_does_nothing() {
     }
     assert_eq!(before.changes(&pair.replica_now()), [""; 0]);
     pair.once().expect(0);
-    let run = undo(&pair, &["--json", "--yes"]);
+    let run = undo(&pair, &["--json"]);
     run.expect(0);
     let steps = steps_but_meta(&events(&run));
     assert_eq!(steps, ["create goes", "delete comes", "rename moves", "update stays"], "{}", run.report());
@@ -214,6 +215,26 @@ fn what_was_changed_since_is_left_alone_and_named() {
     assert_eq!(pair.replica.read("three"), b"mine");
     assert_eq!(pair.replica.read("made/mine"), b"mine");
     assert!(!pair.replica.has("made/x"));
+}
+
+#[test]
+fn without_a_terminal_to_ask_at_nothing_is_undone_unless_told_so() {
+    let pair = pair();
+    pair.source.file("a", "1");
+    pair.mirrored();
+    pair.source.file("a", "second");
+    pair.mirrored();
+    let before = pair.replica_now();
+    let replica = text(pair.replica.top());
+    for words in [&["undo", replica][..], &["undo", replica, "--json"], &["undo", replica, "--since", "1h"]] {
+        pair.alike.run(words).expect(2).expect_short_message().expect_message_with("add --yes");
+        assert_eq!(before.changes(&pair.replica_now()), [""; 0]);
+    }
+    pair.once().expect(0);
+    pair.alike.run(["undo", replica, "-n"]).expect(0);
+    pair.alike.run(["undo", replica, "-y"]).expect(0);
+    assert_eq!(pair.replica.read("a"), b"1");
+    pair.alike.run(["undo", replica, "--resume"]).expect(0);
 }
 
 #[test]
@@ -275,7 +296,7 @@ fn after_an_undo_no_pass_is_made_until_told_so() {
     assert_eq!(live.wait_exit(SOON), Some(3));
     let plan = pair.plan_with(&[]);
     assert!(plan.out().contains("update  a"), "{}", plan.report());
-    plan.expect_message_with("is held");
+    plan.expect(3).expect_message_with("is held");
     resume(&pair);
     pair.mirrored();
     assert_eq!(pair.replica.read("a"), b"second");
@@ -319,7 +340,7 @@ fn live_passes_can_be_taken_back_one_after_another() {
         live.wait_identical(SOON);
         assert!(wait_until(SOON, || passes() > first), "the history has no live pass");
     }
-    undo(&pair, &["-y"]).expect(0);
+    undo(&pair, &[]).expect(0);
     assert_eq!(pair.replica.read("a"), b"three");
     live.stop();
 }

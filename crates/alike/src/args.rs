@@ -84,7 +84,8 @@ pub(crate) struct RestoreArgs {
     pub(crate) replica: PathBuf,
     /// The file or folder, as a path on the replica
     pub(crate) path: PathBuf,
-    /// As it was then: 2026-11-21 21:05, or 2h for two hours ago [default: before it was last changed or deleted]
+    /// As it was then: 2026-11-21 21:05, or 2h for two hours ago [default: before it was last changed or deleted; a folder that
+    /// went bit by bit, as rm -r takes it, before the first bit went]
     #[arg(long, value_name = "TIME", value_parser = moment)]
     pub(crate) at: Option<Time>,
     /// Copy it into this folder instead of putting it back on the replica

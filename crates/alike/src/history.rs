@@ -5,10 +5,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::ExitCode;
 
+use alike_engine::back::changes;
 use alike_engine::chronicle::{self, Written};
 use alike_engine::hold::Site;
 use alike_engine::monitor::Event;
-use alike_engine::restore::changes;
 use alike_model::entry::{Kind, Stamp, Time};
 use alike_model::event::Action;
 use alike_model::path::RelPath;

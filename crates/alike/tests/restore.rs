@@ -272,6 +272,80 @@ fn names_that_are_no_text_come_back() {
 }
 
 #[test]
+fn a_folder_that_went_bit_by_bit_comes_back_as_it_was_before_the_first_bit() {
+    let pair = pair();
+    pair.source
+        .file("d/a", "a")
+        .file("d/below/b", "b")
+        .file("d/below/c", "c")
+        .file("d/gone before", "x")
+        .file("stays", "x");
+    pass(&pair);
+    // An edit is no part of what deletes: what went before it stays away.
+    pair.source.remove("d/gone before");
+    pass(&pair);
+    pair.source.file("d/a", "edited");
+    pass(&pair);
+    let then = pair.beside("then");
+    let copied =
+        std::process::Command::new("cp").arg("-a").arg(pair.source.path("d")).arg(&then).status().unwrap();
+    assert!(copied.success());
+    for path in ["d/below/c", "d/below/b", "d/below", "d/a", "d"] {
+        pair.source.remove(path);
+        pass(&pair);
+        pair.source.file(format!("other work {}", path.len()), "y");
+        pass(&pair);
+    }
+    let to = pair.beside("out");
+    let done = run(&pair, "restore", &["d", "--to", text(&to)]);
+    done.expect(0);
+    let differences = compare(&then, &to.join("d"));
+    assert!(differences.is_empty(), "{differences:?}\n{}", done.report());
+    assert!(!done.err().contains("earlier"), "{}", done.report());
+    let done = run(&pair, "restore", &["d"]);
+    done.expect(0);
+    let differences = compare(&then, &pair.replica.path("d"));
+    assert!(differences.is_empty(), "{differences:?}\n{}", done.report());
+    // It is there again, and so the one before it was brought back is nothing.
+    run(&pair, "undo", &["--yes"]).expect(0);
+    assert!(!pair.replica.has("d") && pair.replica.has("other work 1"));
+    let file = brought(&pair, &["d/below/b"]);
+    assert_eq!(file, b"b");
+}
+
+#[test]
+fn a_folder_that_a_live_mirror_saw_going_comes_back_whole() {
+    let pair = pair();
+    for at in 0..40 {
+        pair.source.file(format!("d/{}/{at}", at % 4), "x");
+    }
+    pair.source.file("stays", "x");
+    for at in 0..100 {
+        pair.source.file(format!("others/{at}"), "x");
+    }
+    let mut live = pair.mirror_with(&["--interval", "1h"]);
+    live.wait_identical(SOON);
+    let then = pair.beside("then");
+    let copied =
+        std::process::Command::new("cp").arg("-a").arg(pair.source.path("d")).arg(&then).status().unwrap();
+    assert!(copied.success());
+    for at in 0..40 {
+        pair.source.remove(format!("d/{}/{at}", at % 4));
+        if at % 7 == 0 {
+            std::thread::sleep(Duration::from_millis(300));
+        }
+    }
+    pair.source.remove("d");
+    live.wait_identical(SOON);
+    live.stop();
+    let to = pair.beside("out");
+    let done = run(&pair, "restore", &["d", "--to", text(&to)]);
+    done.expect(0);
+    let differences = compare(&then, &to.join("d"));
+    assert!(differences.is_empty(), "{differences:?}\n{}", done.report());
+}
+
+#[test]
 fn the_history_needs_a_replica_and_can_be_narrowed() {
     let pair = pair();
     pair.alike.run(["log"]).expect(2).expect_short_message();

@@ -198,8 +198,8 @@ fn say_more_came_before(all: &[Written], passes: &Passes, args: &UndoArgs) {
         say(
             &args.output,
             &format!(
-                "pass {last} came right after others, from pass {first} on, which this leaves as they are; all of it is \
-                 undone by alike undo {} --since \"{began}\"",
+                "pass {last} deleted, right after others that did nothing else, from pass {first} on; this leaves those as \
+                 they are, and all of it is undone by alike undo {} --since \"{began}\"",
                 args.replica.display()
             ),
         );

@@ -258,8 +258,6 @@ fn one_deletion_that_came_as_several_passes_is_said_to_be_so_and_taken_back_as_o
     pair.source.file("doomed/a", "a").file("doomed/below/b", "b").file("stays", "x");
     pair.once().expect(0);
     let before = photo(&pair, "before");
-    // What follows is not taken for the same change.
-    std::thread::sleep(Duration::from_secs(5));
     for path in ["doomed/below/b", "doomed/below", "doomed"] {
         pair.source.remove(path);
         pair.once_with(&["--allow-deletes"]).expect(0);
@@ -267,7 +265,11 @@ fn one_deletion_that_came_as_several_passes_is_said_to_be_so_and_taken_back_as_o
     let shown = undo(&pair, &["-n"]);
     shown.expect(0);
     let said = shown.err();
-    assert!(said.contains("pass 4 came right after others, from pass 2 on"), "{}", shown.report());
+    assert!(
+        said.contains("pass 4 deleted, right after others that did nothing else, from pass 2 on"),
+        "{}",
+        shown.report()
+    );
     let since = said.split("--since \"").nth(1).unwrap().split('"').next().unwrap();
     let undone = undo(&pair, &["--since", since]);
     undone.expect(0);
@@ -279,6 +281,35 @@ fn one_deletion_that_came_as_several_passes_is_said_to_be_so_and_taken_back_as_o
     is_identical(&pair, "and gone again");
     resume(&pair);
     undo(&pair, &["--since", "2", "5"]).expect(2);
+}
+
+#[test]
+fn what_was_made_between_deletions_is_not_taken_for_a_part_of_them() {
+    let pair = pair();
+    pair.source.file("one", "1").file("folder/two", "2").file("folder/three", "3").file("stays", "x");
+    pair.once().expect(0);
+    let pass = |allow| pair.once_with(allow).expect(0).code;
+    let deletes = &["--allow-deletes"][..];
+    pair.source.remove("one");
+    pass(deletes);
+    pair.source.file("new work", "precious");
+    pass(deletes);
+    // No deletion at all: nothing belongs to it.
+    let shown = undo(&pair, &["-n"]);
+    assert!(!shown.expect(0).err().contains("--since"), "{}", shown.report());
+    pair.source.remove("folder/two");
+    pass(deletes);
+    let shown = undo(&pair, &["-n"]);
+    assert!(!shown.expect(0).err().contains("--since"), "{}", shown.report());
+    pair.source.remove("folder");
+    pass(deletes);
+    let shown = undo(&pair, &["-n"]);
+    assert!(shown.expect(0).err().contains("from pass 4 on"), "{}", shown.report());
+    let since = shown.err();
+    let since = since.split("--since \"").nth(1).unwrap().split('"').next().unwrap();
+    undo(&pair, &["--since", since]).expect(0);
+    assert_eq!(pair.replica.read("new work"), b"precious");
+    assert!(pair.replica.has("folder/two") && pair.replica.has("folder/three") && !pair.replica.has("one"));
 }
 
 #[test]

@@ -25,7 +25,7 @@ pub(crate) enum Command {
     Plan(OnceArgs),
     /// Compare every byte of both, and say what differs and which side changed; changes nothing
     Check(crate::check::CheckArgs),
-    /// What passes did to REPLICA, oldest first; of one path, also what can be brought back
+    /// What passes did to REPLICA, oldest first, each pass below its number; of one path, also what can be brought back
     Log(LogArgs),
     /// Take a pass back as a whole, the last one unless PASS or --since says which; the mirror is held then
     Undo(UndoArgs),
@@ -59,7 +59,7 @@ pub(crate) struct LogArgs {
 pub(crate) struct UndoArgs {
     /// The replica
     pub(crate) replica: PathBuf,
-    /// The number of the pass, as the log has it
+    /// The number of the pass, as alike log shows it
     pub(crate) pass: Option<u64>,
     /// All passes that did anything from then on, as one: 2026-11-21 21:05, or 2h for two hours ago. What is one change to
     /// you (a folder deleted, say) may be several passes of a mirror

@@ -43,8 +43,13 @@ pub(crate) fn log(args: &LogArgs) -> Result<ExitCode, Failure> {
     let rows: Vec<Row<'_>> = rows.into_iter().filter(|(written, _)| is_meant(written)).collect();
     let zone = crate::zone::here();
     let mut out = std::io::stdout().lock();
+    let mut pass = None;
     for row in &rows {
-        if out.write_all(shown(row, &zone, args.json).as_bytes()).is_err() {
+        let number = row.0.deed.pass;
+        let head =
+            if pass.replace(number) == Some(number) { String::new() } else { format!("pass {number}\n") };
+        let head = if args.json { String::new() } else { head };
+        if out.write_all(format!("{head}{}", shown(row, &zone, args.json)).as_bytes()).is_err() {
             break;
         }
     }

@@ -356,6 +356,19 @@ fn the_history_needs_a_replica_and_can_be_narrowed() {
     let all = run(&pair, "log", &[]);
     all.expect(0);
     assert!(all.out().contains("create  b") && all.out().contains("update  a"), "{}", all.report());
+    let heads: Vec<(usize, String)> = all
+        .out()
+        .lines()
+        .map(str::to_owned)
+        .enumerate()
+        .filter(|(_, line)| line.starts_with("pass "))
+        .collect();
+    let (first, second) = (all.out().find("create  b"), all.out().find("update  a"));
+    let head = |number| all.out().find(&format!("pass {number}\n"));
+    assert_eq!(heads.len(), 2, "{}", all.report());
+    assert!(head(1) < first && first < head(2) && head(2) < second, "{}", all.report());
+    let path = run(&pair, "log", &["--path", "a"]);
+    assert!(path.expect(0).out().contains("pass 2\n"), "{}", path.report());
     let one = run(&pair, "log", &["--pass", "1", "--json"]);
     assert!(events(&one).iter().all(|event| event.line["pass"] == 1), "{}", one.report());
     run(&pair, "log", &["--since", "1h"]).expect(0);

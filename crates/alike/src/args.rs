@@ -99,7 +99,8 @@ pub(crate) struct RestoreArgs {
 pub(crate) struct TrashArgs {
     /// The replica
     pub(crate) replica: PathBuf,
-    /// Remove what it keeps, for good
+    /// Remove what it keeps, for good, and the history of that time: what passes did then can be neither shown by alike
+    /// log nor undone any more
     #[arg(long)]
     pub(crate) empty: bool,
     /// Only what has been kept at least this long

@@ -22,6 +22,8 @@ pub(crate) const FLUSH_AFTER: Duration = Duration::from_secs(1);
 
 /// What is to be done, and when.
 pub(crate) struct Agenda {
+    /// When a change of the source was heard last.
+    pub(crate) heard: Option<Instant>,
     /// To be looked at now.
     pub(crate) dirty: Dirty,
     /// To be looked at a little later, when nothing else is heard of it.
@@ -64,6 +66,7 @@ pub(crate) struct Agenda {
 impl Agenda {
     pub(crate) fn new() -> Self {
         Self {
+            heard: None,
             dirty: Dirty::new(),
             created: (Dirty::new(), None),
             written: (Dirty::new(), None),
@@ -95,6 +98,7 @@ impl Agenda {
         self.failed = (Dirty::new(), None);
         self.restless = (Dirty::new(), None);
         self.judge = false;
+        self.retrying = false;
         self.left_to_full = false;
     }
 
@@ -120,6 +124,7 @@ impl Agenda {
         let now = Instant::now();
         if [&heard.dirty, &heard.created, &heard.written].iter().any(|dirty| !dirty.is_empty()) {
             self.lag.hear(now);
+            self.heard = Some(now);
         }
         self.withhold_restless(&mut heard, now);
         self.created.0.absorb(heard.created);

@@ -96,12 +96,12 @@ impl Deeds<'_> {
         Deed::of((self.pass, (self.clock)()), action, path)
     }
 
-    /// Takes a step; when the disk is full, what was kept longest goes first.
-    pub(crate) fn with_room<T>(&self, take: impl Fn() -> Result<T>) -> Result<T> {
+    /// Takes a step that takes so many bytes; when the disk is full, what was kept longest goes first.
+    pub(crate) fn with_room<T>(&self, bytes: u64, take: impl Fn() -> Result<T>) -> Result<T> {
         loop {
             let done = take();
             let is_full = done.as_ref().is_err_and(Error::is_full);
-            if !is_full || !self.trash.is_some_and(|trash| trash.drop_oldest().unwrap_or(false)) {
+            if !is_full || !self.trash.is_some_and(|trash| trash.make_room(bytes).unwrap_or(false)) {
                 return done;
             }
         }

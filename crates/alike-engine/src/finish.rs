@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use alike_model::dirty::Extent;
 use alike_model::event::Action;
-use alike_model::known::Row;
+use alike_model::known::{FolderId, Row};
 use alike_model::path::{Name, RelPath};
 use alike_model::plan::folder_meta;
 use alike_storage::{Error, Replica, Result, Source};
@@ -79,6 +79,46 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             .into_iter()
             .map(|(place, names)| Task::Look { place, extent: Extent::Names(names) })
             .collect()
+    }
+
+    /// A folder that is looked at again by its name would be entered for its own attributes only: what it was to be
+    /// entered for is kept for then, or nobody would ever list it and the pass would call it equal.
+    pub(crate) fn owe(&self, id: Option<FolderId>, extent: Extent) {
+        self.wait_for(|waiting| {
+            if let Some(id) = id {
+                let before = waiting.owed.remove(&id).unwrap_or(Extent::Names(BTreeSet::new()));
+                waiting.owed.insert(id, before.with(extent));
+            }
+        });
+    }
+
+    pub(crate) fn owed(&self, id: Option<FolderId>) -> Option<Extent> {
+        id.and_then(|id| self.wait_for(|waiting| waiting.owed.remove(&id)))
+    }
+
+    pub(crate) fn is_half_made(&self, parent: &Here<S, R>, name: &Name) -> bool {
+        // Building a path costs its depth, and hardly ever is there any.
+        if self.wait_for(|waiting| waiting.half_made.is_empty()) {
+            return false;
+        }
+        let path = parent.path().join(name);
+        self.wait_for(|waiting| waiting.half_made.remove(&path))
+    }
+
+    /// A folder was made, and nothing in it yet. What the row knows under its name is another, which stood there once.
+    pub(crate) fn is_only_made(&self, parent: &Here<S, R>, name: &Name) {
+        parent.learn(name, None);
+        let path = parent.path().join(name);
+        self.wait_for(|waiting| waiting.half_made.insert(path));
+    }
+
+    /// A folder that is open could not be listed, or must not be changed.
+    pub(crate) fn not_looked_at(&self, place: &Here<S, R>, extent: Extent, error: Error) {
+        self.owe(Some(place.id), extent);
+        if let (None, Some(parent), Some(name)) = (&place.replica_stamp, &place.parent, &place.name) {
+            self.is_only_made(parent, name);
+        }
+        self.fail_folder(place, error);
     }
 
     pub(crate) fn fail_folder(&self, place: &Here<S, R>, error: Error) {

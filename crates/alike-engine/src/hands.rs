@@ -19,6 +19,7 @@ use crate::history::{Deed, Look};
 use crate::motion::Guard;
 use crate::pace::Paced;
 use crate::place::Place;
+use crate::room::BLOCK;
 
 /// An entry that is complete but has no name yet.
 pub(crate) struct Prepared<T> {
@@ -249,7 +250,7 @@ impl<S: Source, R: Replica> Hands<S, R> for Working<'_, S, R> {
         if let Verb::Meta { source, replica } = &step.verb {
             return self.set_attrs(place, step, source, replica);
         }
-        self.deeds.with_room(|| {
+        self.deeds.with_room(takes(step), || {
             let prepared = self.prepare(place, step)?;
             self.settle(&[&prepared])?;
             self.publish(place, step, prepared)
@@ -257,7 +258,7 @@ impl<S: Source, R: Replica> Hands<S, R> for Working<'_, S, R> {
     }
 
     fn prepare(&self, place: &Place<S, R>, step: &Step) -> Result<Prepared<R::Staged>> {
-        self.deeds.with_room(|| match &step.verb {
+        self.deeds.with_room(takes(step), || match &step.verb {
             Verb::Create { source } => self.stage(place, step, source),
             Verb::Update { source, .. } => self.stage(place, step, source),
             // These have their own ways: they need more than a name in one folder.
@@ -286,7 +287,7 @@ impl<S: Source, R: Replica> Hands<S, R> for Working<'_, S, R> {
     }
 
     fn take_in_motion(&self, place: &Place<S, R>, step: &Step) -> Result<Done> {
-        self.deeds.with_room(|| self.publish_in_motion(place, step))
+        self.deeds.with_room(takes(step), || self.publish_in_motion(place, step))
     }
 
     fn publish(&self, place: &Place<S, R>, step: &Step, prepared: Prepared<R::Staged>) -> Result<Done> {
@@ -428,4 +429,9 @@ fn standing(step: &Step, from: &RelPath) -> Step {
         stood.clone_from(from);
     }
     step
+}
+
+/// What a step takes on the disk: less than its length where it has holes.
+fn takes(step: &Step) -> u64 {
+    step.verb.source().map_or(0, |source| source.size.min(source.blocks * BLOCK))
 }

@@ -188,6 +188,10 @@ impl Watch<Folder> for FromNow<'_> {
     fn gone(&self, path: &RelPath) {
         self.seat.shared.watcher.gone(path, self.since);
     }
+
+    fn is_mounted_as_heard(&self) -> bool {
+        self.seat.shared.watcher.is_mounted_as_heard()
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -61,6 +61,7 @@ mod removal;
 pub mod repair;
 pub mod restore;
 pub mod resuming;
+mod room;
 mod rows;
 mod scope;
 mod scrub;

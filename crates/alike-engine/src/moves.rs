@@ -106,7 +106,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         self.work.patient.is_some_and(|before| !before.is_at_or_above(path))
     }
 
-    fn postpone(&self, place: &Arc<Place<S, R>>, name: Name) {
+    pub(crate) fn postpone(&self, place: &Arc<Place<S, R>>, name: Name) {
         let mut awaited = self.awaited.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         awaited.mark_name(place.path(), name);
         drop(awaited);
@@ -121,6 +121,10 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         }
         let folder_waits = self.folder_waits.load(Ordering::Relaxed);
         let is_early = |place: &Arc<Place<S, R>>, removal: &Removal| {
+            if self.work.beside_full {
+                // Of a folder that is to be looked at as a whole nobody said what went, and it may have been long ago.
+                return !self.announced.has_exactly(&place.path(), &removal.name);
+            }
             let known =
                 removal.known.is_some() && removal.then.is_none() && removal.reason != Reason::Excluded;
             let path = place.path();
@@ -136,7 +140,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             meant.filter_map(Option::take).collect()
         });
         for (place, removal) in early {
-            self.postpone(&place, removal.name);
+            self.postpone_removal(&place, removal);
         }
     }
 
@@ -381,6 +385,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             self.work.index.edit(holder, |row| row.edited(vec![(name.clone(), None)]));
         }
         let freed = self.wait_for(|waiting| {
+            waiting.recount_what_goes();
             let departures = waiting.departures.as_mut()?;
             waiting.moved_away.insert(departures.path_now(departure), before.identity());
             if !departure.below.is_empty() {

@@ -26,12 +26,28 @@ use crate::walk::Walking;
 #[derive(Clone, Copy, Default)]
 pub(crate) struct NamesSeen {
     names: u32,
+    /// Names in folders that are to be deleted, which nobody visits.
+    going: u32,
     nlink: u32,
 }
 
 impl NamesSeen {
     fn count(&mut self, stamp: &Stamp) {
         self.names += 1;
+        self.note(stamp);
+    }
+
+    fn count_going(&mut self, stamp: &Stamp) {
+        self.going += 1;
+        self.note(stamp);
+    }
+
+    /// What was to be deleted has moved, and is counted where it is visited.
+    pub(crate) fn forget_going(&mut self) {
+        self.going = 0;
+    }
+
+    fn note(&mut self, stamp: &Stamp) {
         // It shrinks when a move of this pass takes the place of a name before that has been listed.
         self.nlink = self.nlink.max(stamp.nlink);
     }
@@ -161,7 +177,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
     /// True when all names of an inode have been seen.
     fn are_counted(&self, inode: ReplicaInode) -> bool {
         let seen = self.wait_for(|waiting| waiting.names_seen.get(&inode).copied());
-        seen.is_some_and(|seen| seen.names == seen.nlink)
+        seen.is_some_and(|seen| seen.names + seen.going == seen.nlink)
     }
 
     /// Notes of inodes with several names one that stays: what is taken away of the others need not be kept.
@@ -218,7 +234,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
                 let _ = self.walk(&place, &removal, Walking::Counting, &mut |_, _, step: Step| {
                     if let Some(replica) = step.verb.replaces().filter(|replica| replica.nlink > 1) {
                         self.wait_for(|waiting| {
-                            waiting.names_seen.entry(inode(replica)).or_default().count(replica);
+                            waiting.names_seen.entry(inode(replica)).or_default().count_going(replica);
                         });
                     }
                     Ok(true)

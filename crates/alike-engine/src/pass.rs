@@ -179,6 +179,7 @@ fn run<S: Source, R: Replica>(
         }
     }
     run.postpone_unannounced();
+    run.postpone_unmounted();
     if let (true, Some(refuses)) = (run.full, &work.refuses) {
         // Looking again would not help.
         let event = Event::about(run.number, Action::Error, RelPath::root(), refuses.clone());
@@ -235,6 +236,9 @@ impl<'a, S: Source, R: Replica, H: Hands<S, R>> Run<'a, S, R, H> {
                 self.fail(RelPath::root(), format!("cannot bring the trash to the disk: {}", plain(&cause)));
             }
             let _ = if self.full { trash.tidy((self.work.clock)()) } else { Ok(()) };
+            if let Some(text) = trash.evicted.tell() {
+                self.work.monitor.event(Event::general(self.number, Action::Skip, text));
+            }
         }
         // Also what was only found equal: a pass that was killed may have left it in memory alone.
         let changed = self.tally(|tally| tally.changes()) > 0 || self.work.index.is_uncommitted();

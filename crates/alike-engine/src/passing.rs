@@ -151,7 +151,8 @@ impl Mirror<'_> {
             return;
         }
         agenda.retrying = false;
-        let beside_full = self.full.is_under_way();
+        // Before a full pass has been through, nobody knows what is missing since when.
+        let beside_full = self.full.is_under_way() || !agenda.seen;
         if beside_full {
             agenda.beside_full.absorb(dirty.clone());
             // Of a first copy nothing is known yet: what was renamed would look new.
@@ -195,8 +196,14 @@ impl Mirror<'_> {
             // A new folder has no mark, or has it from one that changed earlier.
             agenda.full = agenda.full.min(Instant::now() + POLL.max(agenda.full_takes * SHARE));
         }
-        // Beside a full pass, what waits is looked at when that is over.
         agenda.awaited = if beside_full { Dirty::new() } else { outcome.awaited.clone() };
+        if beside_full {
+            // What waits is looked at when the full pass is over.
+            agenda.beside_full.absorb(outcome.awaited.clone());
+        }
+        if matches!(outcome.ending, Ending::Halted(_)) {
+            agenda.full_soon();
+        }
         agenda.rounds = if agenda.awaited.is_empty() { 0 } else { agenda.rounds + 1 };
         if !agenda.awaited.is_empty() {
             self.ear.hear_what_left(agenda);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use alike_model::dirty::Extent;
 use alike_model::entry::Kind;
 use alike_model::event::Action;
 use alike_model::guard::Proposal;
@@ -82,6 +83,29 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         for (place, name) in self.wait_for(|waiting| std::mem::take(&mut waiting.again)) {
             self.put_off(place.path().join(&name), "changed meanwhile");
             self.release(place);
+        }
+    }
+
+    /// Leaves a deletion for the next pass. Of a folder that is back by then, who looks at its name again would enter it for its own
+    /// attributes only.
+    pub(crate) fn postpone_removal(&self, place: &Arc<Place<S, R>>, removal: Removal) {
+        if removal.known.is_some_and(|known| known.folder.is_some()) {
+            let mut awaited = self.awaited.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            awaited.mark(place.path().join(&removal.name), Extent::Subtree);
+        }
+        self.postpone(place, removal.name);
+    }
+
+    /// Leaves the waiting deletions to a pass that is judged, where something was unmounted and nobody has heard of that yet:
+    /// what is missing then was not deleted.
+    pub(crate) fn postpone_unmounted(&self) {
+        let is_any = self.wait_for(|waiting| waiting.removals.iter().any(Option::is_some));
+        if self.full || !is_any || self.work.watch.is_mounted_as_heard() {
+            return;
+        }
+        let removals = self.wait_for(|waiting| std::mem::take(&mut waiting.removals));
+        for (place, removal) in removals.into_iter().flatten() {
+            self.postpone_removal(&place, removal);
         }
     }
 

@@ -1,6 +1,6 @@
 //! An undo or a restore that was killed: what it had begun is completed, and what it did is not done once more.
 
-use alike_model::entry::{Identity, Kind};
+use alike_model::entry::{Identity, Kind, Time};
 use alike_model::event::Action;
 use alike_model::past::rebased;
 use alike_model::path::RelPath;
@@ -16,7 +16,7 @@ use crate::undo::Part;
 ///
 /// # Errors
 /// When the replica cannot be looked at, or what is to be kept cannot be brought to its place.
-pub fn complete(site: &Site) -> Result<()> {
+pub fn complete(site: &Site, clock: &dyn Fn() -> Time) -> Result<()> {
     let Some(hold) = site.hold().filter(|hold| hold.begun.is_some()) else { return Ok(()) };
     let failed = |cause| Error::of("read the history", cause);
     let all = chronicle::read(&site.trash).map_err(failed)?;
@@ -28,14 +28,14 @@ pub fn complete(site: &Site) -> Result<()> {
     for written in all.iter().rev().filter(|written| written.deed.kept && written.deed.pass < hold.pass) {
         let slot = written.slot();
         if !all.iter().any(|later| later.deed.from.as_ref() == Some(&slot)) {
-            note_what_came_back(site, &mut reach, written, hold.pass)?;
+            note_what_came_back(site, &mut reach, written, (hold.pass, clock()))?;
         }
     }
     if let Some(Begun::Undo(first, last)) = hold.begun {
         let is_its = |written: &&Written| (first..=last).contains(&written.deed.pass);
         for written in all.iter().filter(is_its).filter(|written| written.deed.action == Action::Rename) {
             if !all.iter().any(|did| did.deed.pass == hold.pass && renames_back(&did.deed, &written.deed)) {
-                note_what_was_renamed(site, &mut reach, written, hold.pass)?;
+                note_what_was_renamed(site, &mut reach, written, (hold.pass, clock()))?;
             }
         }
     }
@@ -58,7 +58,12 @@ fn keep_what_changed_names(site: &Site, reach: &mut Reach<'_>, written: &Written
 }
 
 /// What the trash gave back, and nobody came to write down.
-fn note_what_came_back(site: &Site, reach: &mut Reach<'_>, written: &Written, pass: u64) -> Result<()> {
+fn note_what_came_back(
+    site: &Site,
+    reach: &mut Reach<'_>,
+    written: &Written,
+    moment: (u64, Time),
+) -> Result<()> {
     let (deed, slot) = (&written.deed, written.slot());
     let Some(old) = deed.old.filter(|_| !deed.patch) else { return Ok(()) };
     if reach.look(&slot)?.is_some() {
@@ -70,19 +75,24 @@ fn note_what_came_back(site: &Site, reach: &mut Reach<'_>, written: &Written, pa
         from: Some(slot),
         reason,
         now: Some(Look::from(&now)),
-        ..Deed::of((pass, deed.at), Action::Create, &deed.path)
+        ..Deed::of(moment, Action::Create, &deed.path)
     };
     note(site, deed)
 }
 
 /// What got its old name, or changed names again, and nobody came to write down.
-fn note_what_was_renamed(site: &Site, reach: &mut Reach<'_>, written: &Written, pass: u64) -> Result<()> {
+fn note_what_was_renamed(
+    site: &Site,
+    reach: &mut Reach<'_>,
+    written: &Written,
+    moment: (u64, Time),
+) -> Result<()> {
     let deed = &written.deed;
     let (Some(from), Some(then)) = (&deed.from, deed.now) else { return Ok(()) };
     let (there, before) = (reach.look(&deed.path)?, reach.look(from)?);
     let Some(now) = before.filter(|before| before.identity() == then.id) else { return Ok(()) };
     let reason = format!("undoes {} of pass {}", deed.action, deed.pass);
-    let did = Deed { reason, ..Deed::of((pass, deed.at), Action::Rename, from) };
+    let did = Deed { reason, ..Deed::of(moment, Action::Rename, from) };
     match (deed.swapped, there, deed.old) {
         (false, None, _) => {
             note(site, Deed { from: Some(deed.path.clone()), now: Some(Look::from(&now)), ..did })

@@ -114,7 +114,12 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
                         open.insert(next_path.clone(), Arc::clone(&place));
                         here = place;
                     }
-                    Err(_) => return (here, Extent::Names(BTreeSet::from([name]))),
+                    Err(_) => {
+                        // It may be back when its name is looked at.
+                        let known = self.row(here.id).and_then(|row| row.get(&name).copied());
+                        self.owe(known.and_then(|known| known.folder), Extent::Subtree);
+                        return (here, Extent::Names(BTreeSet::from([name])));
+                    }
                 }
             }
             here_path = next_path;

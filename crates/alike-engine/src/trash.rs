@@ -20,11 +20,10 @@ use crate::chronicle::slot;
 use crate::history::{self, Deed, Line};
 use crate::journal::Scribe;
 use crate::overdue;
+use crate::room::Evicted;
 
 /// A bucket is filled this long.
 const HOUR: i64 = 3600;
-/// Of a filesystem's room, the trash leaves at least one part in this many free.
-const SPARE: u64 = 20;
 
 /// The trash of a replica.
 pub struct Trash {
@@ -38,6 +37,7 @@ pub struct Trash {
     /// How long what is taken away is kept.
     keep: Duration,
     current: Mutex<Option<Arc<Bucket>>>,
+    pub(crate) evicted: Evicted,
 }
 
 /// What a bucket is filled with, open.
@@ -123,6 +123,7 @@ impl Trash {
             top: (top.dev, top.ino),
             keep,
             current: Mutex::default(),
+            evicted: Evicted::default(),
         })
     }
 
@@ -321,38 +322,6 @@ impl Trash {
         Ok(self.buckets()?.into_iter().filter(is_overdue).collect())
     }
 
-    /// Drops what was kept longest. False when nothing is left to drop.
-    ///
-    /// # Errors
-    /// When it cannot be removed.
-    pub(crate) fn drop_oldest(&self) -> io::Result<bool> {
-        for bucket in self.buckets()? {
-            let folder = Folder::open(&self.path().join(&bucket))?;
-            let mut kept: Vec<u64> = Vec::new();
-            for (name, _) in linux::names(folder.descriptor())? {
-                kept.extend(
-                    std::str::from_utf8(name.as_bytes()).ok().and_then(|name| name.parse::<u64>().ok()),
-                );
-            }
-            match kept.into_iter().min() {
-                Some(oldest) => return remove_tree(&folder, &number(oldest)?).map(|()| true),
-                None if self.is_current(&bucket) => {}
-                None => self.drop_bucket(&bucket)?,
-            }
-        }
-        Ok(false)
-    }
-
-    fn leave_room(&self) -> io::Result<()> {
-        while self.path().exists() {
-            let (free, whole) = linux::room(&self.path())?;
-            if free >= whole / SPARE || !self.drop_oldest()? {
-                break;
-            }
-        }
-        Ok(())
-    }
-
     /// Drops a bucket with all that is in it.
     ///
     /// # Errors
@@ -362,7 +331,7 @@ impl Trash {
         remove_tree(&Folder::open(&self.path())?, &name)
     }
 
-    fn is_current(&self, bucket: &str) -> bool {
+    pub(crate) fn is_current(&self, bucket: &str) -> bool {
         self.lock().as_ref().is_some_and(|current| current.name == bucket)
     }
 
@@ -414,6 +383,6 @@ fn make_private(parent: &Folder, name: &Name) -> io::Result<()> {
     }
 }
 
-fn number(n: u64) -> io::Result<Name> {
+pub(crate) fn number(n: u64) -> io::Result<Name> {
     Name::new(n.to_string().as_bytes()).ok_or_else(|| io::ErrorKind::InvalidInput.into())
 }

@@ -50,10 +50,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
                     Err(error) => {
                         self.owe(id, extent);
                         if makes {
-                            // The row is of the folder that stood there once.
-                            parent.learn(&name, None);
-                            let path = parent.path().join(&name);
-                            self.wait_for(|waiting| waiting.half_made.insert(path));
+                            self.is_only_made(&parent, &name);
                         }
                         match error {
                             // Looked at again it would be taken for the replica's own.
@@ -65,30 +62,6 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
                 }
             }
         }
-    }
-
-    /// A folder that is looked at again by its name would be entered for its own attributes only: what it was to be
-    /// entered for is kept for then, or nobody would ever list it and the pass would call it equal.
-    fn owe(&self, id: Option<FolderId>, extent: Extent) {
-        self.wait_for(|waiting| {
-            if let Some(id) = id {
-                let before = waiting.owed.remove(&id).unwrap_or(Extent::Names(BTreeSet::new()));
-                waiting.owed.insert(id, before.with(extent));
-            }
-        });
-    }
-
-    fn owed(&self, id: Option<FolderId>) -> Option<Extent> {
-        id.and_then(|id| self.wait_for(|waiting| waiting.owed.remove(&id)))
-    }
-
-    fn is_half_made(&self, parent: &Here<S, R>, name: &Name) -> bool {
-        // Building a path costs its depth, and hardly ever is there any.
-        if self.wait_for(|waiting| waiting.half_made.is_empty()) {
-            return false;
-        }
-        let path = parent.path().join(name);
-        self.wait_for(|waiting| waiting.half_made.remove(&path))
     }
 
     /// Opens a folder on both sides; also tells whether the index knows it.
@@ -161,10 +134,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
                 let plan = self.plan(&place, (&source, &replica), row, (&extent, listed));
                 self.carry_out(&place, plan, &extent, now, more);
             }
-            Err(error) => {
-                self.owe(Some(place.id), extent);
-                self.fail_folder(&place, error);
-            }
+            Err(error) => self.not_looked_at(&place, extent, error),
         }
         self.release(place);
     }
@@ -294,8 +264,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         }
         let mut tasks = Vec::new();
         if let (false, Err(error)) = (plan.now.is_empty(), self.check_inside(place)) {
-            self.owe(Some(place.id), extent.clone());
-            return self.fail_folder(place, error);
+            return self.not_looked_at(place, extent.clone(), error);
         }
         for step in plan.now {
             if self.work.stop.is_set() {

@@ -99,4 +99,11 @@ impl<S: Source, R: Replica> Waiting<S, R> {
             copied_away: Vec::new(),
         }
     }
+
+    /// Something moved: what it was counted as, among what is to be deleted, is counted anew.
+    pub(crate) fn recount_what_goes(&mut self) {
+        if std::mem::take(&mut self.removals_counted) > 0 {
+            self.names_seen.values_mut().for_each(NamesSeen::forget_going);
+        }
+    }
 }

@@ -27,6 +27,9 @@ pub trait Watch<F>: Sync {
 
     /// What lay at `path` is gone from there.
     fn gone(&self, path: &RelPath);
+
+    /// True while everything is mounted as it was when that was heard of last.
+    fn is_mounted_as_heard(&self) -> bool;
 }
 
 /// Watches nothing.
@@ -37,6 +40,10 @@ impl<F> Watch<F> for NoWatch {
     fn about_to_look(&self, _: &dyn Fn() -> RelPath, _: &F) {}
 
     fn gone(&self, _: &RelPath) {}
+
+    fn is_mounted_as_heard(&self) -> bool {
+        true
+    }
 }
 
 /// What was heard in one go.
@@ -241,6 +248,11 @@ impl Watcher {
             }
         }
         Ok(heard)
+    }
+
+    /// True while everything below the source's top folder is mounted as it was when that was heard of last.
+    pub(crate) fn is_mounted_as_heard(&self) -> bool {
+        *self.mounted.lock().unwrap_or_else(PoisonError::into_inner) == mounted_in(self.top.as_fd())
     }
 
     /// Waits no longer for the other half of a rename: it led out of the tree, or into a folder that is not watched yet.

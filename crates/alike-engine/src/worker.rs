@@ -239,6 +239,10 @@ impl Mirror<'_> {
             if self.see_full(agenda, deletes) {
                 self.flush(agenda, scope);
             }
+            if !agenda.dirty.is_empty() {
+                // What was unmounted meanwhile is heard of before what is missing is taken for deleted.
+                self.ear.hear(agenda);
+            }
             let now = Instant::now();
             let wants_full = self.controls.pass_now.load(Ordering::Relaxed) || now >= agenda.full;
             if wants_full && !self.full.is_under_way() {
@@ -277,12 +281,22 @@ impl Mirror<'_> {
             return;
         }
         self.ear.hear(agenda);
-        let patience = Instant::now() + self.rhythm.settle * 10;
-        while !self.rhythm.settle.is_zero() && !self.controls.stop.is_set() && Instant::now() < patience {
-            if !self.ear.wait(self.rhythm.settle) {
-                break;
+        self.let_settle(agenda);
+    }
+
+    /// Waits until nothing was heard of the source for as long as it is given to settle; of what is elsewhere on its filesystem
+    /// there may be something to hear all the time.
+    fn let_settle(&self, agenda: &mut Agenda) {
+        let settle = self.rhythm.settle;
+        let patience = Instant::now() + settle * 10;
+        while let (Some(heard), false) = (agenda.heard, self.controls.stop.is_set()) {
+            let left = (heard + settle).min(patience).saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
             }
-            self.ear.hear(agenda);
+            if self.ear.wait(left) {
+                self.ear.hear(agenda);
+            }
         }
     }
 }

@@ -96,6 +96,12 @@ impl Dirty {
             .any(|at| self.folders.get(&at) == Some(&Extent::Subtree))
     }
 
+    /// True when it says to look at this name, and not only at the folder.
+    #[must_use]
+    pub fn has_exactly(&self, folder: &RelPath, name: &Name) -> bool {
+        matches!(self.folders.get(folder), Some(Extent::Names(names)) if names.contains(name))
+    }
+
     /// True when it says to look at this path, or at something that it lies in.
     #[must_use]
     pub fn is_at_or_above(&self, path: &RelPath) -> bool {

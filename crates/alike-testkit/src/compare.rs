@@ -235,7 +235,9 @@ impl Judge {
             return Ok(());
         }
         let (mut from, mut to) = (self.source.open_file(name)?, self.replica.open_file(name)?);
-        let (mut left, mut right) = (vec![0; 128 * 1024], vec![0; 128 * 1024]);
+        // No larger than it takes: most files are small, and what is this large is mapped anew for each.
+        let room = usize::try_from(s.stx_size).unwrap_or(usize::MAX).saturating_add(1).min(128 * 1024);
+        let (mut left, mut right) = (vec![0; room], vec![0; room]);
         let mut offset = 0;
         loop {
             let (read, also) = (fill(&mut from, &mut left)?, fill(&mut to, &mut right)?);

@@ -46,7 +46,7 @@ pub(crate) fn undo(args: &UndoArgs) -> Result<ExitCode, Failure> {
     }
     chosen(&site, &all, args)?;
     site.seize(&hold(0, "a pass is being undone"))?;
-    complete(&site).map_err(failed)?;
+    complete(&site, &now).map_err(failed)?;
     let undone = undo_held(&site, args, &shown);
     match undone {
         Ok(Some((passes, undone))) => {
@@ -210,7 +210,7 @@ fn resume(site: &mut Site) -> Result<ExitCode, Failure> {
     match site.hold().cloned() {
         Some(hold) => {
             if hold.begun.is_some() && site.try_lock()? {
-                complete(site).map_err(failed)?;
+                complete(site, &now).map_err(failed)?;
             }
             site.resume()?;
             say!("alike: {}; the mirror goes on", hold.why);
@@ -260,7 +260,7 @@ pub(crate) fn restore(args: &RestoreArgs) -> Result<ExitCode, Failure> {
 
 /// Puts a version back on a replica that is held. Returns the number of the pass.
 fn put_back(site: &Site, args: &RestoreArgs, path: &RelPath, stop: &Stop) -> Result<(u64, Copied), Failure> {
-    complete(site).map_err(failed)?;
+    complete(site, &now).map_err(failed)?;
     let all = chronicle::read(&site.trash)?;
     let begun = site.hold().and_then(|hold| hold.restores(path));
     let number = begun.unwrap_or_else(|| last_pass(&all).unwrap_or(0) + 1);

@@ -233,3 +233,31 @@ fn a_file_that_was_changed_in_place_comes_back_whole_also_when_the_undo_was_kill
         pair.mirrored();
     }
 }
+
+/// What nobody had written down is written in a bucket of its own, which must come after the others of the same undo.
+#[test]
+fn an_undo_goes_on_also_when_it_was_killed_long_after_the_pass() {
+    if !root_or_say("strace") {
+        return;
+    }
+    for nth in 4.. {
+        let mut pair = pair();
+        pair.source.file("moves/one", "1").file("goes", "gone").file("stays", "x");
+        pair.mirrored();
+        let then = contents(pair.source.top());
+        pair.source.rename("moves", "moved").remove("goes").file("moved/one", "2");
+        pair.mirrored();
+        // Buckets are called by the second.
+        std::thread::sleep(std::time::Duration::from_millis(1_010));
+        if !killed_at(&mut pair, ("write", nth), "undo", &["-q", "--json"]) {
+            assert!(nth > 8, "it writes");
+            break;
+        }
+        if !is_over(&pair) {
+            let again = on_replica(&pair, "undo", &[]);
+            assert_eq!(again.code, Some(0), "killed at write {nth}: {}", again.report());
+            assert!(pair.replica.has("moves/one") && !pair.replica.has("moved"), "{nth}: {}", again.report());
+            assert!(then.is_subset(&contents(&pair.replica.path("."))), "{nth}");
+        }
+    }
+}

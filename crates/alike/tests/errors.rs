@@ -5,6 +5,7 @@
 mod common;
 
 use std::fs;
+use std::path::Path;
 
 use alike_testkit::{Mount, NOBODY, Pair, Snapshot, root_or_say, wait_until};
 use common::{SOON, events, pair_with_files};
@@ -220,23 +221,25 @@ fn a_state_folder_that_cannot_be_written_is_a_clear_error_or_no_matter() {
     }
 }
 
-/// The first look at a folder that is made under this path fails.
-fn fail_to_look_at(pair: &mut Pair, path: &str) {
-    let folder = pair.replica.path(path);
+/// The first such call for this folder fails.
+fn fail_once(pair: &mut Pair, call: &str, folder: &Path) {
     pair.alike.run_after(&format!(
-        "exec strace -f -q -o /dev/null -P {} -e trace=statx -e inject=statx:error=EIO:when=1 \"$0\" \"$@\"",
+        "exec strace -f -q -o /dev/null -P {} -e trace={call} -e inject={call}:error=EIO:when=1 \"$0\" \"$@\"",
         folder.display()
     ));
 }
 
 #[test]
-fn a_folder_that_is_made_anew_is_filled_though_it_could_not_be_opened_at_once() {
-    let mut pair = pair_with_files(30);
-    pair.source.file("folder/inner/file", "1").file("folder/file", "2");
-    pair.mirrored();
-    pair.replica.remove("folder").symlink("folder", "elsewhere");
-    fail_to_look_at(&mut pair, "folder");
-    pair.mirrored();
+fn a_folder_that_is_made_anew_is_filled_though_it_could_not_be_opened_or_listed_at_once() {
+    for call in ["statx", "getdents64"] {
+        let mut pair = pair_with_files(30);
+        pair.source.file("folder/inner/file", "1").file("folder/file", "2");
+        pair.mirrored();
+        pair.replica.remove("folder").symlink("folder", "elsewhere");
+        let folder = pair.replica.path("folder");
+        fail_once(&mut pair, call, &folder);
+        pair.mirrored();
+    }
 }
 
 #[test]
@@ -245,7 +248,8 @@ fn a_name_that_gave_way_to_a_folder_is_no_name_outside_though_an_error_came_righ
     pair.source.file("stays", "of two names").hard_link("stays", "goes");
     pair.mirrored();
     pair.source.remove("goes").file("goes/file", "1");
-    fail_to_look_at(&mut pair, "goes");
+    let folder = pair.replica.path("goes");
+    fail_once(&mut pair, "statx", &folder);
     pair.mirrored();
 }
 
@@ -259,5 +263,16 @@ fn a_link_that_is_refused_once_is_no_target_without_links() {
     pair.alike.run_after(
         "exec strace -f -q -o /dev/null -e trace=linkat -e inject=linkat:error=EOPNOTSUPP:when=1 \"$0\" \"$@\"",
     );
+    pair.mirrored();
+}
+
+#[test]
+fn a_folder_that_moved_to_where_nobody_could_look_at_first_takes_its_links_along() {
+    let mut pair = pair_with_files(30);
+    pair.source.file("folder/one", "of two names").hard_link("folder/one", "two").folder("far");
+    pair.mirrored();
+    pair.source.rename("folder", "far/folder");
+    let far = pair.source.path("far");
+    fail_once(&mut pair, "getdents64", &far);
     pair.mirrored();
 }

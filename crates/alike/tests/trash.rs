@@ -195,3 +195,27 @@ fn what_lies_on_another_filesystem_inside_the_replica_is_said_not_to_be_kept() {
         assert_eq!(is_said, event.line["trash"].is_null(), "{}", run.report());
     }
 }
+
+#[test]
+fn what_goes_for_want_of_room_is_said_and_nothing_goes_where_that_would_not_be_enough() {
+    if !root_or_say("a small filesystem") {
+        return;
+    }
+    let pair = pair();
+    let mount = Mount::tmpfs(pair.replica.top(), "24m");
+    for round in [1_u8, 2] {
+        pair.source.file("a", vec![round; 4 << 20]);
+        pair.once().expect(0);
+    }
+    pair.source.file("large", vec![3; 30 << 20]);
+    let run = pair.once();
+    run.expect(1);
+    assert!(!run.out().contains("needs room"), "{}", run.report());
+    assert_eq!(listed(&pair), ["update a file 4194304"]);
+    pair.source.file("large", vec![3; 18 << 20]);
+    let run = pair.once();
+    run.expect(0);
+    assert!(run.out().contains("skip    the disk needs room: trash "), "{}", run.report());
+    assert_eq!(listed(&pair), [""; 0]);
+    drop(mount);
+}

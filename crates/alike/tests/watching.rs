@@ -7,7 +7,8 @@ mod common;
 use std::fs::{self, File};
 use std::io::Write;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use alike_testkit::{Live, Mount, NOBODY, Pair, Tree, root_or_say, wait_until};
 use common::{SOON, nothing_to_do, pair, pair_with_files};
@@ -336,4 +337,48 @@ fn fanotify_without_the_right_is_refused_and_the_message_says_what_to_do() {
     let run = pair.alike.run(words);
     run.expect(2).expect_short_message().expect_message_with("CAP_SYS_ADMIN");
     run.expect_message_with("--watcher");
+}
+
+#[test]
+fn what_happens_elsewhere_on_its_filesystem_does_not_hold_up_a_source_that_has_settled() {
+    let pair = pair_with_files(4);
+    let next_door = Tree::make(pair.beside("next door"));
+    let mut live = pair.mirror_with(&["--interval", "1h", "--settle", "500ms"]);
+    live.wait_identical(SOON);
+    live.wait_for_output("notify: ", SOON);
+    let over = AtomicBool::new(false);
+    let took = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                next_door.file("busy", "x");
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        });
+        pair.source.file("even/file-000", "edited");
+        let took = live.wait_identical(SOON);
+        over.store(true, Ordering::Relaxed);
+        took
+    });
+    assert!(took < Duration::from_secs(3), "it took {took:?}");
+    live.stop();
+}
+
+#[test]
+fn a_source_that_has_to_settle_is_copied_when_it_has_and_after_ten_times_that_anyway() {
+    let pair = pair_with_files(4);
+    let mut live = pair.mirror_with(&["--interval", "1h", "--settle", "300ms"]);
+    live.wait_identical(SOON);
+    live.wait_for_output("notify: ", SOON);
+    let start = Instant::now();
+    let mut arrived = None;
+    for number in 0..50 {
+        pair.source.file("even/file-000", format!("edit {number}"));
+        std::thread::sleep(Duration::from_millis(100));
+        let is_there = || fs::read(pair.replica.path("even/file-000")).unwrap().starts_with(b"edit");
+        arrived = arrived.or_else(|| is_there().then(|| start.elapsed()));
+    }
+    let arrived = arrived.expect("nothing came while it was being edited");
+    assert!(arrived > Duration::from_millis(2500), "after {arrived:?}");
+    live.wait_identical(SOON);
+    live.stop();
 }

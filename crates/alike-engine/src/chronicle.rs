@@ -57,6 +57,13 @@ impl Written {
         matches!(self.deed.action, Action::Delete | Action::Rmdir)
     }
 
+    /// True for what a deletion comes to: removals, and folders that get another time by them.
+    #[must_use]
+    pub fn is_of_a_deletion(&self) -> bool {
+        let is_folder = |old: Look| old.kind == Kind::Folder;
+        self.is_removal() || self.deed.action == Action::Meta && self.deed.old.is_some_and(is_folder)
+    }
+
     /// Where that is which stood at its path before, unless nothing did.
     #[must_use]
     pub fn old_spot(&self) -> Option<Spot> {

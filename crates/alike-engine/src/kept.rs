@@ -46,8 +46,12 @@ pub fn kept<'a>(site: &Site, all: &'a [Written]) -> Result<Vec<Kept<'a>>> {
 /// What became of emptying.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Emptied {
-    /// Buckets that went.
+    /// Buckets that went, each with what was kept and with the history of its time.
     pub gone: u64,
+    /// What was kept in them.
+    pub entries: u64,
+    /// Its length.
+    pub bytes: u64,
     /// Buckets that stay because a mirror may still fill them.
     pub in_use: u64,
 }
@@ -64,6 +68,8 @@ pub fn empty(
     is_alone: bool,
 ) -> io::Result<Emptied> {
     let mut emptied = Emptied::default();
+    // What cannot be looked at can still go; then it is not counted.
+    let kept = kept(site, all).unwrap_or_default();
     for bucket in site.trash.buckets()? {
         let deeds = || all.iter().filter(|written| *written.bucket == *bucket).map(|written| written.deed.at);
         // One whose deeds cannot be read counts as old, when nobody can be filling it.
@@ -79,6 +85,10 @@ pub fn empty(
             // The mirror was quicker.
             Err(why) if why.kind() == io::ErrorKind::NotFound => {}
             dropped => dropped?,
+        }
+        for kept in kept.iter().filter(|kept| *kept.written.bucket == *bucket) {
+            emptied.entries += 1;
+            emptied.bytes += kept.bytes;
         }
         emptied.gone += 1;
     }

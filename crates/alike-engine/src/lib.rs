@@ -4,6 +4,7 @@
 
 mod agenda;
 mod aside;
+pub mod back;
 pub mod batch;
 pub mod beside;
 pub mod check;

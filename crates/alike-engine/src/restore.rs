@@ -3,10 +3,9 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use alike_model::entry::{Identity, Kind, Stamp, Time};
-use alike_model::event::Action;
+use alike_model::entry::{Identity, Kind, Time};
 use alike_model::holds::Holds;
-use alike_model::past::{Past, Spot, rebased};
+use alike_model::past::{Past, Spot};
 use alike_model::path::{Name, OWN_FOLDER, RelPath};
 use alike_model::xattrs::{Namespaces, Xattrs};
 use alike_storage::{
@@ -14,7 +13,8 @@ use alike_storage::{
     rename_entry, unpatch,
 };
 
-use crate::chronicle::{Was, Written, is_in_trash, is_slot};
+use crate::back::Version;
+use crate::chronicle::{Was, is_slot};
 use crate::history::Look;
 use crate::hold::Site;
 use crate::mend::{Mend, aside, clear_aside};
@@ -22,163 +22,6 @@ use crate::reach::Reach;
 use crate::settle::{lost, settle_copy};
 use crate::stop::Stop;
 use crate::undo::{Real, Thought, Twins, World};
-
-/// An entry as it was.
-pub struct Version {
-    past: Past<Was>,
-    /// How it was called then.
-    pub path: RelPath,
-    /// What it was.
-    pub stamp: Stamp,
-}
-
-/// Something that was done to a path.
-pub struct Change<'a> {
-    /// What.
-    pub written: &'a Written,
-    /// A moment before it at which the path was something that can be brought back, and what it was.
-    pub before: Option<(Time, Stamp)>,
-}
-
-/// Goes back through the history of a path.
-struct Back<'a, 'b> {
-    past: Past<Was>,
-    path: RelPath,
-    reach: Reach<'b>,
-    twins: Twins,
-    all: &'a [Written],
-}
-
-impl<'a, 'b> Back<'a, 'b> {
-    fn new(site: &'b Site, all: &'a [Written], path: &RelPath) -> Result<Self> {
-        let reach = Reach::new(&site.tree)?;
-        Ok(Self { past: Past::default(), path: path.clone(), reach, twins: Twins::default(), all })
-    }
-
-    /// Takes one deed back; the path is followed to the name that it had before.
-    fn take_back(&mut self, written: &Written) {
-        written.take_back(&mut self.past);
-        let deed = &written.deed;
-        if let (Action::Rename, false, Some(from)) = (deed.action, deed.swapped, &deed.from)
-            && self.path.is_within(&deed.path)
-            && self.past.whereabouts(&self.path).is_none()
-            && !is_in_trash(from)
-        {
-            self.path = rebased(&self.path, &deed.path, from);
-        }
-    }
-
-    /// What stood at the path, unless nothing did or it is not kept any more.
-    fn look(&mut self) -> Result<Option<Stamp>> {
-        let real = Real { reach: &mut self.reach, twins: &mut self.twins, taken: None, goes_on: false };
-        Thought { real, past: &self.past }.look(&self.path)
-    }
-
-    fn version(self, stamp: Stamp) -> Version {
-        Version { past: self.past, path: self.path, stamp }
-    }
-
-    /// True when a deed changed what the path stands for, or something in it; not when it only got another name.
-    fn is_changed_by(&self, written: &Written) -> bool {
-        let deed = &written.deed;
-        let is_plain_rename = deed.action == Action::Rename && deed.old.is_none();
-        let left = deed.from.as_ref().filter(|_| deed.action == Action::Rename);
-        let above = self.path.is_within(&deed.path) && self.path != deed.path;
-        match () {
-            () if left.is_some_and(|from| from.is_within(&self.path) || self.path.is_within(from)) => true,
-            () if self.path == deed.path => !is_plain_rename,
-            () if deed.path.is_within(&self.path) => true,
-            () => above && deed.action != Action::Meta && !is_plain_rename,
-        }
-    }
-}
-
-/// The path as it was at a moment, or before it was last changed or deleted; `None` when it was nothing, or is not kept. What
-/// the pass `begun` did to it, for one, is no change: it is what is to be gone on with.
-///
-/// # Errors
-/// When the replica cannot be looked at.
-pub fn find(
-    site: &Site,
-    all: &[Written],
-    path: &RelPath,
-    (at, begun): (Option<Time>, Option<u64>),
-) -> Result<Option<Version>> {
-    let mut back = Back::new(site, all, path)?;
-    if let Some(at) = at {
-        for written in back.all.iter().rev().filter(|written| written.deed.at > at) {
-            back.take_back(written);
-        }
-        return Ok(back.look()?.map(|stamp| back.version(stamp)));
-    }
-    // A pass is one change, whatever it did to the path.
-    let mut changed_in = None;
-    for written in back.all.iter().rev() {
-        if changed_in.is_some_and(|pass| written.deed.pass != pass) {
-            if let Some(stamp) = back.look()? {
-                return Ok(Some(back.version(stamp)));
-            }
-            changed_in = None;
-        }
-        if begun != Some(written.deed.pass) && back.is_changed_by(written) {
-            changed_in = Some(written.deed.pass);
-        }
-        back.take_back(written);
-    }
-    let found = if changed_in.is_some() { back.look()? } else { None };
-    Ok(found.map(|stamp| back.version(stamp)))
-}
-
-/// All that was done to a path, oldest first, with what can be brought back.
-///
-/// # Errors
-/// When the replica cannot be looked at.
-pub fn changes<'a>(site: &Site, all: &'a [Written], path: &RelPath) -> Result<Vec<Change<'a>>> {
-    let mut back = Back::new(site, all, path)?;
-    let mut changes: Vec<Change<'a>> = Vec::new();
-    // The pass that changed it and was last taken back, and how many changes were known before it.
-    let mut open: Option<(u64, Time)> = None;
-    for written in back.all.iter().rev() {
-        if let Some((_, since)) = open.filter(|(pass, _)| written.deed.pass != *pass) {
-            close(&mut back, &mut changes, since)?;
-            open = None;
-        }
-        let renames = back.path.is_within(&written.deed.path) && written.deed.action == Action::Rename;
-        if back.is_changed_by(written) || renames {
-            changes.push(Change { written, before: None });
-        }
-        // The last one that is taken back is the first that was done.
-        open = match open {
-            Some((pass, _)) => Some((pass, written.deed.at)),
-            None if changes.last().is_some_and(|last| std::ptr::eq(last.written, written)) => {
-                Some((written.deed.pass, written.deed.at))
-            }
-            None => None,
-        };
-        back.take_back(written);
-    }
-    if let Some((_, since)) = open {
-        close(&mut back, &mut changes, since)?;
-    }
-    changes.reverse();
-    Ok(changes)
-}
-
-/// Notes what the path was before a pass with its first change in it.
-fn close(back: &mut Back<'_, '_>, changes: &mut [Change<'_>], since: Time) -> Result<()> {
-    let stamp = back.look()?;
-    if let (Some(last), Some(stamp)) = (changes.last_mut(), stamp) {
-        last.before = Some((before(since), stamp));
-    }
-    Ok(())
-}
-
-/// The millisecond before a moment.
-fn before(at: Time) -> Time {
-    let millis = i64::from(at.nanos / 1_000_000) - 1;
-    let nanos = u32::try_from(millis.rem_euclid(1000)).unwrap_or(0) * 1_000_000;
-    Time { secs: at.secs + millis.div_euclid(1000), nanos }
-}
 
 /// What came of a copy.
 #[derive(Debug, Default)]

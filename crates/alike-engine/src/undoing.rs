@@ -51,23 +51,28 @@ pub fn since(all: &[Written], moment: Time) -> Option<Passes> {
     Some(first..=last_pass(all)?)
 }
 
-/// When that began of which a pass is the end: passes that came right after one another, such as those of one `rm -r` that
-/// a mirror saw. With it the number of the first; `None` when the pass stands alone.
+/// When the deletion began of which a pass is the end: passes that came right after one another and did nothing but delete,
+/// such as those of one `rm -r` that a mirror saw. With it the number of the first; `None` when the pass stands alone.
 #[must_use]
 pub fn began_with(all: &[Written], pass: u64) -> Option<(u64, Time)> {
     // As passes follow each other while somebody is at work.
     const RIGHT_AFTER: i64 = 3;
-    let before = all.iter().rev().skip_while(|written| written.deed.pass > pass);
-    let mut first: Option<(u64, Time)> = None;
-    for written in before {
-        let (number, at) = (written.deed.pass, written.deed.at);
-        match first {
-            Some((last, since)) if number != last && since.secs - at.secs > RIGHT_AFTER => break,
-            Some((last, since)) if number == last => first = Some((number, since.min(at))),
-            _ => first = Some((number, at)),
+    let known = all.partition_point(|written| written.deed.pass <= pass);
+    let mut found: Option<(u64, Time)> = None;
+    let mut later: Option<Time> = None;
+    for deeds in all[..known].chunk_by(|one, next| one.deed.pass == next.deed.pass).rev() {
+        let times = || deeds.iter().map(|written| written.deed.at);
+        let (Some(first), Some(last)) = (times().min(), times().max()) else { break };
+        let is_apart = later.is_some_and(|later| later.secs - last.secs > RIGHT_AFTER);
+        if is_apart || !deeds.iter().all(Written::is_of_a_deletion) {
+            break;
         }
+        if deeds.iter().any(Written::is_removal) {
+            found = Some((deeds[0].deed.pass, first));
+        }
+        later = Some(first);
     }
-    first.filter(|(number, _)| *number != pass)
+    found.filter(|(number, _)| *number != pass)
 }
 
 /// The number of the last pass that did anything.

@@ -25,7 +25,7 @@ pub(crate) enum Command {
     Plan(OnceArgs),
     /// Compare every byte of both, and say what differs and which side changed; changes nothing
     Check(crate::check::CheckArgs),
-    /// What passes did to REPLICA, oldest first; of one path, also what can be brought back
+    /// What passes did to REPLICA, oldest first, each pass below its number; of one path, also what can be brought back
     Log(LogArgs),
     /// Take a pass back as a whole, the last one unless PASS or --since says which; the mirror is held then
     Undo(UndoArgs),
@@ -59,7 +59,7 @@ pub(crate) struct LogArgs {
 pub(crate) struct UndoArgs {
     /// The replica
     pub(crate) replica: PathBuf,
-    /// The number of the pass, as the log has it
+    /// The number of the pass, as alike log shows it
     pub(crate) pass: Option<u64>,
     /// All passes that did anything from then on, as one: 2026-11-21 21:05, or 2h for two hours ago. What is one change to
     /// you (a folder deleted, say) may be several passes of a mirror
@@ -68,7 +68,7 @@ pub(crate) struct UndoArgs {
     /// Only say what would be done
     #[arg(short = 'n', long)]
     pub(crate) dry_run: bool,
-    /// Do not ask
+    /// Do not ask; without a terminal to ask at, nothing is undone but with this
     #[arg(short, long)]
     pub(crate) yes: bool,
     /// Let the mirror go on after an undo
@@ -84,7 +84,8 @@ pub(crate) struct RestoreArgs {
     pub(crate) replica: PathBuf,
     /// The file or folder, as a path on the replica
     pub(crate) path: PathBuf,
-    /// As it was then: 2026-11-21 21:05, or 2h for two hours ago [default: before it was last changed or deleted]
+    /// As it was then: 2026-11-21 21:05, or 2h for two hours ago [default: before it was last changed or deleted; a folder that
+    /// went bit by bit, as rm -r takes it, before the first bit went]
     #[arg(long, value_name = "TIME", value_parser = moment)]
     pub(crate) at: Option<Time>,
     /// Copy it into this folder instead of putting it back on the replica
@@ -98,7 +99,8 @@ pub(crate) struct RestoreArgs {
 pub(crate) struct TrashArgs {
     /// The replica
     pub(crate) replica: PathBuf,
-    /// Remove what it keeps, for good
+    /// Remove what it keeps, for good, and the history of that time: what passes did then can be neither shown by alike
+    /// log nor undone any more
     #[arg(long)]
     pub(crate) empty: bool,
     /// Only what has been kept at least this long

@@ -5,10 +5,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::ExitCode;
 
+use alike_engine::back::changes;
 use alike_engine::chronicle::{self, Written};
 use alike_engine::hold::Site;
 use alike_engine::monitor::Event;
-use alike_engine::restore::changes;
 use alike_model::entry::{Kind, Stamp, Time};
 use alike_model::event::Action;
 use alike_model::path::RelPath;
@@ -43,8 +43,13 @@ pub(crate) fn log(args: &LogArgs) -> Result<ExitCode, Failure> {
     let rows: Vec<Row<'_>> = rows.into_iter().filter(|(written, _)| is_meant(written)).collect();
     let zone = crate::zone::here();
     let mut out = std::io::stdout().lock();
+    let mut pass = None;
     for row in &rows {
-        if out.write_all(shown(row, &zone, args.json).as_bytes()).is_err() {
+        let number = row.0.deed.pass;
+        let head =
+            if pass.replace(number) == Some(number) { String::new() } else { format!("pass {number}\n") };
+        let head = if args.json { String::new() } else { head };
+        if out.write_all(format!("{head}{}", shown(row, &zone, args.json)).as_bytes()).is_err() {
             break;
         }
     }

@@ -13,7 +13,7 @@ use alike_model::dirty::Dirty;
 
 use crate::args::{AlsoArgs, MirrorArgs, OnceArgs, OutputArgs, PairArgs, PassArgs};
 use crate::console::Console;
-use crate::run::{Failure, exit_code, work, worst};
+use crate::run::{Failure, HALTED, exit_code, work, worst};
 use crate::settings;
 use crate::signals::{self, Received};
 
@@ -69,7 +69,8 @@ fn plan_of(
     let voice = console.voice(number);
     let pair = Pair::open_to_rehearse(spec)?;
     voice.detail(&pair.confine().to_string());
-    if let Ok(Some(hold)) = Hold::read(&spec.replica.join(".alike")) {
+    let hold = Hold::read(&spec.replica.join(".alike")).ok().flatten();
+    if let Some(hold) = &hold {
         voice
             .note(&format!("the replica is held ({}): no pass is made before alike undo --resume", hold.why));
     }
@@ -88,5 +89,7 @@ fn plan_of(
             _ => format!("{steps} steps; nothing was changed"),
         });
     }
-    Ok(exit_code(&outcome.ending, || signals.exit_code()))
+    let code = exit_code(&outcome.ending, || signals.exit_code());
+    // That of the pass, which would halt.
+    Ok(if hold.is_some() { worst([code, HALTED]) } else { code })
 }

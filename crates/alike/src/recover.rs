@@ -6,9 +6,10 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use alike_engine::back::{Version, find};
 use alike_engine::chronicle::{self, Written};
 use alike_engine::hold::{Begun, Hold, Site};
-use alike_engine::restore::{self, Copied, Version, copy_out, find};
+use alike_engine::restore::{self, Copied, copy_out};
 use alike_engine::resuming::complete;
 use alike_engine::stop::Stop;
 use alike_engine::undoing::{self, Job, Passes, Undone, began_with, last_pass, preview, since};
@@ -39,6 +40,9 @@ pub(crate) fn undo(args: &UndoArgs) -> Result<ExitCode, Failure> {
         say_more_came_before(&all, &passes, args);
         say(&args.output, &format!("{} would be done; nothing was changed", steps(undone.steps)));
         return Ok(code(undone.left + undone.failed == 0));
+    }
+    if !args.yes && !std::io::stdin().is_terminal() {
+        return Err(Failure::Usage("not a terminal to ask at: add --yes".to_owned()));
     }
     chosen(&site, &all, args)?;
     site.seize(&hold(0, "a pass is being undone"))?;
@@ -104,7 +108,7 @@ fn undo_held(
     let console = Arc::new(Console::new(options(&args.output, Form::Json)?));
     // From here on Ctrl+C lets the replica go first.
     let signals = signals::listen(&console)?;
-    if !args.yes && std::io::stdin().is_terminal() && !agreed(&question, &signals) {
+    if !args.yes && !agreed(&question, &signals) {
         say(&args.output, "nothing was changed");
         return Ok(None);
     }
@@ -194,8 +198,8 @@ fn say_more_came_before(all: &[Written], passes: &Passes, args: &UndoArgs) {
         say(
             &args.output,
             &format!(
-                "pass {last} came right after others, from pass {first} on, which this leaves as they are; all of it is \
-                 undone by alike undo {} --since \"{began}\"",
+                "pass {last} deleted, right after others that did nothing else, from pass {first} on; this leaves those as \
+                 they are, and all of it is undone by alike undo {} --since \"{began}\"",
                 args.replica.display()
             ),
         );
@@ -267,6 +271,7 @@ fn put_back(site: &Site, args: &RestoreArgs, path: &RelPath, stop: &Stop) -> Res
     };
     hold_for(site, &begins)?;
     let copied = restore::put_back(site, (&version, path, number), &now, stop).map_err(failed)?;
+    say_more_was_deleted(&version, args);
     Ok((number, copied))
 }
 
@@ -283,6 +288,7 @@ fn restore_to(site: &Site, args: &RestoreArgs, path: &RelPath, to: &Path) -> Res
     let signals = signals::listen(&console)?;
     let copied = copy_out(site, &version, (to, &name), &signals.controls.stop).map_err(failed)?;
     let shown = Escaped(name.as_bytes());
+    say_more_was_deleted(&version, args);
     say(&args.output, &format!("{path} is in {}/{shown}", to.display()));
     Ok(told(&copied))
 }
@@ -296,6 +302,20 @@ fn wanted(site: &Site, all: &[Written], args: &RestoreArgs, path: &RelPath) -> R
             "{path}: nothing is kept of what it was {when}; alike log {replica} --path shows what there is"
         ))
     })
+}
+
+/// Says that the folder was deleted bit by bit, over a long time, and how to get what went first.
+fn say_more_was_deleted(version: &Version, args: &RestoreArgs) {
+    if let Some(earlier) = version.earlier {
+        let (path, at) = (&version.path, moment(earlier.before, &TimeZone::system()));
+        say(
+            &args.output,
+            &format!(
+                "{path}: restored {} of {} deletions, those that came together; earlier: --at \"{at}\"",
+                earlier.back, earlier.all
+            ),
+        );
+    }
 }
 
 /// Says what could not be brought back whole.

@@ -34,10 +34,13 @@ pub(crate) fn trash(args: &TrashArgs) -> Result<ExitCode, Failure> {
         }
     }
     if !args.json {
-        let noun = if listed.len() == 1 { "entry" } else { "entries" };
-        let _ = writeln!(out, "{} {noun}, {}", listed.len(), size(total));
+        let _ = writeln!(out, "{}, {}", entries(listed.len() as u64), size(total));
     }
     Ok(ExitCode::from(IDENTICAL))
+}
+
+fn entries(count: u64) -> String {
+    if count == 1 { "1 entry".to_owned() } else { format!("{count} entries") }
 }
 
 fn ago(time: Duration) -> Time {
@@ -63,8 +66,12 @@ fn empty_it(site: &mut Site, before: Time) -> Result<ExitCode, Failure> {
     let emptied = empty(site, &all, (before, now()), is_alone)?;
     let what = match emptied.gone {
         0 => "nothing to remove".to_owned(),
-        1 => "emptied; one hour's entries are gone".to_owned(),
-        hours => format!("emptied; what was kept in {hours} buckets is gone"),
+        _ => format!(
+            "emptied: {}, {}, are gone for good, and with them the history of that time: what passes did then \
+             can be neither shown nor undone any more",
+            entries(emptied.entries),
+            size(emptied.bytes)
+        ),
     };
     let stays = match emptied.in_use {
         0 => "",

@@ -88,7 +88,7 @@ fn an_undo_that_was_killed_anywhere_is_gone_on_with_by_the_same_command() {
         for nth in (1..).step_by(each) {
             let (mut pair, then) = after_two_days();
             let before = contents(pair.replica.top());
-            if !killed_at(&mut pair, (calls, nth), "undo", &[]) {
+            if !killed_at(&mut pair, (calls, nth), "undo", &["--yes"]) {
                 assert!(nth > 2, "{calls} are what it does");
                 break;
             }
@@ -98,12 +98,12 @@ fn an_undo_that_was_killed_anywhere_is_gone_on_with_by_the_same_command() {
             if is_over(&pair) {
                 continue;
             }
-            let again = on_replica(&pair, "undo", &[]);
+            let again = on_replica(&pair, "undo", &["--yes"]);
             assert_eq!(again.code, Some(0), "{when}: {}", again.report());
             is_as(&then, pair.replica.top(), &format!("{when}: {}", again.report()));
             nothing_is_lost(&pair, &before, &format!("{when}, and undone"));
             // Both together are one pass.
-            let redone = on_replica(&pair, "undo", &[]);
+            let redone = on_replica(&pair, "undo", &["--yes"]);
             is_as(pair.source.top(), pair.replica.top(), &format!("{when}, redone: {}", redone.report()));
             on_replica(&pair, "undo", &["--resume"]).expect(0);
             pair.mirrored();
@@ -218,15 +218,15 @@ fn a_file_that_was_changed_in_place_comes_back_whole_also_when_the_undo_was_kill
         std::os::unix::fs::FileExt::write_all_at(&file, b"a second!", 0).unwrap();
         drop(file);
         pair.mirrored();
-        if !killed_at(&mut pair, ("renameat2", nth), "undo", &[]) {
+        if !killed_at(&mut pair, ("renameat2", nth), "undo", &["--yes"]) {
             assert!(nth > 2, "it renames");
             break;
         }
         assert!([*b"the first", *b"a second!"].contains(&read(&pair.replica.path("large"))[0]), "{nth}");
         if !is_over(&pair) {
-            on_replica(&pair, "undo", &[]).expect(0);
+            on_replica(&pair, "undo", &["--yes"]).expect(0);
             assert_eq!(read(&pair.replica.path("large")), [*b"the first", *b"and first"], "{nth}");
-            on_replica(&pair, "undo", &[]).expect(0);
+            on_replica(&pair, "undo", &["--yes"]).expect(0);
         }
         assert_eq!(read(&pair.replica.path("large"))[0], *b"a second!", "{nth}: it was kept");
         on_replica(&pair, "undo", &["--resume"]).expect(0);

@@ -10,7 +10,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use alike_testkit::Pair;
-use common::{SOON, nothing_to_do, pair, pair_with_files};
+use common::{SOON, nothing_to_do, pair, pair_with_files, text};
 
 /// A clock for alike alone, ahead of the machine's, or behind. What is measured from one moment to another is not touched.
 struct Clock(PathBuf);
@@ -90,4 +90,46 @@ fn a_clock_that_is_years_ahead_for_a_while_empties_no_trash() {
     clock.set("+0");
     pair.mirrored();
     assert!(!pair.replica.has(".alike/overdue"));
+}
+
+#[test]
+fn what_was_deleted_of_a_folder_long_before_the_rest_is_named_and_not_brought_back_with_it() {
+    let mut pair = pair();
+    let clock = Clock::of(&mut pair);
+    for at in 0..5 {
+        pair.source.file(format!("d/{at}"), "x");
+    }
+    pair.source.file("stays", "x");
+    pair.once().expect(0);
+    // An hour of it, then the rest, which took nine minutes from one pass to the next.
+    for (ahead, goes) in
+        [("+60m", "d/0"), ("+61m", "d/1"), ("+180m", "d/2"), ("+189m", "d/3"), ("+198m", "d")]
+    {
+        clock.set(ahead);
+        pair.source.remove(goes);
+        pair.once_with(&["--allow-deletes"]).expect(0);
+    }
+    let replica = pair.replica.top().to_owned();
+    let names = |folder: PathBuf| {
+        let mut names: Vec<String> = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    };
+    let restore = |at: &[&str], to: PathBuf| {
+        let words = ["restore", text(&replica), "d", "--to", text(&to)];
+        let run = pair.alike.run([&words[..], at].concat());
+        run.expect(0);
+        (run, names(to.join("d")))
+    };
+    let (run, back) = restore(&[], pair.beside("rest"));
+    assert_eq!(back, ["2", "3", "4"], "{}", run.report());
+    let said = run.err();
+    assert!(said.contains("d: restored ") && said.contains("; earlier: --at \""), "{said}");
+    let at = said.split("--at \"").nth(1).unwrap().split('"').next().unwrap();
+    let (run, back) = restore(&["--at", at], pair.beside("all"));
+    assert_eq!(back, ["0", "1", "2", "3", "4"], "{}", run.report());
+    assert!(!run.err().contains("earlier"), "{}", run.report());
 }

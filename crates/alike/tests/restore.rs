@@ -175,7 +175,7 @@ fn put_back_on_the_replica_it_stays_until_told_otherwise() {
     run(&pair, "restore", &["kept"]).expect(0);
     assert_eq!(pair.replica.read("kept"), b"new");
     // It is a pass in the history, so it can be taken back.
-    run(&pair, "undo", &[]).expect(0);
+    run(&pair, "undo", &["--yes"]).expect(0);
     assert_eq!(pair.replica.read("kept"), b"newest");
     run(&pair, "undo", &["--resume"]).expect(0);
     pair.mirrored();
@@ -230,7 +230,7 @@ fn after_an_undo_what_went_back_and_forth_is_still_found() {
     pair.source.remove("d").file("x", "x");
     pass(&pair);
     for _ in 0..3 {
-        run(&pair, "undo", &[]).expect(0);
+        run(&pair, "undo", &["--yes"]).expect(0);
         let at = moments(&pair, "d/a");
         assert_eq!(brought(&pair, &["d/a", "--at", &at[0]]), b"first", "{at:?}");
     }
@@ -245,11 +245,11 @@ fn passes_are_taken_back_as_one_also_when_an_undo_is_among_them() {
     pass(&pair);
     pair.source.remove("goes").file("edited", "second").rename("moves", "moved");
     pass(&pair);
-    run(&pair, "undo", &[]).expect(0);
+    run(&pair, "undo", &["--yes"]).expect(0);
     run(&pair, "undo", &["--resume"]).expect(0);
     pair.source.file("edited", "third");
     pass(&pair);
-    let undone = run(&pair, "undo", &["--since", &then]);
+    let undone = run(&pair, "undo", &["--yes", "--since", &then]);
     undone.expect(0);
     let read = |path| String::from_utf8(pair.replica.read(path)).unwrap();
     assert_eq!([read("goes"), read("edited"), read("moves")], ["gone", "first", "m"], "{}", undone.report());
@@ -272,6 +272,80 @@ fn names_that_are_no_text_come_back() {
 }
 
 #[test]
+fn a_folder_that_went_bit_by_bit_comes_back_as_it_was_before_the_first_bit() {
+    let pair = pair();
+    pair.source
+        .file("d/a", "a")
+        .file("d/below/b", "b")
+        .file("d/below/c", "c")
+        .file("d/gone before", "x")
+        .file("stays", "x");
+    pass(&pair);
+    // An edit is no part of what deletes: what went before it stays away.
+    pair.source.remove("d/gone before");
+    pass(&pair);
+    pair.source.file("d/a", "edited");
+    pass(&pair);
+    let then = pair.beside("then");
+    let copied =
+        std::process::Command::new("cp").arg("-a").arg(pair.source.path("d")).arg(&then).status().unwrap();
+    assert!(copied.success());
+    for path in ["d/below/c", "d/below/b", "d/below", "d/a", "d"] {
+        pair.source.remove(path);
+        pass(&pair);
+        pair.source.file(format!("other work {}", path.len()), "y");
+        pass(&pair);
+    }
+    let to = pair.beside("out");
+    let done = run(&pair, "restore", &["d", "--to", text(&to)]);
+    done.expect(0);
+    let differences = compare(&then, &to.join("d"));
+    assert!(differences.is_empty(), "{differences:?}\n{}", done.report());
+    assert!(!done.err().contains("earlier"), "{}", done.report());
+    let done = run(&pair, "restore", &["d"]);
+    done.expect(0);
+    let differences = compare(&then, &pair.replica.path("d"));
+    assert!(differences.is_empty(), "{differences:?}\n{}", done.report());
+    // It is there again, and so the one before it was brought back is nothing.
+    run(&pair, "undo", &["--yes"]).expect(0);
+    assert!(!pair.replica.has("d") && pair.replica.has("other work 1"));
+    let file = brought(&pair, &["d/below/b"]);
+    assert_eq!(file, b"b");
+}
+
+#[test]
+fn a_folder_that_a_live_mirror_saw_going_comes_back_whole() {
+    let pair = pair();
+    for at in 0..40 {
+        pair.source.file(format!("d/{}/{at}", at % 4), "x");
+    }
+    pair.source.file("stays", "x");
+    for at in 0..100 {
+        pair.source.file(format!("others/{at}"), "x");
+    }
+    let mut live = pair.mirror_with(&["--interval", "1h"]);
+    live.wait_identical(SOON);
+    let then = pair.beside("then");
+    let copied =
+        std::process::Command::new("cp").arg("-a").arg(pair.source.path("d")).arg(&then).status().unwrap();
+    assert!(copied.success());
+    for at in 0..40 {
+        pair.source.remove(format!("d/{}/{at}", at % 4));
+        if at % 7 == 0 {
+            std::thread::sleep(Duration::from_millis(300));
+        }
+    }
+    pair.source.remove("d");
+    live.wait_identical(SOON);
+    live.stop();
+    let to = pair.beside("out");
+    let done = run(&pair, "restore", &["d", "--to", text(&to)]);
+    done.expect(0);
+    let differences = compare(&then, &to.join("d"));
+    assert!(differences.is_empty(), "{differences:?}\n{}", done.report());
+}
+
+#[test]
 fn the_history_needs_a_replica_and_can_be_narrowed() {
     let pair = pair();
     pair.alike.run(["log"]).expect(2).expect_short_message();
@@ -282,6 +356,19 @@ fn the_history_needs_a_replica_and_can_be_narrowed() {
     let all = run(&pair, "log", &[]);
     all.expect(0);
     assert!(all.out().contains("create  b") && all.out().contains("update  a"), "{}", all.report());
+    let heads: Vec<(usize, String)> = all
+        .out()
+        .lines()
+        .map(str::to_owned)
+        .enumerate()
+        .filter(|(_, line)| line.starts_with("pass "))
+        .collect();
+    let (first, second) = (all.out().find("create  b"), all.out().find("update  a"));
+    let head = |number| all.out().find(&format!("pass {number}\n"));
+    assert_eq!(heads.len(), 2, "{}", all.report());
+    assert!(head(1) < first && first < head(2) && head(2) < second, "{}", all.report());
+    let path = run(&pair, "log", &["--path", "a"]);
+    assert!(path.expect(0).out().contains("pass 2\n"), "{}", path.report());
     let one = run(&pair, "log", &["--pass", "1", "--json"]);
     assert!(events(&one).iter().all(|event| event.line["pass"] == 1), "{}", one.report());
     run(&pair, "log", &["--since", "1h"]).expect(0);

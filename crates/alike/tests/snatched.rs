@@ -92,7 +92,7 @@ fn a_folder_that_is_moved_out_while_a_pass_is_undone_keeps_the_attributes_it_has
     let out = pair.beside("moved out");
     let mut there = None;
     // The first is a trial of what the target can hold; then come mode and time.
-    let code = stopped_on_replica(&mut pair, ("fchmod", 2), ("undo", &[]), |pair| {
+    let code = stopped_on_replica(&mut pair, ("fchmod", 2), ("undo", &["--yes"]), |pair| {
         fs::rename(pair.replica.path("folder"), &out).unwrap();
         there = Some(Snapshot::of(&out));
     });

@@ -169,11 +169,11 @@ fn is_as(then: &Path, now: &Path, context: &str) {
 fn what_undo_says_is_done_is_on_the_disk_and_so_is_all_that_it_took_away() {
     for writeback in [false, true] {
         let Some((pair, mut disk, then)) = after_two_days(writeback) else { return };
-        let undone = on_replica(&pair, "undo", &[]);
+        let undone = on_replica(&pair, "undo", &["--yes"]);
         undone.expect(0);
         disk.cut_power();
         is_as(&then, pair.replica.top(), &undone.report());
-        let again = on_replica(&pair, "undo", &[]);
+        let again = on_replica(&pair, "undo", &["--yes"]);
         again.expect(0);
         disk.cut_power();
         is_as(pair.source.top(), pair.replica.top(), &again.report());
@@ -198,7 +198,7 @@ fn what_restore_says_is_back_is_on_the_disk() {
         disk.cut_power();
         same_at(&then.join(path), &pair.replica.path(path), &back.report());
         // What stood there is kept, also after the cut.
-        on_replica(&pair, "undo", &[]).expect(0);
+        on_replica(&pair, "undo", &["--yes"]).expect(0);
         is_as(pair.source.top(), pair.replica.top(), path);
     }
 }
@@ -224,14 +224,14 @@ fn a_disk_that_does_not_take_what_undo_gives_it_is_never_taken_for_one_that_did(
         for nth in 1.. {
             let Some((pair, mut disk, then)) = after_two_days(false) else { return };
             disk.arm(fault(nth));
-            let undone = on_replica(&pair, "undo", &[]);
+            let undone = on_replica(&pair, "undo", &["--yes"]);
             if !disk.disarm().hit {
                 assert!(nth > 4, "nothing was synced: {}", undone.report());
                 break;
             }
             if undone.code != Some(0) {
                 // It goes on with it.
-                on_replica(&pair, "undo", &[]).expect(0);
+                on_replica(&pair, "undo", &["--yes"]).expect(0);
             }
             disk.cut_power();
             is_as(&then, pair.replica.top(), &format!("fault {nth}: {}", undone.report()));

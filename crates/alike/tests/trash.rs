@@ -88,9 +88,14 @@ fn emptying_removes_what_is_old_enough_and_the_replica_stays_as_it_is() {
     pair.source.file("a", "newer").remove("b");
     pair.mirrored();
     assert_eq!(listed(&pair).len(), 2);
-    trash(&pair, &["--empty", "--older", "7d"]).expect(0);
+    trash(&pair, &["--empty", "--older", "7d"]).expect(0).expect_message_with("nothing to remove");
     assert_eq!(listed(&pair).len(), 2);
-    trash(&pair, &["--empty"]).expect(0);
+    pair.alike.run(["trash", "--help"]).expect(0);
+    assert!(pair.alike.run(["trash", "--help"]).out().contains("and the history of that time"));
+    let run = trash(&pair, &["--empty"]);
+    run.expect(0).expect_message_with("2 entries, 6 B").expect_message_with("the history of that time");
+    // It was said.
+    pair.alike.run(["log", text(pair.replica.top())]).expect(1);
     assert_eq!(listed(&pair), [""; 0]);
     assert_eq!(buckets(&pair), Vec::<PathBuf>::new());
     pair.assert_identical("emptied");

@@ -17,7 +17,8 @@ const ROUNDS: usize = 6;
 const NAMES: [&str; 7] = ["a", "b", "c", "d", "e", "f", "line\nbreak"];
 
 fn undo(pair: &Pair, words: &[&str]) -> Run {
-    let mut all = vec!["undo", text(pair.replica.top())];
+    // There is no terminal to ask at.
+    let mut all = vec!["undo", text(pair.replica.top()), "--yes"];
     all.extend(words);
     pair.alike.run(all)
 }
@@ -184,7 +185,7 @@ fn what_it_will_do_is_shown_and_a_dry_run_does_nothing() {
     }
     assert_eq!(before.changes(&pair.replica_now()), [""; 0]);
     pair.once().expect(0);
-    let run = undo(&pair, &["--json", "--yes"]);
+    let run = undo(&pair, &["--json"]);
     run.expect(0);
     let steps = steps_but_meta(&events(&run));
     assert_eq!(steps, ["create goes", "delete comes", "rename moves", "update stays"], "{}", run.report());
@@ -217,6 +218,26 @@ fn what_was_changed_since_is_left_alone_and_named() {
 }
 
 #[test]
+fn without_a_terminal_to_ask_at_nothing_is_undone_unless_told_so() {
+    let pair = pair();
+    pair.source.file("a", "1");
+    pair.mirrored();
+    pair.source.file("a", "second");
+    pair.mirrored();
+    let before = pair.replica_now();
+    let replica = text(pair.replica.top());
+    for words in [&["undo", replica][..], &["undo", replica, "--json"], &["undo", replica, "--since", "1h"]] {
+        pair.alike.run(words).expect(2).expect_short_message().expect_message_with("add --yes");
+        assert_eq!(before.changes(&pair.replica_now()), [""; 0]);
+    }
+    pair.once().expect(0);
+    pair.alike.run(["undo", replica, "-n"]).expect(0);
+    pair.alike.run(["undo", replica, "-y"]).expect(0);
+    assert_eq!(pair.replica.read("a"), b"1");
+    pair.alike.run(["undo", replica, "--resume"]).expect(0);
+}
+
+#[test]
 fn an_older_pass_can_be_named() {
     let pair = pair();
     pair.source.file("a", "1").file("b", "1");
@@ -237,8 +258,6 @@ fn one_deletion_that_came_as_several_passes_is_said_to_be_so_and_taken_back_as_o
     pair.source.file("doomed/a", "a").file("doomed/below/b", "b").file("stays", "x");
     pair.once().expect(0);
     let before = photo(&pair, "before");
-    // What follows is not taken for the same change.
-    std::thread::sleep(Duration::from_secs(5));
     for path in ["doomed/below/b", "doomed/below", "doomed"] {
         pair.source.remove(path);
         pair.once_with(&["--allow-deletes"]).expect(0);
@@ -246,7 +265,11 @@ fn one_deletion_that_came_as_several_passes_is_said_to_be_so_and_taken_back_as_o
     let shown = undo(&pair, &["-n"]);
     shown.expect(0);
     let said = shown.err();
-    assert!(said.contains("pass 4 came right after others, from pass 2 on"), "{}", shown.report());
+    assert!(
+        said.contains("pass 4 deleted, right after others that did nothing else, from pass 2 on"),
+        "{}",
+        shown.report()
+    );
     let since = said.split("--since \"").nth(1).unwrap().split('"').next().unwrap();
     let undone = undo(&pair, &["--since", since]);
     undone.expect(0);
@@ -258,6 +281,35 @@ fn one_deletion_that_came_as_several_passes_is_said_to_be_so_and_taken_back_as_o
     is_identical(&pair, "and gone again");
     resume(&pair);
     undo(&pair, &["--since", "2", "5"]).expect(2);
+}
+
+#[test]
+fn what_was_made_between_deletions_is_not_taken_for_a_part_of_them() {
+    let pair = pair();
+    pair.source.file("one", "1").file("folder/two", "2").file("folder/three", "3").file("stays", "x");
+    pair.once().expect(0);
+    let pass = |allow| pair.once_with(allow).expect(0).code;
+    let deletes = &["--allow-deletes"][..];
+    pair.source.remove("one");
+    pass(deletes);
+    pair.source.file("new work", "precious");
+    pass(deletes);
+    // No deletion at all: nothing belongs to it.
+    let shown = undo(&pair, &["-n"]);
+    assert!(!shown.expect(0).err().contains("--since"), "{}", shown.report());
+    pair.source.remove("folder/two");
+    pass(deletes);
+    let shown = undo(&pair, &["-n"]);
+    assert!(!shown.expect(0).err().contains("--since"), "{}", shown.report());
+    pair.source.remove("folder");
+    pass(deletes);
+    let shown = undo(&pair, &["-n"]);
+    assert!(shown.expect(0).err().contains("from pass 4 on"), "{}", shown.report());
+    let since = shown.err();
+    let since = since.split("--since \"").nth(1).unwrap().split('"').next().unwrap();
+    undo(&pair, &["--since", since]).expect(0);
+    assert_eq!(pair.replica.read("new work"), b"precious");
+    assert!(pair.replica.has("folder/two") && pair.replica.has("folder/three") && !pair.replica.has("one"));
 }
 
 #[test]
@@ -275,7 +327,7 @@ fn after_an_undo_no_pass_is_made_until_told_so() {
     assert_eq!(live.wait_exit(SOON), Some(3));
     let plan = pair.plan_with(&[]);
     assert!(plan.out().contains("update  a"), "{}", plan.report());
-    plan.expect_message_with("is held");
+    plan.expect(3).expect_message_with("is held");
     resume(&pair);
     pair.mirrored();
     assert_eq!(pair.replica.read("a"), b"second");
@@ -319,7 +371,7 @@ fn live_passes_can_be_taken_back_one_after_another() {
         live.wait_identical(SOON);
         assert!(wait_until(SOON, || passes() > first), "the history has no live pass");
     }
-    undo(&pair, &["-y"]).expect(0);
+    undo(&pair, &[]).expect(0);
     assert_eq!(pair.replica.read("a"), b"three");
     live.stop();
 }

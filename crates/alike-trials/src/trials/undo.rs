@@ -89,7 +89,7 @@ fn count(ground: &Ground, deed: Deed) -> u64 {
 
 fn command(ground: &Ground, room: &Room, deed: Deed) -> Command {
     match deed {
-        Deed::Undo => ground.programs.on_replica(room, "undo", &[]),
+        Deed::Undo => ground.programs.on_replica(room, "undo", &["--yes"]),
         Deed::Restore(path) => ground.programs.on_replica(room, "restore", &[path]),
     }
 }

@@ -136,7 +136,12 @@ fn it_says_what_another_user_cannot_do() {
     pair.hand_to(NOBODY);
     let run = doctor(&pair, &[]);
     run.expect(0);
-    says(&run, "note", "rights", &["user 65534", "CAP_CHOWN (keeps owners)", "CAP_LEASE", "AmbientCapabilities=CAP_CHOWN"]);
+    says(
+        &run,
+        "note",
+        "rights",
+        &["user 65534", "CAP_CHOWN (keeps owners)", "CAP_LEASE", "AmbientCapabilities=CAP_CHOWN"],
+    );
     says(&run, "note", "attributes", &["cannot hold", "owner"]);
 }
 

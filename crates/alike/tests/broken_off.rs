@@ -249,12 +249,12 @@ fn an_undo_goes_on_also_when_it_was_killed_long_after_the_pass() {
         pair.mirrored();
         // Buckets are called by the second.
         std::thread::sleep(std::time::Duration::from_millis(1_010));
-        if !killed_at(&mut pair, ("write", nth), "undo", &["-q", "--json"]) {
+        if !killed_at(&mut pair, ("write", nth), "undo", &["--yes", "-q", "--json"]) {
             assert!(nth > 8, "it writes");
             break;
         }
         if !is_over(&pair) {
-            let again = on_replica(&pair, "undo", &[]);
+            let again = on_replica(&pair, "undo", &["--yes"]);
             assert_eq!(again.code, Some(0), "killed at write {nth}: {}", again.report());
             assert!(pair.replica.has("moves/one") && !pair.replica.has("moved"), "{nth}: {}", again.report());
             assert!(then.is_subset(&contents(&pair.replica.path("."))), "{nth}");

@@ -57,7 +57,7 @@ pub fn since(all: &[Written], moment: Time) -> Option<Passes> {
 pub fn began_with(all: &[Written], pass: u64) -> Option<(u64, Time)> {
     // As passes follow each other while somebody is at work.
     const RIGHT_AFTER: i64 = 3;
-    let before = all.iter().rev().skip_while(|written| written.deed.pass > pass);
+    let before = all.iter().rev().filter(|written| written.deed.pass <= pass);
     let mut first: Option<(u64, Time)> = None;
     for written in before {
         let (number, at) = (written.deed.pass, written.deed.at);

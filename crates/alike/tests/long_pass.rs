@@ -1,14 +1,16 @@
-//! A full pass that takes long: the pair may be held or go meanwhile.
+//! A full pass that takes long: the pair may be held or go meanwhile, and what is done beside it stands in the history in the
+//! order in which it was done.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
 
 use std::fs;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use alike_testkit::{Live, Pair, Run, wait_until};
-use common::{SOON, pair, text};
+use alike_testkit::{Live, Pair, Run, compare, wait_until};
+use common::{SOON, events, pair, text};
 
 /// A mirror whose first pass copies a large file for so many seconds before it gets to any folder.
 fn busy_for(pair: &Pair, seconds: usize) -> Live {
@@ -22,6 +24,14 @@ fn busy_for(pair: &Pair, seconds: usize) -> Live {
 
 fn on_replica(pair: &Pair, verb: &str, words: &[&str]) -> Run {
     pair.alike.run([&[verb, text(pair.replica.top())], words].concat())
+}
+
+/// Now, as `--at` takes it, and away from what is done before and after.
+fn moment() -> String {
+    std::thread::sleep(Duration::from_millis(50));
+    let now = jiff::Timestamp::now().to_string();
+    std::thread::sleep(Duration::from_millis(50));
+    now
 }
 
 #[test]
@@ -72,4 +82,42 @@ fn what_may_be_deleted_once_may_still_be_when_the_pass_was_broken_off_because_th
     fs::rename(pair.beside("away"), pair.source.top()).unwrap();
     live.wait_identical(SOON * 3);
     live.stop();
+}
+
+#[test]
+fn what_was_done_beside_a_full_pass_stands_in_the_history_where_it_was_done() {
+    let pair = pair();
+    pair.source.file("sub/doc", "first").file("sub/other", "x");
+    fs::write(pair.beside("new"), "second, from elsewhere").unwrap();
+    pair.mirrored();
+    let then = pair.beside("then");
+    assert!(Command::new("cp").arg("-a").arg(pair.source.top()).arg(&then).status().unwrap().success());
+    let first = moment();
+    let mut live = busy_for(&pair, 8);
+    pair.source.remove("sub/doc");
+    assert!(wait_until(SOON, || !pair.replica.has("sub/doc")), "{}", live.out());
+    let between = moment();
+    fs::rename(pair.beside("new"), pair.source.path("sub/doc")).unwrap();
+    assert!(!pair.replica.has("large"), "it is over already: {}", live.out());
+    live.wait_identical(SOON * 3);
+    live.stop();
+
+    let log = on_replica(&pair, "log", &["--json"]);
+    let done: Vec<(String, u64)> = events(&log)
+        .iter()
+        .filter(|event| event.path == "sub/doc")
+        .map(|event| (event.action.clone(), event.line["pass"].as_u64().unwrap()))
+        .collect();
+    let [.., (deleted, live), (created, full)] = &done[..] else { panic!("{}", log.report()) };
+    assert_eq!([deleted.as_str(), created.as_str()], ["delete", "create"], "{}", log.report());
+    assert!(full < live, "this is about passes beside each other: {}", log.report());
+
+    let to = pair.beside("out");
+    on_replica(&pair, "restore", &["sub/doc", "--at", &first, "--to", text(&to)]).expect(0);
+    assert_eq!(fs::read(to.join("doc")).unwrap(), b"first");
+    on_replica(&pair, "restore", &["sub/doc", "--at", &between, "--to", text(&pair.beside("none"))])
+        .expect(1);
+    let undone = on_replica(&pair, "undo", &["--yes", "--since", &first]);
+    undone.expect(0);
+    assert_eq!(compare(&then, pair.replica.top()), [""; 0], "{}", undone.report());
 }

@@ -1,6 +1,6 @@
 //! All that is written in the journals of a replica, in the order in which it was done, and what it was like before.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::io;
 use std::sync::Arc;
 
@@ -148,16 +148,50 @@ pub fn is_slot(path: &RelPath) -> bool {
 /// # Errors
 /// When a journal cannot be read.
 pub fn read(trash: &Trash) -> io::Result<Vec<Written>> {
-    let mut all = Vec::new();
+    let mut filled = VecDeque::new();
     for bucket in trash.buckets()? {
-        let name: Arc<str> = bucket.as_str().into();
         let mut deeds = trash.deeds(&bucket)?;
+        // Passes that are under way beside each other take numbers in the order in which they do what they do.
         deeds.sort_by_key(|deed| deed.n);
-        all.extend(deeds.into_iter().map(|deed| Written { bucket: Arc::clone(&name), deed }));
+        let passes = deeds.iter().map(|deed| deed.pass).collect();
+        filled.push_back(Filled { name: bucket.as_str().into(), deeds, passes });
     }
-    // A clock that was set back does not turn history round.
-    all.sort_by_key(|written| written.deed.pass);
-    Ok(done_only(all, trash))
+    let all = in_order(filled).into_iter().flat_map(|Filled { name, deeds, .. }| {
+        deeds.into_iter().map(move |deed| Written { bucket: Arc::clone(&name), deed })
+    });
+    Ok(done_only(all.collect(), trash))
+}
+
+/// A bucket and what is written in it.
+struct Filled {
+    name: Arc<str>,
+    deeds: Vec<Deed>,
+    passes: BTreeSet<u64>,
+}
+
+impl Filled {
+    /// True when its passes say so, whatever the clock said. One that is in both buckets tells nothing.
+    fn came_before(&self, other: &Self) -> bool {
+        let (Some(first), Some(last)) = (other.passes.first(), self.passes.last()) else { return false };
+        if last < first {
+            return true;
+        }
+        let ended = self.passes.difference(&other.passes).max();
+        let begun = other.passes.difference(&self.passes).min();
+        ended.zip(begun).is_some_and(|(ended, begun)| ended < begun)
+    }
+}
+
+/// Buckets in the order in which they were filled. One is full before the next is begun, so they are never mixed: by their
+/// names, which are times, unless the passes in them tell that the clock was set back.
+fn in_order(mut left: VecDeque<Filled>) -> Vec<Filled> {
+    let mut ordered = Vec::with_capacity(left.len());
+    while !left.is_empty() {
+        let is_next = |at: &usize| left.iter().all(|other| !other.came_before(&left[*at]));
+        let next = (0..left.len()).find(is_next).unwrap_or(0);
+        ordered.extend(left.remove(next));
+    }
+    ordered
 }
 
 /// Leaves out what was written down and then not done.
@@ -174,4 +208,38 @@ fn done_only(all: Vec<Written>, trash: &Trash) -> Vec<Written> {
         is_certain || !written.was_never_done(trash, taken_later)
     };
     all.into_iter().enumerate().filter(is_done).map(|(_, written)| written).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ordered(buckets: &[(&str, &[u64])]) -> Vec<String> {
+        let mut buckets = buckets.to_vec();
+        buckets.sort_unstable();
+        let filled = |(name, passes): (&str, &[u64])| Filled {
+            name: name.into(),
+            deeds: Vec::new(),
+            passes: passes.iter().copied().collect(),
+        };
+        let ordered = in_order(buckets.into_iter().map(filled).collect());
+        ordered.iter().map(|bucket| bucket.name.to_string()).collect()
+    }
+
+    #[test]
+    fn buckets_come_in_the_order_of_time_unless_their_passes_tell_that_the_clock_was_set_back() {
+        assert_eq!(ordered(&[("10", &[1, 2]), ("11", &[3])]), ["10", "11"]);
+        assert_eq!(ordered(&[("10", &[1, 2]), ("09", &[3]), ("11", &[4])]), ["10", "09", "11"]);
+        assert_eq!(
+            ordered(&[("2046", &[5]), ("10", &[1]), ("11", &[6]), ("12", &[7])]),
+            ["10", "2046", "11", "12"]
+        );
+    }
+
+    #[test]
+    fn a_long_pass_over_several_buckets_leaves_them_as_they_came() {
+        assert_eq!(ordered(&[("10", &[5, 6]), ("11", &[5]), ("12", &[5, 7])]), ["10", "11", "12"]);
+        assert_eq!(ordered(&[("10", &[5, 6]), ("09", &[5, 7])]), ["10", "09"], "set back meanwhile");
+        assert_eq!(ordered(&[("10", &[5, 9]), ("11", &[5, 8]), ("12", &[])]), ["11", "10", "12"]);
+    }
 }

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use alike_storage::linux;
 
-use crate::ends::{find_replica, refuse_nested_in_source};
+use crate::ends::{find_replica, foreseen, refuse_nested_in_source};
 use crate::pair::Spec;
 use crate::refusal::Refusal;
 
@@ -44,11 +44,13 @@ impl Claims {
     /// When that is another's place, or lies in it or around it.
     pub fn claim(&self, number: usize, replica: &Path) -> Result<(), Refusal> {
         use std::os::unix::fs::MetadataExt;
-        // What is wrong with it, whoever opens it says.
-        let Ok(found) = find_replica(replica) else { return Ok(()) };
-        let inode = fs::metadata(&found.path).ok().map(|meta| (meta.dev(), meta.ino()));
-        let in_filesystem = linux::path_in_filesystem(&found.path);
-        let mine = Claim { path: found.path, in_filesystem, inode: inode.filter(|_| found.exists) };
+        let there = find_replica(replica).ok().filter(|found| found.exists).map(|found| found.path);
+        let exists = there.is_some();
+        // What is wrong with it, whoever opens it says. But where a link leads to nothing now, a drive may be later.
+        let Some(path) = there.or_else(|| foreseen(replica).ok()) else { return Ok(()) };
+        let inode = fs::metadata(&path).ok().map(|meta| (meta.dev(), meta.ino()));
+        let in_filesystem = linux::path_in_filesystem(&path);
+        let mine = Claim { path, in_filesystem, inode: inode.filter(|_| exists) };
         let mut claims = self.lock();
         for theirs in claims.iter().filter(|(other, _)| **other != number).map(|(_, claim)| claim) {
             if mine.is_at(theirs) {

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use alike_model::filter::Filter;
 use alike_model::holds::Holds;
@@ -124,6 +124,32 @@ pub(crate) fn find_replica(path: &Path) -> Result<Found, Refusal> {
         }
     }
     Err(unusable(io::ErrorKind::NotFound.into()))
+}
+
+/// Where a path leads, one name after the other: also through links to what is not there, and on from there.
+pub(crate) fn foreseen(path: &Path) -> io::Result<PathBuf> {
+    // As many as the kernel follows.
+    const MOST_LINKS: usize = 40;
+    let mut links = 0;
+    let mut at = PathBuf::new();
+    let mut rest = std::path::absolute(path)?;
+    loop {
+        let mut parts = rest.components();
+        let Some(part) = parts.next() else { return Ok(at) };
+        let mut then = parts.as_path().to_owned();
+        match part {
+            Component::ParentDir => drop(at.pop()),
+            part => at.push(part),
+        }
+        if let (Component::Normal(_), Ok(to)) = (part, at.read_link())
+            && links < MOST_LINKS
+        {
+            links += 1;
+            at.pop();
+            then = to.join(then);
+        }
+        rest = then;
+    }
 }
 
 /// Refuses a replica that is the source, lies in it or around it, as far as both are there.

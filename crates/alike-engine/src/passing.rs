@@ -101,6 +101,10 @@ impl Mirror<'_> {
         agenda.end_full();
         match done {
             Ok(outcome) => {
+                if outcome.ending == Ending::Stopped {
+                    // What it was allowed it did not come to.
+                    *deletes = given;
+                }
                 agenda.seen = true;
                 agenda.halted = matches!(outcome.ending, Ending::Halted(_));
                 agenda.files = outcome.tally.files;
@@ -263,7 +267,7 @@ impl Mirror<'_> {
             monitor: self.monitor,
             watch,
             clock: self.clock,
-            stop: &self.controls.stop,
+            stop: &self.stop,
             threads: self.common.share_of(self.rhythm.threads),
             pace: &self.common.pace,
             // Live changes are brought to the disk together, see `flush`.

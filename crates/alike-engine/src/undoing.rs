@@ -57,17 +57,17 @@ pub fn since(all: &[Written], moment: Time) -> Option<Passes> {
 pub fn began_with(all: &[Written], pass: u64) -> Option<(u64, Time)> {
     // As passes follow each other while somebody is at work.
     const RIGHT_AFTER: i64 = 3;
-    let known = all.partition_point(|written| written.deed.pass <= pass);
+    let known: Vec<&Written> = all.iter().filter(|written| written.deed.pass <= pass).collect();
     let mut found: Option<(u64, Time)> = None;
     let mut later: Option<Time> = None;
-    for deeds in all[..known].chunk_by(|one, next| one.deed.pass == next.deed.pass).rev() {
+    for deeds in known.chunk_by(|one, next| one.deed.pass == next.deed.pass).rev() {
         let times = || deeds.iter().map(|written| written.deed.at);
         let (Some(first), Some(last)) = (times().min(), times().max()) else { break };
         let is_apart = later.is_some_and(|later| later.secs - last.secs > RIGHT_AFTER);
-        if is_apart || !deeds.iter().all(Written::is_of_a_deletion) {
+        if is_apart || !deeds.iter().all(|written| written.is_of_a_deletion()) {
             break;
         }
-        if deeds.iter().any(Written::is_removal) {
+        if deeds.iter().any(|written| written.is_removal()) {
             found = Some((deeds[0].deed.pass, first));
         }
         later = Some(first);

@@ -6,7 +6,7 @@ use alike_model::entry::{Entry, Kind, Stamp};
 use alike_model::event::Action;
 use alike_model::filter::Filter;
 use alike_model::known::{FolderId, Known, Row};
-use alike_model::path::{Name, RelPath};
+use alike_model::path::{Name, OWN_FOLDER, RelPath};
 use alike_model::plan::{Removal, Step, Verb};
 use alike_model::reason::Reason;
 use alike_storage::{Error, Replica, Result, Source};
@@ -85,7 +85,9 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             return remove(&top, &place.path().join(&removal.name), step);
         }
         let mut walk = Walk { top, stack: Vec::new(), path: place.path(), reason, walking };
-        self.go_down(&mut walk, (at, &removal.name), removal.replica, removal.known, &place.filter)?;
+        if !self.go_down(&mut walk, (at, &removal.name), removal.replica, removal.known, &place.filter)? {
+            return Ok(false);
+        }
         loop {
             if self.work.stop.is_set() {
                 return Err(Error::Interrupted);
@@ -151,7 +153,11 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         }
         let filter = here.filter.clone();
         match self.go_down(walk, (&entry.name, &entry.name), stamp, known, &filter) {
-            Ok(()) => Ok(()),
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                walk.stack.last_mut().into_iter().for_each(|here| here.stays = true);
+                Ok(())
+            }
             Err(error) => {
                 // One that cannot be opened stays, and so does what holds it.
                 walk.stack.last_mut().into_iter().for_each(|here| here.stays = true);
@@ -163,7 +169,8 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         }
     }
 
-    /// Opens a folder below the one that the walk is in, and steps into it. It may be called otherwise than it is named.
+    /// Opens a folder below the one that the walk is in, and steps into it, unless what is in it is not alike's: then it
+    /// stays. It may be called otherwise than it is named.
     fn go_down(
         &self,
         walk: &mut Walk<R::Folder>,
@@ -171,7 +178,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         stamp: Stamp,
         known: Option<Known>,
         filter: &Filter,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let above = self.reach(walk)?;
         let folder = Arc::new(self.work.replica.open_folder(&above, name)?);
         let now = self.work.replica.stamp(&folder)?;
@@ -179,15 +186,23 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         if now.identity() != stamp.identity() {
             return Err(Error::Changed);
         }
-        if walk.walking == Walking::Removing {
-            self.hands.unlock(&folder, &stamp)?;
-        }
         let path = walk.path.join(called);
-        // The source's ignore files are gone with the folder; the replica still has them as they were.
-        let (filter, _) = read_ignore_files(self.work.replica, &folder, filter, &|| path.clone())?;
         // A row belongs to a folder, not to its name: what was known here may stand under another name by now.
         let id = known.filter(|known| known.replica.ino == stamp.ino).and_then(|known| known.folder);
         let row = id.and_then(|id| self.row(id));
+        let is_mount = self.work.replica.is_mount(&folder)?;
+        if walk.walking == Walking::Removing && !is_mount {
+            self.hands.unlock(&folder, &stamp)?;
+        }
+        if is_mount || self.is_other_replica(&folder, row.as_ref()) {
+            let why = if is_mount { Reason::MountedHere } else { Reason::OtherReplica };
+            if walk.walking != Walking::Counting {
+                self.tell(Event::about(self.number, Action::Hold, path, why.to_string()));
+            }
+            return Ok(false);
+        }
+        // The source's ignore files are gone with the folder; the replica still has them as they were.
+        let (filter, _) = read_ignore_files(self.work.replica, &folder, filter, &|| path.clone())?;
         let changed_above = walk.stack.last().is_some_and(|above| above.filter_changed);
         let filter_changed =
             changed_above || row.as_ref().is_some_and(|row| row.filter != filter.fingerprint_in(&path));
@@ -198,7 +213,20 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         if let Some(longest) = walk.stack.len().checked_sub(self.work.held_folders.max(2)) {
             walk.stack[longest].folder = None;
         }
-        Ok(())
+        Ok(true)
+    }
+
+    /// True for a folder with the marker of a pair, unless alike copied that from the source. What has none is not looked into.
+    fn is_other_replica(&self, folder: &R::Folder, row: Option<&Row>) -> bool {
+        let (Some(own), Some(marker)) = (Name::new(OWN_FOLDER), Name::new(b"pair.json")) else {
+            return false;
+        };
+        let replica = self.work.replica;
+        let is_there = |folder: &R::Folder, name: &Name| matches!(replica.look(folder, name), Ok(Some(_)));
+        // Where nothing can be looked at, nothing is deleted either.
+        row.is_none_or(|row| row.get(&own).is_none())
+            && is_there(folder, &own)
+            && replica.open_folder(folder, &own).is_ok_and(|own| is_there(&own, &marker))
     }
 
     /// Leaves the folder that the walk is in, and removes it when it may go.

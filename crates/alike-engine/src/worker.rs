@@ -129,6 +129,7 @@ impl Worker<'_> {
                 monitor,
                 clock: self.clock,
                 controls,
+                stop: controls.stop.part(),
                 common: self.common,
                 number: self.number,
                 pair: &pair,
@@ -190,6 +191,8 @@ pub(crate) struct Mirror<'a> {
     pub(crate) monitor: &'a dyn Monitor,
     pub(crate) clock: &'a (dyn Fn() -> Time + Sync),
     pub(crate) controls: &'a Controls,
+    /// Ends what is done beside with this pair.
+    pub(crate) stop: Stop,
     pub(crate) common: &'a Common,
     pub(crate) number: usize,
     pub(crate) pair: &'a Pair,
@@ -209,16 +212,18 @@ impl Mirror<'_> {
         let mut agenda = Agenda::new();
         std::thread::scope(|scope| {
             if let Some(period) = self.rhythm.scrub {
-                let (trees, stop) = ((&self.pair.source, &self.pair.replica), &self.controls.stop);
+                let (trees, stop) = ((&self.pair.source, &self.pair.replica), &self.stop);
                 let told = (self.monitor, self.clock);
                 let scrub = Scrub::new(trees, &self.pair.index, told, (stop, &self.turn, self.found), period);
                 scope.spawn(move || scrub.run());
             }
             if let Some(seat) = self.ear.seat {
                 let known = (&self.pair.source, &self.pair.index);
-                scope.spawn(move || watch_known(known, seat, &self.controls.stop));
+                scope.spawn(move || watch_known(known, seat, &self.stop));
             }
             self.work(&mut agenda, deletes, scope);
+            // A full pass may have hours to go, on what is no longer the pair.
+            self.stop.set();
             self.turn.end();
         });
         self.see_full(&mut agenda, deletes);

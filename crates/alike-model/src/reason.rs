@@ -51,6 +51,10 @@ pub enum Reason {
     FilterChanged,
     /// Entries below are kept, so their folder is.
     KeptBelow,
+    /// The source has no such folder, and on the replica something is mounted on it: what is there is not alike's.
+    MountedHere,
+    /// The source has no such folder, and on the replica it is, or was, another source's.
+    OtherReplica,
     /// The pass would delete more than its limit.
     OverLimit,
     /// Pipes, sockets and devices are not copied.
@@ -109,6 +113,12 @@ impl fmt::Display for Reason {
                 f.write_str("was excluded before the filters changed; --allow-deletes lets it go")
             }
             Self::KeptBelow => f.write_str("gone from the source; kept for what is below"),
+            Self::MountedHere => {
+                f.write_str("something is mounted here on the replica; unmount it, or exclude it")
+            }
+            Self::OtherReplica => f.write_str(
+                "it is the replica of another source; move it away, exclude it, or delete it yourself",
+            ),
             Self::OverLimit => f.write_str("more deletions than --max-delete allows"),
             Self::SpecialsOff => f.write_str("special file; left out by --no-special"),
             Self::NoDevices => f.write_str("device node; making one needs root, --no-special leaves it out"),

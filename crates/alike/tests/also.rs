@@ -182,6 +182,23 @@ fn one_replica_twice_one_inside_another_and_the_source_as_a_replica_are_refused_
 }
 
 #[test]
+fn a_replica_whose_link_leads_into_another_is_refused_also_while_its_drive_is_not_there() {
+    let pair = pair_with_files(4);
+    let (link, drive) = (pair.beside("link"), pair.replica.path("usb"));
+    fs::create_dir(pair.replica.top()).unwrap();
+    for to in [drive.clone(), "replica/usb/./deep".into(), "gone/../replica/usb".into()] {
+        std::os::unix::fs::symlink(&to, &link).unwrap();
+        for other in [link.clone(), link.join("in it")] {
+            refused(&pair.once_with(&also(one(&other), &[])), "inside the replica");
+            let mut live = pair.mirror_with(&also(one(&other), &[]));
+            assert_eq!(live.wait_exit(SOON), Some(2), "{}", live.err());
+        }
+        fs::remove_file(&link).unwrap();
+    }
+    assert_eq!(fs::read_dir(pair.replica.top()).unwrap().count(), 0);
+}
+
+#[test]
 fn two_replicas_that_are_one_through_a_bind_mount_are_refused() {
     if !root_or_say("a bind mount") {
         return;

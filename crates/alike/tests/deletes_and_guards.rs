@@ -4,7 +4,9 @@
 
 mod common;
 
-use alike_testkit::{Mount, Pair, Run, Snapshot, root_or_say};
+use std::fs;
+
+use alike_testkit::{Mount, Pair, Run, Snapshot, compare, root_or_say};
 use common::{SOON, events, has, pair, pair_with_files};
 
 #[test]
@@ -59,7 +61,7 @@ fn a_small_replica_follows_a_source_that_was_emptied() {
 fn a_missing_source_is_refused() {
     let pair = pair_with_files(3);
     pair.mirrored();
-    std::fs::rename(pair.source.top(), pair.beside("elsewhere")).unwrap();
+    fs::rename(pair.source.top(), pair.beside("elsewhere")).unwrap();
     let replica = pair.replica_now();
     let run = pair.once();
     run.expect(3).expect_short_message().expect_message_with("source");
@@ -80,7 +82,7 @@ fn a_source_that_is_a_file_is_refused() {
     let pair = pair_with_files(3);
     pair.mirrored();
     pair.source.remove("");
-    std::fs::write(pair.source.top(), "a file").unwrap();
+    fs::write(pair.source.top(), "a file").unwrap();
     let replica = pair.replica_now();
     pair.once().expect(3).expect_short_message();
     assert_eq!(replica.changes(&pair.replica_now()), [""; 0]);
@@ -89,9 +91,9 @@ fn a_source_that_is_a_file_is_refused() {
 #[test]
 fn a_replica_that_is_a_file_is_refused() {
     let pair = pair_with_files(3);
-    std::fs::write(pair.replica.top(), "precious").unwrap();
+    fs::write(pair.replica.top(), "precious").unwrap();
     pair.once().expect(3).expect_short_message();
-    assert_eq!(std::fs::read(pair.replica.top()).unwrap(), b"precious");
+    assert_eq!(fs::read(pair.replica.top()).unwrap(), b"precious");
 }
 
 #[test]
@@ -320,4 +322,99 @@ fn another_filesystem_where_the_source_was_halts_the_pass() {
     pair.source.file("left below the mount point", "x");
     pair.once().expect(3).expect_short_message();
     assert_eq!(before.changes(&pair.replica_now()), [""; 0]);
+}
+
+// ---- what is not alike's ----
+
+#[test]
+fn what_is_mounted_on_the_replica_where_the_source_has_nothing_is_not_deleted() {
+    if !root_or_say("mounts") {
+        return;
+    }
+    let pair = pair_with_files(4);
+    pair.source.file("gone/file", "x");
+    pair.mirrored();
+    let disk = Mount::tmpfs(&pair.replica.path("usb"), "4m");
+    let deeper = Mount::tmpfs(&pair.replica.path("gone/deeper"), "4m");
+    // On the same filesystem as the trash, and still not alike's.
+    let elsewhere = pair.beside("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    let bound = Mount::bind(&elsewhere, &pair.replica.path("bound"));
+    for top in ["usb", "gone/deeper", "bound"] {
+        pair.replica.file(format!("{top}/folder/precious"), "x");
+    }
+    pair.source.remove("gone");
+    for flags in [&[][..], &["--allow-deletes"]] {
+        let run = pair.once_with(flags);
+        run.expect(1);
+        for top in ["usb", "gone/deeper", "bound"] {
+            assert!(
+                run.out().contains(&format!("hold    {top}  something is mounted here")),
+                "{}",
+                run.report()
+            );
+            assert_eq!(pair.replica.read(format!("{top}/folder/precious")), b"x", "{}", run.report());
+        }
+        assert!(!pair.replica.has("gone/file"), "{}", run.report());
+    }
+    let mut live = pair.mirror_with(&["--interval", "1h"]);
+    live.wait_for_output("something is mounted here", SOON);
+    live.stop();
+    assert!(pair.replica.has("usb/folder/precious"));
+    drop((disk, deeper, bound));
+    pair.mirrored();
+}
+
+#[test]
+fn what_is_mounted_on_the_replica_for_a_folder_of_the_source_is_mirrored_into_until_that_folder_goes() {
+    if !root_or_say("mounts") {
+        return;
+    }
+    let pair = pair();
+    pair.source.file("large/kept", "x").file("large/gone", "x");
+    let disk = Mount::tmpfs(&pair.replica.path("large"), "4m");
+    pair.mirrored();
+    pair.source.remove("large/gone");
+    pair.mirrored();
+    pair.source.remove("large");
+    pair.once().expect(1);
+    assert!(pair.replica.has("large/kept"));
+    drop(disk);
+    pair.mirrored();
+}
+
+#[test]
+fn a_folder_that_is_the_replica_of_another_source_is_not_deleted() {
+    let (pair, other) = (pair_with_files(4), pair_with_files(4));
+    pair.source.file("gone/file", "x");
+    pair.mirrored();
+    for place in ["other", "gone/deep/other"] {
+        fs::create_dir_all(pair.replica.path(place)).unwrap();
+        other.alike.once(&[], other.source.top(), &pair.replica.path(place)).expect(0);
+    }
+    pair.source.remove("gone");
+    for flags in [&[][..], &["--allow-deletes"]] {
+        let run = pair.once_with(flags);
+        run.expect(1);
+        for place in ["other", "gone/deep/other"] {
+            let told = format!("hold    {place}  it is the replica of another source; move it away");
+            assert!(run.out().contains(&told), "{}", run.report());
+            assert_eq!(compare(other.source.top(), &pair.replica.path(place)), [""; 0]);
+        }
+        assert!(!pair.replica.has("gone/file"), "{}", run.report());
+    }
+    for place in ["other", "gone/deep/other"] {
+        fs::remove_dir_all(pair.replica.path(place)).unwrap();
+    }
+    pair.mirrored();
+}
+
+#[test]
+fn a_replica_that_lay_in_the_source_goes_with_it() {
+    let (pair, other) = (pair_with_files(40), pair_with_files(4));
+    other.alike.once(&[], other.source.top(), &pair.source.path("in it/copy")).expect(0);
+    pair.mirrored();
+    assert!(pair.replica.has("in it/copy/.alike/pair.json"));
+    pair.source.remove("in it");
+    pair.mirrored();
 }

@@ -172,9 +172,13 @@ struct Filled {
 impl Filled {
     /// True when its passes say so, whatever the clock said. One that is in both buckets tells nothing.
     fn came_before(&self, other: &Self) -> bool {
-        let (Some(first), Some(last)) = (other.passes.first(), self.passes.last()) else { return false };
-        if last < first {
-            return true;
+        let ends = |filled: &Self| filled.passes.first().copied().zip(filled.passes.last().copied());
+        let (Some((my_first, my_last)), Some((its_first, its_last))) = (ends(self), ends(other)) else {
+            return false;
+        };
+        // Nearly always that is all there is to it.
+        if my_last < its_first || its_last < my_first {
+            return my_last < its_first;
         }
         let ended = self.passes.difference(&other.passes).max();
         let begun = other.passes.difference(&self.passes).min();

@@ -56,3 +56,20 @@ impl<T> Aside<T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_that_is_over_is_no_hindrance_to_the_next_and_is_under_way_until_what_came_of_it_is_taken() {
+        let aside = Aside::default();
+        assert!(aside.begin() && !aside.begin());
+        aside.end("first");
+        assert!(aside.is_under_way());
+        assert_eq!(aside.take(), Some("first"));
+        assert!(!aside.is_under_way() && aside.begin());
+        aside.end("second");
+        assert!(aside.begin() && aside.take() == Some("second"));
+    }
+}

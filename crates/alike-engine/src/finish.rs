@@ -176,10 +176,35 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         }
         if claims {
             let xattrs = self.work.policy.xattrs;
+            let mut replaced = Vec::new();
             self.work.index.edit(place.id, |row| {
+                let folder = |row: &Row, name: &Name| row.get(name).and_then(|known| known.folder);
+                let had: Vec<_> = draft
+                    .edits
+                    .iter()
+                    .filter_map(|(name, _)| folder(&row, name).map(|id| (name.clone(), id)))
+                    .collect();
                 let row = row.for_xattrs(xattrs).edited(draft.edits);
+                let is_replaced =
+                    |(name, id): &(Name, FolderId)| folder(&row, name).is_some_and(|now| now != *id);
+                replaced.extend(had.into_iter().filter(is_replaced).map(|(_, id)| id));
                 Row { filter: draft.filter.unwrap_or(row.filter), xattrs, ..row }
             });
+            self.wait_for(|waiting| waiting.replaced.append(&mut replaced));
+        }
+    }
+    /// Forgets folders whose names are others' now, and what was known below them, but for what moved elsewhere: nobody would
+    /// ever come to their rows again.
+    pub(crate) fn forget_replaced(&self) {
+        let (mut left, mut seen) = self.wait_for(|waiting| {
+            (std::mem::take(&mut waiting.replaced), std::mem::take(&mut waiting.moved_here))
+        });
+        while let Some(id) = left.pop() {
+            // Rows that tell of what was never seen may tell of one folder twice, or in a circle.
+            if seen.insert(id) {
+                left.extend(self.work.index.folders(id).into_iter().map(|(_, id)| id));
+                self.work.index.remove(id);
+            }
         }
     }
 }

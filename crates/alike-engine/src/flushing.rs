@@ -30,10 +30,12 @@ impl Mirror<'_> {
 
     /// The last flush, when it can be had soon; else the next start compares again what was copied since the one before.
     pub(crate) fn last_flush(&self, agenda: &mut Agenda) {
-        let is_stopped = self.controls.stop.is_set();
-        if (!is_stopped || self.flushing.took() < QUICK) && self.begin_flush() {
+        // What came of the one before is not covered up by this one.
+        self.see_flushed(agenda);
+        let can_wait = !self.controls.stop.is_set() || self.flushing.took() < QUICK;
+        if can_wait && self.begin_flush() {
             self.flushing.end(self.bring_to_disk());
-        } else if is_stopped {
+        } else {
             self.pair.index.abandon();
         }
         self.see_flushed(agenda);

@@ -228,6 +228,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
                 let known = moved.departure.known;
                 place.learn(&name, Some(known));
                 place.touch();
+                self.wait_for(|waiting| waiting.moved_here.extend(known.folder));
                 let how = How::Moved(opened, Box::new(before));
                 let extent = Extent::Subtree;
                 (Some(Task::Enter { parent: place, name, id: known.folder, how, extent }), None)

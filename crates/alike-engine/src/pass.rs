@@ -227,6 +227,7 @@ impl<'a, S: Source, R: Replica, H: Hands<S, R>> Run<'a, S, R, H> {
     /// Replica first, index after: the index must never claim what a power cut could take back.
     fn record(&self) -> Result<(), PassError> {
         self.let_go_of_links();
+        self.forget_replaced();
         if let Some(trash) = self.work.trash {
             // Neither stops a mirror: what is not written down cannot be taken back, what does not go goes later.
             let _ = trash.flush();

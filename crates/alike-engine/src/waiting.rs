@@ -71,6 +71,10 @@ pub(crate) struct Waiting<S: Source, R: Replica> {
     pub(crate) departures: Option<Departures<S, R>>,
     /// Old paths of what was renamed, and what it is; in a rehearsal it is still there.
     pub(crate) moved_away: HashMap<RelPath, Identity>,
+    /// Folders that came by a move.
+    pub(crate) moved_here: HashSet<FolderId>,
+    /// Folders whose names others have taken.
+    pub(crate) replaced: Vec<FolderId>,
     /// Old paths of what moved but had to be copied: deleting it there loses nothing, so it does not count.
     pub(crate) copied_away: Vec<RelPath>,
 }
@@ -96,6 +100,8 @@ impl<S: Source, R: Replica> Waiting<S, R> {
             relook: Vec::new(),
             departures: None,
             moved_away: HashMap::new(),
+            moved_here: HashSet::new(),
+            replaced: Vec::new(),
             copied_away: Vec::new(),
         }
     }

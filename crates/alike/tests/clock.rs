@@ -10,7 +10,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use alike_testkit::Pair;
-use common::{SOON, nothing_to_do, pair, pair_with_files, text};
+use common::{SOON, events, nothing_to_do, pair, pair_with_files, text};
 
 /// A clock for alike alone, ahead of the machine's, or behind. What is measured from one moment to another is not touched.
 struct Clock(PathBuf);
@@ -132,4 +132,24 @@ fn what_was_deleted_of_a_folder_long_before_the_rest_is_named_and_not_brought_ba
     let (run, back) = restore(&["--at", at], pair.beside("all"));
     assert_eq!(back, ["0", "1", "2", "3", "4"], "{}", run.report());
     assert!(!run.err().contains("earlier"), "{}", run.report());
+}
+
+#[test]
+fn the_history_is_in_order_also_when_the_clock_was_set_back() {
+    let mut pair = pair();
+    let clock = Clock::of(&mut pair);
+    for (ahead, contents) in
+        [("+0", "one"), ("+3h", "second"), ("+1h", "the third"), ("+2h", "and the fourth")]
+    {
+        clock.set(ahead);
+        pair.source.file("a", contents);
+        pair.mirrored();
+    }
+    let log = pair.alike.run(["log", text(pair.replica.top()), "--json", "--path", "a"]);
+    let passes: Vec<_> = events(&log).iter().map(|event| event.line["pass"].as_u64()).collect();
+    assert_eq!(passes, [1, 2, 3, 4].map(Some), "{}", log.report());
+    for (pass, contents) in [("4", "the third"), ("3", "second"), ("2", "one")] {
+        pair.alike.run(["undo", "--yes", text(pair.replica.top()), pass]).expect(0);
+        assert_eq!(pair.replica.read("a"), contents.as_bytes());
+    }
 }

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use alike_testkit::{Pair, Scramble, rounds};
-use common::pair;
+use common::{SOON, pair};
 
 /// The files of the pair's folder in the state, and those of alike's own folder on the replica, by name.
 fn known(pair: &Pair, name: &str) -> Vec<PathBuf> {
@@ -154,4 +154,55 @@ fn a_marker_without_end_is_refused() {
 /// A hole of a tebibyte: read to its end, it would not fit in memory.
 fn grow(path: &Path) {
     fs::File::options().write(true).open(path).unwrap().set_len(1 << 40).unwrap();
+}
+
+// ---- what nobody needs any more ----
+
+/// The size of the index.
+fn size_of_index(pair: &Pair) -> u64 {
+    let states = fs::read_dir(pair.alike.state_dir()).unwrap();
+    states
+        .map(|state| fs::metadata(state.unwrap().path().join("index.redb")).map_or(0, |meta| meta.len()))
+        .sum()
+}
+
+#[test]
+fn a_folder_that_is_replaced_again_and_again_leaves_nothing_behind_in_the_index() {
+    let pair = pair();
+    let mut sizes = Vec::new();
+    for round in 0..6 {
+        if round > 0 {
+            fs::rename(pair.source.path("replaced"), pair.beside(format!("away-{round}"))).unwrap();
+        }
+        for n in 0..2000_u64 {
+            let name = format!("{:x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15)).repeat(12);
+            pair.source.file(format!("replaced/sub/{name}"), "");
+        }
+        pair.mirrored();
+        sizes.push(size_of_index(&pair));
+    }
+    let (early, late) = sizes.split_at(4);
+    assert!(early[0] > 0 && late.iter().max() <= early.iter().max(), "{sizes:?}");
+}
+
+#[test]
+fn what_moved_is_still_known_though_others_took_its_names() {
+    const LARGE: usize = 24 << 20;
+    let pair = pair();
+    for folder in ["replaced/sub", "one", "other"] {
+        pair.source.file(format!("{folder}/large"), vec![7; LARGE]);
+    }
+    pair.source.file("else/file", "x");
+    pair.mirrored();
+    fs::rename(pair.source.path("replaced"), pair.beside("away")).unwrap();
+    fs::rename(pair.beside("away/sub"), pair.source.path("else/sub")).unwrap();
+    pair.source.file("replaced/new", "x");
+    pair.source.rename("one", "third").rename("other", "one").rename("third", "other");
+    let run = pair.mirrored();
+    assert_eq!(run.out().matches("moved from").count(), 2, "{}", run.report());
+    let mut live = pair.mirror_with(&["--interval", "1h"]);
+    live.wait_for_output("pass-end", SOON);
+    let read = live.bytes_read().unwrap();
+    assert!(read < LARGE as u64, "read {read} bytes: {}", live.out());
+    live.stop();
 }

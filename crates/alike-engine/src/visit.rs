@@ -1,6 +1,7 @@
 //! One folder: opened on both sides, scanned, compared, planned, and whatever need not wait applied.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
@@ -343,7 +344,11 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
     /// Writes down that a step made both sides equal.
     pub(crate) fn learn_step(&self, place: &Here<S, R>, step: &Step, done: Done, now: Time) {
         if let (Some(source), Some(replica)) = (step.verb.source(), done.replica) {
-            place.learn(&step.name, Some(Known::equal(source, self.is_racy(source, now), &replica, None)));
+            // Who does not look at all names of a file cannot say that they are one on the replica.
+            let is_half = !self.full && source.kind != Kind::Folder && source.nlink > 1;
+            let known = (!is_half).then(|| Known::equal(source, self.is_racy(source, now), &replica, None));
+            self.linked.fetch_or(is_half, Ordering::Relaxed);
+            place.learn(&step.name, known);
             // Setting attributes leaves the folder's own times alone.
             place.draft(|draft| draft.touched |= !matches!(step.verb, Verb::Meta { .. }));
         }

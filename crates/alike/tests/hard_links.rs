@@ -6,7 +6,7 @@ mod common;
 
 use alike_testkit::{Flag, Mount, Pair, Tree, is_root, root_or_say};
 use common::{
-    copied, count, events, has, nothing_to_do, pair, pair_with_files, pass, steps, steps_but_folders,
+    SOON, copied, count, events, has, nothing_to_do, pair, pair_with_files, pass, steps, steps_but_folders,
 };
 
 /// The names of the one file that [`group`] has.
@@ -415,4 +415,19 @@ fn a_link_takes_the_place_of_a_folder_that_something_moved_out_of_in_the_same_pa
     pair.source.file("after/folder", "a file with two names").hard_link("after/folder", "taken/inner/name");
     pair.mirrored();
     nothing_to_do(&pair);
+}
+
+#[test]
+fn a_new_name_of_a_new_file_in_the_place_of_a_folder_is_joined_with_the_other_while_it_runs() {
+    let pair = pair();
+    pair.source.file("folder/file", "x").file("other", "x");
+    let mut live = pair.mirror_with(&["--interval", "1h"]);
+    live.wait_identical(SOON);
+    live.wait_for_output("notify: ", SOON);
+    pair.source.file("new", "of today");
+    live.wait_identical(SOON);
+    std::fs::remove_dir_all(pair.source.path("folder")).unwrap();
+    std::fs::hard_link(pair.source.path("new"), pair.source.path("folder")).unwrap();
+    live.wait_identical(SOON);
+    live.stop();
 }

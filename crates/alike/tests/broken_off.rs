@@ -7,7 +7,8 @@ mod common;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use alike_testkit::{Pair, Run, compare, root_or_say};
+use alike_testkit::{Pair, Run, root_or_say};
+use common::undone::is_as;
 use common::{pair, text};
 
 /// Two days of a replica, and the source of the first.
@@ -67,13 +68,6 @@ fn nothing_is_lost(pair: &Pair, before: &BTreeSet<Vec<u8>>, when: &str) {
     let ours = |content: &&Vec<u8>| !content.starts_with(b"{") && !content.is_empty();
     let lost: Vec<_> = before.difference(&now).filter(ours).map(|it| String::from_utf8_lossy(it)).collect();
     assert!(lost.is_empty(), "{when}: {lost:?}");
-}
-
-#[track_caller]
-fn is_as(then: &Path, now: &Path, context: &str) {
-    let mut differences = compare(then, now);
-    differences.retain(|line| !line.contains(" of them inside it"));
-    assert!(differences.is_empty(), "{}\n{context}", differences.join("\n"));
 }
 
 /// Calls, and of how many each. The trial `undo` goes through all.

@@ -6,32 +6,15 @@
 
 mod common;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use alike_testkit::Pair;
-use common::{Dice, SOON, pair};
+use common::{Dice, SOON, pair, paths};
 
 /// Seeds of histories; 8 and 12 once ended in a rename of a folder into itself.
 const SEEDS: [u64; 10] = [1, 2, 3, 4, 5, 6, 7, 8, 12, 20_261_121];
 const ROUNDS: usize = 14;
 const NAMES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
-
-/// All paths below `top`, and which of them are folders.
-fn paths(top: &Path) -> (Vec<PathBuf>, Vec<PathBuf>) {
-    let (mut all, mut folders) = (Vec::new(), vec![top.to_owned()]);
-    let mut next = 0;
-    while next < folders.len() {
-        let folder = folders[next].clone();
-        next += 1;
-        for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
-            all.push(entry.path());
-            if entry.file_type().unwrap().is_dir() {
-                folders.push(entry.path());
-            }
-        }
-    }
-    (all, folders)
-}
 
 fn remove(path: &Path) {
     match path.symlink_metadata() {

@@ -8,7 +8,8 @@ mod common;
 use std::path::Path;
 use std::time::Duration;
 
-use alike_testkit::{Faults, FaultyDisk, Mount, Pair, Run, Tree, compare, forget_cached, root_or_say};
+use alike_testkit::{Faults, FaultyDisk, Mount, Pair, Run, Tree, forget_cached, root_or_say};
+use common::undone::is_as;
 use common::{Event, SOON, events, pair, pair_with_files, text};
 
 /// A pair whose replica is on a disk with a cache of its own, as FUSE has it: `syncfs` says yes there and does nothing.
@@ -158,13 +159,6 @@ fn on_replica(pair: &Pair, verb: &str, words: &[&str]) -> Run {
 }
 
 /// What the trash keeps may be one more name of a file that stays.
-#[track_caller]
-fn is_as(then: &Path, now: &Path, context: &str) {
-    let mut differences = compare(then, now);
-    differences.retain(|line| !line.contains(" of them inside it"));
-    assert!(differences.is_empty(), "{}\n{context}", differences.join("\n"));
-}
-
 #[test]
 fn what_undo_says_is_done_is_on_the_disk_and_so_is_all_that_it_took_away() {
     for writeback in [false, true] {

@@ -5,76 +5,16 @@
 mod common;
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::time::Duration;
 
-use alike_testkit::{NOBODY, Pair, Run, Snapshot, compare, name, root_or_say, wait_until};
-use common::{Dice, SOON, events, has, pair, steps_but_meta, text};
+use alike_testkit::{NOBODY, Pair, Snapshot, name, root_or_say, wait_until};
+use common::undone::{is_as, photo, resume, undo};
+use common::{Dice, SOON, events, has, pair, paths, steps_but_meta, text};
 
 const SEEDS: [u64; 12] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 20_261_122];
 const ROUNDS: usize = 6;
 const NAMES: [&str; 7] = ["a", "b", "c", "d", "e", "f", "line\nbreak"];
-
-fn undo(pair: &Pair, words: &[&str]) -> Run {
-    // There is no terminal to ask at.
-    let mut all = vec!["undo", text(pair.replica.top()), "--yes"];
-    all.extend(words);
-    pair.alike.run(all)
-}
-
-fn resume(pair: &Pair) {
-    undo(pair, &["--resume"]).expect(0);
-}
-
-/// A second copy of the replica, made by cp.
-fn photo(pair: &Pair, called: &str) -> PathBuf {
-    let at = pair.beside(called);
-    alike_testkit::remove_tree(&at).unwrap();
-    let copied = Command::new("cp").arg("-a").arg(pair.replica.top()).arg(&at).status().unwrap();
-    assert!(copied.success());
-    alike_testkit::remove_tree(&at.join(".alike")).unwrap();
-    let touched = Command::new("touch").arg("-r").arg(pair.replica.top()).arg(&at).status().unwrap();
-    assert!(touched.success());
-    at
-}
-
-#[track_caller]
-fn is_as(photo: &Path, pair: &Pair, context: &str) {
-    let differences = but_for_names_in_the_trash(compare(photo, pair.replica.top()));
-    assert!(differences.is_empty(), "{}\n{context}", differences.join("\n"));
-}
-
-/// What is kept in the trash may be one more name of a file that stays: the judge counts it as a name elsewhere.
-fn but_for_names_in_the_trash(mut differences: Vec<String>) -> Vec<String> {
-    differences.retain(|line| !line.contains(" of them inside it"));
-    differences.truncate(20);
-    differences
-}
-
-#[track_caller]
-fn is_identical(pair: &Pair, context: &str) {
-    let differences = but_for_names_in_the_trash(pair.differences());
-    assert!(differences.is_empty(), "{}\n{context}", differences.join("\n"));
-}
-
-fn paths(top: &Path) -> (Vec<PathBuf>, Vec<PathBuf>) {
-    let (mut all, mut folders) = (Vec::new(), vec![top.to_owned()]);
-    let mut next = 0;
-    while next < folders.len() {
-        let folder = folders[next].clone();
-        next += 1;
-        for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
-            all.push(entry.path());
-            if entry.file_type().unwrap().is_dir() {
-                folders.push(entry.path());
-            }
-        }
-    }
-    all.sort();
-    folders.sort();
-    (all, folders)
-}
 
 fn change(pair: &Pair, dice: &mut Dice, at: usize) {
     let top = pair.source.path("");
@@ -140,20 +80,20 @@ fn after_any_history_undoing_a_pass_brings_everything_back_and_undoing_that_does
             }
             pair.source.file("always", format!("round {round}"));
             let run = pair.once_with(&["--max-delete", "100%"]);
-            is_identical(&pair, &run.report());
+            is_as(pair.source.top(), pair.replica.top(), &run.report());
             let context = format!("seed {seed}, round {round}\n{}", run.report());
             let undone = undo(&pair, &[]);
             let context = format!("{context}\n{}", undone.report());
             assert_eq!(undone.code, Some(0), "{context}");
-            is_as(&before, &pair, &context);
+            is_as(&before, pair.replica.top(), &context);
             let again = undo(&pair, &["--json"]);
             let context = format!("{context}\n{}", again.report());
             assert_eq!(again.code, Some(0), "{context}");
-            is_identical(&pair, &context);
+            is_as(pair.source.top(), pair.replica.top(), &context);
             resume(&pair);
             let run = pair.once_with(&["--max-delete", "100%"]);
             run.expect(0);
-            is_identical(&pair, &run.report());
+            is_as(pair.source.top(), pair.replica.top(), &run.report());
         }
     }
 }
@@ -274,11 +214,11 @@ fn one_deletion_that_came_as_several_passes_is_said_to_be_so_and_taken_back_as_o
     let undone = undo(&pair, &["--since", since]);
     undone.expect(0);
     assert!(undone.err().contains("passes 2 to 4 are undone"), "{}", undone.report());
-    is_as(&before, &pair, "all of it is back");
+    is_as(&before, pair.replica.top(), "all of it is back");
     resume(&pair);
     // That was one pass.
     undo(&pair, &[]).expect(0);
-    is_identical(&pair, "and gone again");
+    is_as(pair.source.top(), pair.replica.top(), "and gone again");
     resume(&pair);
     undo(&pair, &["--since", "2", "5"]).expect(2);
 }
@@ -405,7 +345,7 @@ fn folders_that_their_owner_may_not_write_to_come_back_without_root() {
     pair.mirrored();
     let run = undo(&pair, &[]);
     run.expect(0);
-    is_as(&before, &pair, &run.report());
+    is_as(&before, pair.replica.top(), &run.report());
     resume(&pair);
     pair.source.mode("closed", 0o700).mode("closed/sub", 0o700).remove("closed");
     pair.mirrored();
@@ -446,7 +386,7 @@ fn a_large_file_that_was_changed_in_place_becomes_what_it_was() {
     pair.mirrored();
     let run = undo(&pair, &[]);
     run.expect(0);
-    is_as(&before, &pair, &run.report());
+    is_as(&before, pair.replica.top(), &run.report());
     undo(&pair, &[]).expect(0);
     pair.assert_identical("undone twice");
 }

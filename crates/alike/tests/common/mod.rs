@@ -3,8 +3,9 @@
 #![allow(dead_code, reason = "each test file is a program of its own and uses a part of this")]
 
 pub mod several;
+pub mod undone;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use alike_testkit::{Live, Pair, Run};
@@ -177,4 +178,24 @@ impl Dice {
     pub fn pick<'a, T>(&mut self, from: &'a [T]) -> Option<&'a T> {
         if from.is_empty() { None } else { Some(&from[self.below(from.len())]) }
     }
+}
+
+/// All paths below `top`, and which of them are folders, both in order: the order of a listing is the filesystem's, and a seed should
+/// mean one history.
+pub fn paths(top: &Path) -> (Vec<PathBuf>, Vec<PathBuf>) {
+    let (mut all, mut folders) = (Vec::new(), vec![top.to_owned()]);
+    let mut next = 0;
+    while next < folders.len() {
+        let folder = folders[next].clone();
+        next += 1;
+        for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            all.push(entry.path());
+            if entry.file_type().unwrap().is_dir() {
+                folders.push(entry.path());
+            }
+        }
+    }
+    all.sort();
+    folders.sort();
+    (all, folders)
 }

@@ -193,6 +193,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             self.wait_for(|waiting| waiting.replaced.append(&mut replaced));
         }
     }
+
     /// Forgets folders whose names are others' now, and what was known below them, but for what moved elsewhere: nobody would
     /// ever come to their rows again.
     pub(crate) fn forget_replaced(&self) {

@@ -1,0 +1,60 @@
+//! The config file: many jobs, each all that the flags of `alike mirror` say of one source and its replicas.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::args::MirrorArgs;
+
+/// All that a config file and its drop-ins say.
+#[derive(Debug)]
+pub(crate) struct Config {
+    /// In the order in which they are written; no two have the same name or write one folder.
+    pub(crate) jobs: Vec<Job>,
+    /// The status page; off when absent.
+    pub(crate) web: Option<Web>,
+    /// What was read: the file itself first, then its drop-ins.
+    pub(crate) files: Vec<PathBuf>,
+}
+
+/// One source and its replicas.
+#[derive(Debug)]
+pub(crate) struct Job {
+    /// What it is called.
+    pub(crate) name: String,
+    /// The command line of `alike mirror` that does the same; two jobs with the same one need the same run.
+    pub(crate) argv: Vec<OsString>,
+    /// The same, read.
+    pub(crate) mirror: MirrorArgs,
+    /// What runs when something becomes of it.
+    pub(crate) hooks: Hooks,
+}
+
+impl PartialEq for Job {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.name, &self.argv, &self.hooks) == (&other.name, &other.argv, &other.hooks)
+    }
+}
+
+/// Programs with their arguments, never a line for a shell; each gets JSON on its standard input.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Hooks {
+    /// A pass changed something on a replica.
+    pub(crate) on_change: Option<Vec<String>>,
+    /// A mirror halted.
+    pub(crate) on_halt: Option<Vec<String>>,
+    /// A path failed.
+    pub(crate) on_error: Option<Vec<String>>,
+    /// All is well again.
+    pub(crate) on_recovered: Option<Vec<String>>,
+    /// How long one may run.
+    pub(crate) hook_timeout: Option<Duration>,
+}
+
+/// The status page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Web {
+    /// Where it listens.
+    pub(crate) listen: SocketAddr,
+}

@@ -13,6 +13,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::keys::{self, HOOK_TIMEOUT, Keys, Meaning, Shape, canonical, did_you_mean, shape};
 use super::paths;
+use super::reading::in_order;
 use super::trouble::{Mistake, Spot, Text};
 use crate::args::{Cli, Command, MirrorArgs, duration};
 
@@ -68,10 +69,8 @@ pub(crate) fn settings<'a>(
     keys: &Keys,
     mistakes: &mut Vec<Mistake<'a>>,
 ) -> Settings<'a> {
-    let mut entries: Vec<_> = table.iter().collect();
-    entries.sort_by_key(|(key, _)| key.span().start);
     let mut settings = Settings::new();
-    for (key, value) in entries {
+    for (key, value) in in_order(table) {
         let (name, spot) = (canonical(key.get_ref()), Spot::new(text, key.span()));
         let value_spot = Spot::new(text, value.span());
         let says = match read(&name, (text, value), is_job, keys) {

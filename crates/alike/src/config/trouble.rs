@@ -64,11 +64,6 @@ impl<'a> Mistake<'a> {
         Self { title: title.into(), spots: vec![(spot, label.into())], help: Vec::new() }
     }
 
-    /// One that no line can be shown for.
-    pub(crate) fn without_line(title: impl Into<String>) -> Self {
-        Self { title: title.into(), spots: Vec::new(), help: Vec::new() }
-    }
-
     #[must_use]
     pub(crate) fn and(mut self, spot: Spot<'a>, label: impl Into<String>) -> Self {
         self.spots.push((spot, label.into()));

@@ -11,6 +11,8 @@ mod reading;
 mod save;
 mod setting;
 mod trouble;
+#[cfg(test)]
+mod whatever_is_written;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;

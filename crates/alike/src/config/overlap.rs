@@ -109,22 +109,25 @@ fn own_ends<'a>(job: &Found<'_, 'a>, (replica, spot): &(Place, Spot<'a>)) -> Opt
 
 /// Jobs that copy to each other in a circle: each undoes what another did.
 fn circle<'a>(jobs: &[Found<'_, 'a>]) -> Option<Mistake<'a>> {
+    let others = |from: usize| jobs.iter().enumerate().filter(move |(to, _)| *to != from);
+    let leads: Vec<Vec<(usize, &Spot<'a>)>> = (0..jobs.len())
+        .map(|from| others(from).filter_map(|(to, job)| Some((to, jobs[from].feeds(job)?))).collect())
+        .collect();
     for (start, first) in jobs.iter().enumerate() {
         let mut seen = vec![false; jobs.len()];
         let mut next = vec![start];
         while let Some(from) = next.pop() {
-            for (to, job) in jobs.iter().enumerate().filter(|(to, _)| *to != from) {
-                let Some(spot) = jobs[from].feeds(job) else { continue };
-                if to == start {
+            for (to, spot) in &leads[from] {
+                if *to == start {
                     let title = format!("what the job \"{}\" copies comes back to its source", first.name());
-                    let mistake = Mistake::new(title, spot.clone(), "it comes back here");
+                    let mistake = Mistake::new(title, (*spot).clone(), "it comes back here");
                     let mistake = mistake.and(first.placed.source.clone(), "its source");
                     return Some(
                         mistake.help("alike copies one way; let no job write where the first one reads"),
                     );
                 }
-                if !std::mem::replace(&mut seen[to], true) {
-                    next.push(to);
+                if !std::mem::replace(&mut seen[*to], true) {
+                    next.push(*to);
                 }
             }
         }

@@ -59,7 +59,8 @@ pub(crate) fn read(texts: &[Text]) -> Result<Config, Trouble> {
 
 impl<'a> Reading<'a> {
     fn syntax(&mut self, text: &'a Text) -> Spanned<DeTable<'a>> {
-        let (table, errors) = DeTable::parse_recoverable(&text.text);
+        let (table, mut errors) = DeTable::parse_recoverable(&text.text);
+        errors.sort_by_key(|error| error.span().map(|span| span.start));
         for error in errors {
             let spot = Spot::new(text, error.span().unwrap_or(0..0));
             self.mistakes.push(Mistake::new("this is no TOML", spot, error.message()));
@@ -214,6 +215,7 @@ impl<'a> Reading<'a> {
     fn done(mut self, texts: &[Text]) -> Result<Config, Trouble> {
         overlap::find(&self.jobs, &mut self.mistakes);
         if !self.mistakes.is_empty() {
+            self.mistakes.sort_by_key(|mistake| mistake.order(texts));
             return Err(Trouble::of(&self.mistakes));
         }
         Ok(Config {

@@ -254,6 +254,9 @@ fn flag<'a>(arg: &Arg, text: &'a Text, value: &'a Spanned<DeValue<'a>>) -> Resul
             .collect(),
         (Shape::Several, DeValue::String(written)) => Ok(vec![one_word(value, written.to_string())?]),
         (Shape::Several, other) => Err(found("an array of strings", other)),
+        (Shape::One, other) if keys::is_path(arg) && !other.is_str() => {
+            Err(found("a path in a string", other))
+        }
         (Shape::One, other) => match one(other) {
             Some(written) => Ok(vec![one_word(value, written)?]),
             None => Err(found("a string or a number", other).maybe_example(arg)),

@@ -164,7 +164,10 @@ fn rendered(page: &Path) -> String {
     let text = String::from_utf8(output.stdout).unwrap();
     let mut plain = String::new();
     for ch in text.chars() {
-        if ch == '\u{8}' { drop(plain.pop()) } else { plain.push(ch) }
+        match ch {
+            '\u{8}' => _ = plain.pop(),
+            ch => plain.push(ch),
+        }
     }
     plain
 }

@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use alike_testkit::{Alike, Pair, Run, Scramble, rounds};
+use alike_testkit::{Alike, Mount, Pair, Run, Scramble, root_or_say, rounds};
 use common::{pair_with_files, text};
 
 /// A folder with a source, and links to what is there and what is not.
@@ -124,6 +124,22 @@ fn a_replica_inside_its_source_is_fine_when_it_is_left_out() {
     check(&pair.alike, &config).expect(0);
     put(&config, &job("docs", "source", "source/backup", "exclude = [\"/else/\"]"));
     check(&pair.alike, &config).expect(2).expect_message_with("lies in its source");
+}
+
+#[test]
+fn one_folder_is_seen_through_a_bind_mount_too() {
+    if !root_or_say("one_folder_is_seen_through_a_bind_mount_too") {
+        return;
+    }
+    let pair = pair_with_files(1);
+    let folder = folder(&pair);
+    fs::create_dir_all(folder.join("replica/inner")).unwrap();
+    let _same = Mount::bind(&folder.join("replica"), &folder.join("bound"));
+    for second in ["bound", "bound/inner", "bound/not-yet"] {
+        let both = [job("one", "source", "replica", ""), job("two", "source", second, "")].concat();
+        let run = check(&pair.alike, &put(&folder.join("alike.toml"), &both));
+        run.expect(2).expect_message_with("the jobs \"one\" and \"two\" write one folder");
+    }
 }
 
 #[test]

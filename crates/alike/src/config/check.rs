@@ -89,7 +89,7 @@ fn said_of(job: &Job) -> Said {
             }
         }
     }
-    said.warnings.extend(programs(&job.hooks).filter_map(|program| missing(program)));
+    said.warnings.extend(programs(&job.hooks).filter_map(missing));
     said
 }
 

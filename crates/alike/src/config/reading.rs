@@ -161,7 +161,7 @@ impl<'a> Reading<'a> {
             (&[keys::REPLICAS, keys::REPLICA], "replicas = [\"/mnt/usb/Documents\"]"),
         ];
         for (keys, example) in examples {
-            if !keys.iter().any(|key| is_there(&key)) {
+            if !keys.iter().any(is_there) {
                 let mistake = Mistake::new(format!("a job has no `{}`", keys[0]), spot.clone(), "");
                 self.mistakes.push(mistake.help(format!("for instance {example}")));
             }

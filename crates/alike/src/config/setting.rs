@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use alike_model::path::is_unsafe_to_show;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Parser};
 use toml::Spanned;
@@ -152,7 +153,7 @@ fn job_name<'a>(value: &Spanned<DeValue<'a>>) -> Result<String, Bad<'a>> {
         name if name.trim().is_empty() => bad("is empty"),
         name if name.trim() != name => bad("begins or ends with a blank"),
         name if name.starts_with('-') => bad("begins with -, as a flag does"),
-        name if name.chars().any(|ch| ch.is_control() || ch == '/') => {
+        name if name.chars().any(|ch| ch.is_control() || is_unsafe_to_show(ch) || ch == '/') => {
             bad("has a / or a control character in it")
         }
         name if name.chars().count() > 64 => bad("is longer than 64 characters"),
@@ -211,7 +212,7 @@ fn hook<'a>(name: &str, text: &'a Text, value: &'a Spanned<DeValue<'a>>) -> Resu
 
 /// A program with a slash in it is a path; any other is looked for where programs are.
 fn program<'a>(word: &str, spot: &Spot<'a>) -> Result<String, Bad<'a>> {
-    if !word.is_empty() && !word.contains(['/', '~', '$']) {
+    if !word.is_empty() && !word.contains('/') {
         return Ok(word.to_owned());
     }
     let path = read_path(word, spot)?;

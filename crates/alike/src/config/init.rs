@@ -121,6 +121,7 @@ pub(crate) fn when_unsaid(arg: &Arg) -> String {
     match (shape(arg), default) {
         (Shape::Switch, _) => "false".to_owned(),
         (Shape::Several, _) => "[]".to_owned(),
+        (Shape::One, Some(default)) if default.parse::<u32>().is_ok() => default.to_owned(),
         (Shape::One, Some(default)) => quoted(default),
         (Shape::One, None) => quoted(&value_name(arg)),
     }

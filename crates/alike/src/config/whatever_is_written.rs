@@ -49,7 +49,7 @@ fn sample(arg: &Arg) -> String {
     }
     match value_name(arg).as_str() {
         "TIME" | "TIME|off" => "77m",
-        "RATE" => "20M",
+        "RATE" | "SIZE|off" => "20M",
         "N" => "3",
         "50%|N" => "7%",
         "PATTERN" => "-*.tmp",

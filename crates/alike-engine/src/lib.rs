@@ -72,6 +72,7 @@ pub mod stop;
 mod survey;
 mod touched;
 pub mod trash;
+pub mod turns;
 mod undo;
 pub mod undoing;
 mod visit;

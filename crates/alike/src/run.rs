@@ -14,10 +14,8 @@ use alike_engine::refusal::Refusal;
 use alike_engine::several::mirror;
 use alike_engine::stop::Stop;
 use alike_engine::watch::NoWatch;
-use alike_engine::worker::Rhythm;
 use alike_model::entry::Time;
 use alike_model::outcome::Ending;
-use alike_model::policy::Deletes;
 use alike_storage::Local;
 
 use crate::args::{MirrorArgs, PassArgs};
@@ -88,18 +86,7 @@ pub(crate) fn mirror_until_stopped(args: &MirrorArgs) -> Result<ExitCode, Failur
     let specs = settings::specs((&args.pair, &args.also), &args.pass, &args.output)?;
     let console = Arc::new(settings::console_of(&args.output, &specs, false)?);
     let signals = signals::listen(&console)?;
-    let rhythm = Rhythm {
-        interval: args.interval,
-        watch: settings::means(args),
-        settle: args.settle,
-        later_deletes: Deletes::Within(args.pass.max_delete),
-        threads: settings::threads(&args.pass),
-        sync: settings::syncs(&args.pass),
-        settles: settings::settles(&args.pass),
-        held_folders: settings::held_folders(),
-        scrub: args.scrub,
-        bwlimit: args.pass.bwlimit,
-    };
+    let rhythm = settings::rhythm(args);
     let voices: Vec<Voice<'_>> = (0..specs.len()).map(|number| console.voice(number)).collect();
     let monitors: Vec<&dyn Monitor> = voices.iter().map(|voice| voice as &dyn Monitor).collect();
     let ran = with_status(&console, &specs[0], || {

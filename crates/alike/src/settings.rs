@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use alike_engine::batch::Settles;
 use alike_engine::pair::Spec;
 use alike_engine::watch::Means;
+use alike_engine::worker::Rhythm;
 use alike_model::filter::{Filter, Patterns};
 use alike_model::path::RelPath;
 use alike_model::policy::{Compare, Deletes, Hash, Policy};
@@ -198,12 +199,29 @@ pub(crate) fn syncs(args: &PassArgs) -> bool {
     args.sync != SyncArg::None
 }
 
-pub(crate) fn means(args: &MirrorArgs) -> Means {
+fn means(args: &MirrorArgs) -> Means {
     match args.watcher {
         _ if args.no_watch => Means::None,
         WatcherArg::Auto => Means::Auto,
         WatcherArg::Fanotify => Means::Fanotify,
         WatcherArg::Inotify => Means::Inotify,
+    }
+}
+
+pub(crate) fn rhythm(args: &MirrorArgs) -> Rhythm {
+    Rhythm {
+        interval: args.interval,
+        watch: means(args),
+        settle: args.settle,
+        later_deletes: Deletes::Within(args.pass.max_delete),
+        threads: threads(&args.pass),
+        sync: syncs(&args.pass),
+        settles: settles(&args.pass),
+        held_folders: held_folders(),
+        scrub: args.scrub,
+        bwlimit: args.pass.bwlimit,
+        waits_at_start: false,
+        turns: None,
     }
 }
 

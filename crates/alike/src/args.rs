@@ -35,6 +35,8 @@ pub(crate) enum Command {
     Trash(TrashArgs),
     /// Whether this machine, SOURCE and REPLICA are fit for alike, a line each: good, or what to do; changes nothing
     Doctor(crate::doctor::DoctorArgs),
+    /// Check the config file of alike up, or write one
+    Config(crate::config::ConfigArgs),
 }
 
 #[derive(Debug, Args)]

@@ -12,6 +12,7 @@ macro_rules! say {
 
 mod args;
 mod check;
+mod config;
 mod console;
 mod count;
 mod diagnosis;
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
         Command::Restore(args) => recover::restore(&args),
         Command::Trash(args) => trash::trash(&args),
         Command::Doctor(args) => doctor::doctor(&args),
+        Command::Config(args) => config::config(&args),
         Command::Mirror(mut args) => {
             args.read_older_order().map_err(Failure::Usage).and_then(|()| run::mirror_until_stopped(&args))
         }

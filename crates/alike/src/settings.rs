@@ -94,6 +94,15 @@ pub(crate) fn spec(pair: &PairArgs, args: &PassArgs, output: &OutputArgs) -> Res
     Ok(spec)
 }
 
+/// True when the filters of this mirror leave out the folder at `rest` below either top.
+pub(crate) fn excludes(args: &MirrorArgs, rest: &Path) -> bool {
+    use std::os::unix::ffi::OsStrExt;
+    // A filter that cannot be read leaves nothing out here; whoever starts the mirror says what is wrong with it.
+    let Ok(spec) = spec(&args.pair, &args.pass, &args.output) else { return false };
+    RelPath::parse(rest.as_os_str().as_bytes())
+        .is_some_and(|rest| spec.filter.excludes_with_parents(&rest, true))
+}
+
 pub(crate) fn state_folder(given: Option<&Path>) -> Result<PathBuf, Usage> {
     if let Some(given) = given {
         return std::path::absolute(given).map_err(|why| Usage(format!("--state-dir: {why}")));

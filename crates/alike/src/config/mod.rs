@@ -1,11 +1,30 @@
 //! The config file: many jobs, each all that the flags of `alike mirror` say of one source and its replicas.
 
+mod command;
+mod keys;
+mod load;
+mod overlap;
+mod paths;
+mod setting;
+mod trouble;
+
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub(crate) use command::{ConfigArgs, config};
+pub(crate) use load::load;
+pub(crate) use trouble::Trouble;
+
 use crate::args::MirrorArgs;
+use crate::run::Failure;
+
+impl From<Trouble> for Failure {
+    fn from(trouble: Trouble) -> Self {
+        Self::Usage(trouble.to_string())
+    }
+}
 
 /// All that a config file and its drop-ins say.
 #[derive(Debug)]

@@ -1,0 +1,146 @@
+//! What is wrong with a config file: told as a compiler tells it, with the line, and a caret below the place.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::PathBuf;
+
+use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+
+/// One file as it was read.
+#[derive(Debug)]
+pub(crate) struct Text {
+    pub(crate) path: PathBuf,
+    pub(crate) text: String,
+}
+
+/// A place in a file.
+#[derive(Clone, Debug)]
+pub(crate) struct Spot<'a> {
+    pub(crate) text: &'a Text,
+    pub(crate) span: Range<usize>,
+}
+
+impl<'a> Spot<'a> {
+    pub(crate) fn new(text: &'a Text, span: Range<usize>) -> Self {
+        Self { text, span }
+    }
+
+    /// This part of what stands here, when it stands here as it is read; else all of it.
+    pub(crate) fn part(&self, part: &str) -> Self {
+        let here = self.text.text.get(self.span.clone()).unwrap_or_default();
+        let span = match here.find(part) {
+            Some(at) => self.span.start + at..self.span.start + at + part.len(),
+            None => self.span.clone(),
+        };
+        Self { text: self.text, span }
+    }
+
+    /// The same within what the file has, on whole characters.
+    fn in_bounds(&self) -> Range<usize> {
+        let text = &self.text.text;
+        let mut start = self.span.start.min(text.len());
+        let mut end = self.span.end.clamp(start, text.len());
+        while !text.is_char_boundary(start) {
+            start -= 1;
+        }
+        while !text.is_char_boundary(end) {
+            end += 1;
+        }
+        start..end
+    }
+}
+
+/// One thing that is wrong.
+#[derive(Debug)]
+pub(crate) struct Mistake<'a> {
+    title: String,
+    /// The first is where it is wrong; the others are what it is wrong against.
+    spots: Vec<(Spot<'a>, String)>,
+    help: Vec<String>,
+}
+
+impl<'a> Mistake<'a> {
+    pub(crate) fn new(title: impl Into<String>, spot: Spot<'a>, label: impl Into<String>) -> Self {
+        Self { title: title.into(), spots: vec![(spot, label.into())], help: Vec::new() }
+    }
+
+    /// One that no line can be shown for.
+    pub(crate) fn without_line(title: impl Into<String>) -> Self {
+        Self { title: title.into(), spots: Vec::new(), help: Vec::new() }
+    }
+
+    #[must_use]
+    pub(crate) fn and(mut self, spot: Spot<'a>, label: impl Into<String>) -> Self {
+        self.spots.push((spot, label.into()));
+        self
+    }
+
+    #[must_use]
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help.push(help.into());
+        self
+    }
+
+    #[must_use]
+    pub(crate) fn maybe_help(self, help: Option<String>) -> Self {
+        match help {
+            Some(help) => self.help(help),
+            None => self,
+        }
+    }
+
+    fn group(&self) -> Group<'_> {
+        let mut group = Group::with_title(Level::ERROR.primary_title(self.title.as_str()));
+        let mut shown: Vec<&Text> = Vec::new();
+        for (spot, _) in &self.spots {
+            if shown.iter().any(|text| std::ptr::eq(*text, spot.text)) {
+                continue;
+            }
+            shown.push(spot.text);
+            let path = spot.text.path.to_string_lossy();
+            if spot.text.text.is_empty() {
+                group = group.element(Origin::path(path));
+                continue;
+            }
+            let here =
+                self.spots.iter().enumerate().filter(|(_, (other, _))| std::ptr::eq(other.text, spot.text));
+            let marks = here.map(|(number, (spot, label))| {
+                let kind = if number == 0 { AnnotationKind::Primary } else { AnnotationKind::Context };
+                let label = Some(label.as_str()).filter(|label| !label.is_empty());
+                kind.span(spot.in_bounds()).label(label)
+            });
+            group = group.element(Snippet::source(&spot.text.text).path(path).annotations(marks));
+        }
+        self.help.iter().fold(group, |group, help| group.element(Level::HELP.message(help.as_str())))
+    }
+}
+
+/// Why a config counts for nothing; the text is ready to print, the exit code is 2.
+#[derive(Debug)]
+pub(crate) struct Trouble(String);
+
+impl Trouble {
+    pub(crate) fn of(mistakes: &[Mistake<'_>]) -> Self {
+        const MOST: usize = 20;
+        let shown = mistakes.iter().take(MOST);
+        let renderer = Renderer::plain().term_width(120);
+        let reports: Vec<String> = shown.map(|mistake| renderer.render(&[mistake.group()])).collect();
+        let head = match mistakes.len() {
+            1 => "the config has a mistake; nothing of it counts".to_owned(),
+            count => format!("the config has {count} mistakes; nothing of it counts"),
+        };
+        let rest = mistakes.len().saturating_sub(MOST);
+        let tail = if rest == 0 { String::new() } else { format!("\n\nand {rest} more") };
+        Self(format!("{head}\n{}{tail}", reports.join("\n\n")))
+    }
+
+    pub(crate) fn plain(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

@@ -81,9 +81,9 @@ impl Console {
     }
 
     /// The same, to tell of these replicas: of several, it says which it speaks of.
-    pub(crate) fn telling_of(mut self, replicas: &[&Path]) -> Self {
-        let labels = Label::all(replicas).into_iter();
-        self.standings = labels.map(Standing::of).collect();
+    pub(crate) fn telling_of(mut self, replicas: &[&Path], job: Option<&str>) -> Self {
+        let labels = job.map_or_else(|| Label::all(replicas), |job| Label::of_job(job, replicas));
+        self.standings = labels.into_iter().map(Standing::of).collect();
         self
     }
 
@@ -236,7 +236,7 @@ impl Voice<'_> {
     /// Says something of it to the person at the terminal.
     pub(crate) fn say(&self, text: &str) {
         match self.label() {
-            Some(label) => self.console.say(&format!("{}: {text}", label.path)),
+            Some(label) => self.console.say(&format!("{}: {text}", label.name())),
             None => self.console.say(text),
         }
     }

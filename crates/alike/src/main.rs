@@ -27,6 +27,7 @@ mod settings;
 mod signals;
 mod standing;
 mod trash;
+mod up;
 #[cfg(test)]
 mod whatever_is_typed;
 mod zone;
@@ -54,6 +55,10 @@ fn main() -> ExitCode {
         Command::Restore(args) => recover::restore(&args),
         Command::Trash(args) => trash::trash(&args),
         Command::Doctor(args) => doctor::doctor(&args),
+        Command::Up(args) => up::up(&args),
+        Command::Status(args) => up::asking::status(&args),
+        Command::Reload(args) => up::asking::reload(&args),
+        Command::Down(args) => up::asking::down(&args),
         Command::Config(args) => config::config(&args),
         Command::Mirror(mut args) => {
             args.read_older_order().map_err(Failure::Usage).and_then(|()| run::mirror_until_stopped(&args))

@@ -27,6 +27,8 @@ pub(crate) struct Standing {
 /// What one of several replicas is called.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Label {
+    /// The job that it is a replica of, where there are jobs.
+    pub(crate) job: Option<String>,
     /// Its path, as it was given.
     pub(crate) path: String,
     /// The same, as wide as the longest, for lines below each other.
@@ -48,9 +50,32 @@ impl Label {
             let mine = last(replica);
             let alike = replicas.iter().filter(|other| last(other) == mine).count();
             let short = mine.filter(|_| alike == 1).unwrap_or_else(|| path.clone());
-            Some(Self { padded: format!("{path:<widest$}"), path: path.clone(), short })
+            Some(Self { job: None, padded: format!("{path:<widest$}"), path: path.clone(), short })
         };
         replicas.iter().zip(&paths).map(label).collect()
+    }
+
+    /// What it is called when it is spoken of.
+    pub(crate) fn name(&self) -> String {
+        match &self.job {
+            Some(job) if *job == self.short => job.clone(),
+            Some(job) => format!("{job}: {}", self.path),
+            None => self.path.clone(),
+        }
+    }
+
+    /// Those of the replicas of a job.
+    pub(crate) fn of_job(job: &str, replicas: &[&Path]) -> Vec<Option<Self>> {
+        let job = one_line(job);
+        let alone = |path: &&Path| {
+            let path = one_line(&path.display().to_string());
+            Some(Self { job: Some(job.clone()), padded: job.clone(), short: job.clone(), path })
+        };
+        if let [path] = replicas {
+            return vec![alone(path)];
+        }
+        let of_job = |label: Self| Self { job: Some(job.clone()), padded: format!("{job}  {}", label.padded), ..label };
+        Self::all(replicas).into_iter().map(|label| label.map(of_job)).collect()
     }
 }
 
@@ -173,7 +198,7 @@ pub(crate) fn still_written(files: u64) -> String {
     if files > 0 { format!(", {files} still being written") } else { String::new() }
 }
 
-fn ago(time: Duration) -> String {
+pub(crate) fn ago(time: Duration) -> String {
     match time.as_secs() {
         seconds @ 0..=59 => format!("{seconds} s"),
         seconds @ 60..=3599 => format!("{} min", seconds / 60),

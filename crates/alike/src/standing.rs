@@ -74,7 +74,11 @@ impl Label {
         if let [path] = replicas {
             return vec![alone(path)];
         }
-        let of_job = |label: Self| Self { job: Some(job.clone()), padded: format!("{job}  {}", label.padded), ..label };
+        let of_job = |label: Self| Self {
+            job: Some(job.clone()),
+            padded: format!("{job}  {}", label.padded),
+            ..label
+        };
         Self::all(replicas).into_iter().map(|label| label.map(of_job)).collect()
     }
 }

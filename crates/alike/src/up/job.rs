@@ -50,14 +50,18 @@ impl Running {
     ///
     /// # Errors
     /// When its log file cannot be written, or the system has no more descriptors or threads.
-    pub(crate) fn start(job: Arc<Job>, board: &Board, (share, manner): (Share, Manner)) -> Result<Self, Failure> {
+    pub(crate) fn start(
+        job: Arc<Job>,
+        board: &Board,
+        (share, manner): (Share, Manner),
+    ) -> Result<Self, Failure> {
         let controls = Arc::new(Controls {
             stop: Stop::default(),
             pass_now: AtomicBool::new(false),
             waker: Arc::new(Waker::new()?),
         });
         let console = Arc::new(settings::console_of_job(&job, manner.stdout_form, manner.verbose)?);
-        let own = Arc::new(JobBoard::of(&job));
+        let own = Arc::new(JobBoard::of(&job)?);
         let work = Work {
             job: Arc::clone(&job),
             board: Arc::clone(&own),
@@ -125,7 +129,9 @@ impl Work {
                     return found;
                 }
                 Ok(Err(failure)) => failure.told().0,
-                Err(_) => "a fault in alike itself ended this job; it begins again. Please report it".to_owned(),
+                Err(_) => {
+                    "a fault in alike itself ended this job; it begins again. Please report it".to_owned()
+                }
             };
             if why != said {
                 self.halt(&why);
@@ -154,12 +160,7 @@ impl Work {
     }
 
     fn sight(&self, number: usize) -> Sight<'_> {
-        Sight {
-            voice: self.console.voice(number),
-            job: &self.board,
-            replica: &self.board.replicas[number],
-            feed: &self.feed,
-        }
+        Sight { voice: self.console.voice(number), job: &self.board, number, feed: &self.feed }
     }
 
     fn halt(&self, why: &str) {

@@ -5,6 +5,7 @@ mod board;
 mod day;
 mod feed;
 mod fleet;
+mod hooks;
 mod job;
 mod notify;
 mod record;

@@ -3,7 +3,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::os::fd::AsRawFd;
+use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -78,7 +78,10 @@ impl Seat {
         };
         let lock = make().map_err(|why| {
             let why = plain(&why);
-            Failure::Failed(format!("the folder of the control socket, {}, cannot be used: {why}", folder.display()))
+            Failure::Failed(format!(
+                "the folder of the control socket, {}, cannot be used: {why}",
+                folder.display()
+            ))
         })?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { folder, name: socket_name(config), _lock: lock }),
@@ -131,11 +134,7 @@ pub(crate) fn serve(
     }
 }
 
-fn answer(
-    stream: &UnixStream,
-    report: impl Fn() -> Report,
-    wishes: impl Fn(Asked),
-) -> io::Result<()> {
+fn answer(stream: &UnixStream, report: impl Fn() -> Report, wishes: impl Fn(Asked)) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let answer = match read_line(stream) {
@@ -187,7 +186,7 @@ fn connect(folder: &Path, name: &str) -> io::Result<UnixStream> {
 /// The path of a socket may not be longer than 107 bytes, whatever the folder is called: it goes by way of the open folder.
 fn through<T>(folder: &Path, name: &str, with: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
     let open = File::open(folder)?;
-    with(Path::new(&format!("/proc/self/fd/{}/{name}", open.as_raw_fd())))
+    with(&linux::path_of_open(open.as_fd()).join(name))
 }
 
 /// Where the sockets are: what the system gives for this, else beside the state.

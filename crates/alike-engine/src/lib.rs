@@ -7,6 +7,7 @@ mod aside;
 pub mod back;
 pub mod batch;
 pub mod beside;
+pub mod census;
 pub mod check;
 pub mod chronicle;
 pub mod claims;

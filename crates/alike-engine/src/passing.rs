@@ -13,7 +13,7 @@ use alike_model::dirty::Dirty;
 use alike_model::event::Action;
 use alike_model::outcome::{Ending, Outcome};
 use alike_model::policy::{Deletes, MaxDelete, Policy};
-use alike_storage::Folder;
+use alike_storage::{Folder, linux};
 
 use crate::agenda::Agenda;
 use crate::error::PassError;
@@ -84,6 +84,8 @@ impl Mirror<'_> {
         self.monitor.state(State::Working { full: true });
         scope.spawn(move || {
             let policy = Policy { deletes: given, ..self.policy };
+            let disks = || self.pair.roots.map(|(device, _)| linux::disk_of(device));
+            let _turn = self.rhythm.turns.as_ref().map(|share| share.take(disks(), &self.stop));
             let done = match self.refuse_emptied(given) {
                 Err(refusal) => Err(Failed::Refused(refusal)),
                 Ok(()) => self.pass((Part::Full, top), Dirty::everything(), policy).map_err(Failed::Broken),

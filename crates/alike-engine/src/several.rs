@@ -54,8 +54,8 @@ impl Drop for Waits<'_> {
 }
 
 /// Mirrors one source to all these replicas until stopped; each is told of by its own monitor. Pairs that are refused at the
-/// start end it when all are, or when one is a mistake of the command line; else they are waited for, and the others go on. A
-/// pair that is refused later halts until that is over. Returns how much the scrub found damaged on all of them.
+/// start end it when all are, or when one is a mistake of the command line, unless the rhythm says to wait; else they are waited
+/// for, and the others go on. A pair that is refused later halts until that is over. Returns how much the scrub found damaged on all of them.
 ///
 /// # Errors
 /// When it ended at the start: the gravest refusal.
@@ -77,12 +77,16 @@ pub fn mirror(
     };
     if specs.len() == 1 {
         let alone = worker(0, controls);
-        return alone.open().map(|pair| alone.run(Ok(pair)));
+        return match alone.open() {
+            Err(refusal) if !rhythm.waits_at_start => Err(refusal),
+            opened => Ok(alone.run(opened.map_err(|refusal| refusal.to_string()))),
+        };
     }
     let own: Result<Vec<Controls>, _> = specs.iter().map(|_| controls.another()).collect();
     let own = own.map_err(Refusal::NoDescriptor)?;
     let start = Start {
         of: specs.len(),
+        waits: rhythm.waits_at_start,
         refused: Mutex::default(),
         is_over: AtomicBool::new(false),
         found: AtomicU64::new(0),
@@ -105,6 +109,7 @@ pub fn mirror(
 /// How they started.
 struct Start {
     of: usize,
+    waits: bool,
     refused: Mutex<Vec<Refusal>>,
     is_over: AtomicBool,
     /// What the scrubs found.
@@ -122,7 +127,7 @@ impl Start {
         let (is_usage, text) = (refusal.is_usage(), refusal.to_string());
         let mut refused = self.lock();
         refused.push(refusal);
-        if is_usage || refused.len() == self.of {
+        if !self.waits && (is_usage || refused.len() == self.of) {
             self.is_over.store(true, Ordering::Relaxed);
             worker.controls.stop.set();
         }

@@ -28,6 +28,7 @@ use crate::scrub::{Scrub, Turn};
 use crate::several::Common;
 use crate::siblings::Siblings;
 use crate::stop::Stop;
+use crate::turns::Share;
 use crate::watch::Means;
 use crate::watching::join_watcher;
 
@@ -54,6 +55,10 @@ pub struct Rhythm {
     pub held_folders: usize,
     /// Everything is read once in this time.
     pub scrub: Option<Duration>,
+    /// Pairs that are refused at the start are waited for, all of them, as they are later.
+    pub waits_at_start: bool,
+    /// Full passes take turns with those of other sources on a disk.
+    pub turns: Option<Share>,
 }
 
 /// How a mirror is told something while it runs.

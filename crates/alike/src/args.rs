@@ -35,6 +35,14 @@ pub(crate) enum Command {
     Trash(TrashArgs),
     /// Whether this machine, SOURCE and REPLICA are fit for alike, a line each: good, or what to do; changes nothing
     Doctor(crate::doctor::DoctorArgs),
+    /// Run all jobs of a config file
+    Up(crate::up::UpArgs),
+    /// How the jobs of the running alike up stand; exit code 0 when all is well
+    Status(crate::up::asking::StatusArgs),
+    /// Let the running alike up take up its config file as it is now; jobs that did not change go on
+    Reload(crate::up::asking::AskArgs),
+    /// Stop the running alike up
+    Down(crate::up::asking::AskArgs),
     /// Check the config file of alike up, or write one
     Config(crate::config::ConfigArgs),
     /// Print the completions for a shell

@@ -101,6 +101,8 @@ pub(crate) fn one_line(text: &str) -> String {
 struct Line<'a> {
     ts: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    job: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     replica: Option<&'a str>,
     pass: u64,
     action: &'a str,
@@ -142,6 +144,7 @@ fn json((event, of): (&Event, Option<&Label>), at: Timestamp) -> String {
     };
     let line = Line {
         ts: at.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(),
+        job: of.and_then(|label| label.job.as_deref()),
         replica: of.map(|label| label.path.as_str()),
         pass: event.pass,
         action: event.action.as_str(),

@@ -15,7 +15,6 @@ mod check;
 mod completions;
 mod config;
 mod console;
-mod count;
 mod diagnosis;
 mod doctor;
 mod history;
@@ -23,12 +22,14 @@ mod log;
 mod manual;
 mod once;
 mod plan;
+mod progress;
 mod recover;
 mod run;
 mod settings;
 mod signals;
 mod standing;
 mod trash;
+mod up;
 #[cfg(test)]
 mod whatever_is_typed;
 mod zone;
@@ -56,6 +57,10 @@ fn main() -> ExitCode {
         Command::Restore(args) => recover::restore(&args),
         Command::Trash(args) => trash::trash(&args),
         Command::Doctor(args) => doctor::doctor(&args),
+        Command::Up(args) => up::up(&args),
+        Command::Status(args) => up::asking::status(&args),
+        Command::Reload(args) => up::asking::reload(&args),
+        Command::Down(args) => up::asking::down(&args),
         Command::Config(args) => config::config(&args),
         Command::Completions(args) => completions::completions(&args),
         Command::Man(args) => manual::man(&args),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use alike_engine::census;
 use alike_engine::error::PassError;
 use alike_engine::monitor::Monitor;
 use alike_engine::pace::Pace;
@@ -14,17 +15,16 @@ use alike_engine::refusal::Refusal;
 use alike_engine::several::mirror;
 use alike_engine::stop::Stop;
 use alike_engine::watch::NoWatch;
-use alike_engine::worker::Rhythm;
 use alike_model::entry::Time;
 use alike_model::outcome::Ending;
-use alike_model::policy::Deletes;
 use alike_storage::Local;
 
 use crate::args::{MirrorArgs, PassArgs};
 use crate::console::{Console, Voice};
 use crate::plan::plan_of_mirror;
+use crate::progress::Total;
 use crate::settings::{self, Usage};
-use crate::{count, signals};
+use crate::signals;
 
 /// What ends a command, with its exit code.
 pub(crate) enum Failure {
@@ -88,18 +88,7 @@ pub(crate) fn mirror_until_stopped(args: &MirrorArgs) -> Result<ExitCode, Failur
     let specs = settings::specs((&args.pair, &args.also), &args.pass, &args.output)?;
     let console = Arc::new(settings::console_of(&args.output, &specs, false)?);
     let signals = signals::listen(&console)?;
-    let rhythm = Rhythm {
-        interval: args.interval,
-        watch: settings::means(args),
-        settle: args.settle,
-        later_deletes: Deletes::Within(args.pass.max_delete),
-        threads: settings::threads(&args.pass),
-        sync: settings::syncs(&args.pass),
-        settles: settings::settles(&args.pass),
-        held_folders: settings::held_folders(),
-        scrub: args.scrub,
-        bwlimit: args.pass.bwlimit,
-    };
+    let rhythm = settings::rhythm(args);
     let voices: Vec<Voice<'_>> = (0..specs.len()).map(|number| console.voice(number)).collect();
     let monitors: Vec<&dyn Monitor> = voices.iter().map(|voice| voice as &dyn Monitor).collect();
     let ran = with_status(&console, &specs[0], || {
@@ -148,7 +137,7 @@ pub(crate) fn with_status<T>(console: &Arc<Console>, spec: &Spec, run: impl FnOn
     }
     let (over, total) = (AtomicBool::new(false), console.total());
     std::thread::scope(|scope| {
-        scope.spawn(|| count::entries(&spec.source, &total, &over));
+        scope.spawn(|| count(spec, &total, &over));
         let ticker = scope.spawn(|| {
             while !over.load(Ordering::Relaxed) {
                 console.tick();
@@ -160,6 +149,16 @@ pub(crate) fn with_status<T>(console: &Arc<Console>, spec: &Spec, run: impl FnOn
         ticker.thread().unpark();
         result
     })
+}
+
+fn count(spec: &Spec, total: &Total, over: &AtomicBool) {
+    let over = || over.load(Ordering::Relaxed);
+    if let Some(entries) = census::entries(spec, &over) {
+        total.entries.store(entries, Ordering::Relaxed);
+        if let Some(bytes) = census::bytes(spec, &over) {
+            total.bytes.store(bytes, Ordering::Relaxed);
+        }
+    }
 }
 
 pub(crate) fn exit_code(ending: &Ending, signal: impl FnOnce() -> u8) -> u8 {

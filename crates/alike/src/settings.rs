@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use alike_engine::batch::Settles;
 use alike_engine::pair::Spec;
 use alike_engine::watch::Means;
+use alike_engine::worker::Rhythm;
 use alike_model::filter::{Filter, Patterns};
 use alike_model::path::RelPath;
 use alike_model::policy::{Compare, Deletes, Hash, Policy};
@@ -15,6 +16,7 @@ use etcetera::BaseStrategy;
 use crate::args::{
     AlsoArgs, CompareArg, HashArg, MirrorArgs, OutputArgs, PairArgs, PassArgs, SyncArg, WatcherArg, WhenArg,
 };
+use crate::config::Job;
 use crate::console::{Console, Options};
 use crate::log::{Form, LogFile};
 
@@ -160,11 +162,10 @@ fn whole(path: &Path) -> Option<PathBuf> {
 }
 
 pub(crate) fn console(output: &OutputArgs, plan: bool) -> Result<Console, Usage> {
-    let stdout_form = match (output.quiet, output.json, plan) {
-        (true, _, false) => None,
-        (_, true, _) => Some(Form::Json),
-        (_, false, true) => Some(Form::Step),
-        (false, false, false) => Some(Form::Text),
+    let stdout_form = match plan {
+        true if !output.json => Some(Form::Step),
+        true => Some(Form::Json),
+        false => stdout_form(output.quiet, output.json),
     };
     // A plan leaves no trace, not even in a log.
     let path = output.log_file.as_deref().filter(|_| !plan);
@@ -182,7 +183,33 @@ pub(crate) fn console(output: &OutputArgs, plan: bool) -> Result<Console, Usage>
 /// A console that tells of the replicas of these pairs.
 pub(crate) fn console_of(output: &OutputArgs, specs: &[Spec], plan: bool) -> Result<Console, Usage> {
     let replicas: Vec<&Path> = specs.iter().map(|spec| spec.replica.as_path()).collect();
-    Ok(console(output, plan)?.telling_of(&replicas))
+    Ok(console(output, plan)?.telling_of(&replicas, None))
+}
+
+/// How events are written to standard output; `None`: not at all.
+pub(crate) fn stdout_form(quiet: bool, json: bool) -> Option<Form> {
+    match (quiet, json) {
+        (true, _) => None,
+        (false, true) => Some(Form::Json),
+        (false, false) => Some(Form::Text),
+    }
+}
+
+/// The console of one of several jobs: what it says, and how, is for all of them alike; its log is its own.
+pub(crate) fn console_of_job(job: &Job, form: Option<Form>, verbose: bool) -> Result<Console, Usage> {
+    let (pair, output) = (&job.mirror.pair, &job.mirror.output);
+    let log = output.log_file.as_deref().map(LogFile::open).transpose().map_err(Usage)?;
+    let console = Console::new(Options {
+        stdout_form: form,
+        status: false,
+        least: output.log_level,
+        verbose,
+        log,
+        log_form: output.log_format.into(),
+    });
+    let replicas = std::iter::once(&pair.replica).chain(&job.mirror.also.also);
+    let replicas: Vec<&Path> = replicas.map(PathBuf::as_path).collect();
+    Ok(console.telling_of(&replicas, Some(&job.name)))
 }
 
 /// The console of a check: what a pass does for it goes to the log file only.
@@ -207,12 +234,29 @@ pub(crate) fn syncs(args: &PassArgs) -> bool {
     args.sync != SyncArg::None
 }
 
-pub(crate) fn means(args: &MirrorArgs) -> Means {
+fn means(args: &MirrorArgs) -> Means {
     match args.watcher {
         _ if args.no_watch => Means::None,
         WatcherArg::Auto => Means::Auto,
         WatcherArg::Fanotify => Means::Fanotify,
         WatcherArg::Inotify => Means::Inotify,
+    }
+}
+
+pub(crate) fn rhythm(args: &MirrorArgs) -> Rhythm {
+    Rhythm {
+        interval: args.interval,
+        watch: means(args),
+        settle: args.settle,
+        later_deletes: Deletes::Within(args.pass.max_delete),
+        threads: threads(&args.pass),
+        sync: syncs(&args.pass),
+        settles: settles(&args.pass),
+        held_folders: held_folders(),
+        scrub: args.scrub,
+        bwlimit: args.pass.bwlimit,
+        waits_at_start: false,
+        turns: None,
     }
 }
 

@@ -51,25 +51,33 @@ pub(crate) fn listen(console: &Arc<Console>) -> std::io::Result<Received> {
         waker: Arc::new(Waker::new()?),
     });
     let ending = Arc::new(AtomicI32::new(0));
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGUSR1])?;
     let (theirs, last, console) = (Arc::clone(&controls), Arc::clone(&ending), Arc::clone(console));
-    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        for signal in signals.forever() {
-            match signal {
-                SIGHUP => console.reopen_log(),
-                SIGUSR1 => theirs.pass_now.store(true, Ordering::Relaxed),
-                ending => {
-                    if last.swap(ending, Ordering::Relaxed) != 0 {
-                        std::process::exit(128 + ending);
-                    }
-                    theirs.stop.set();
-                    if console.shows_status() {
-                        console.say("finishing what is in hand; once more ends at once");
-                    }
+    hear(move |signal| {
+        match signal {
+            SIGHUP => console.reopen_log(),
+            SIGUSR1 => theirs.pass_now.store(true, Ordering::Relaxed),
+            ending => {
+                if last.swap(ending, Ordering::Relaxed) != 0 {
+                    std::process::exit(128 + ending);
+                }
+                theirs.stop.set();
+                if console.shows_status() {
+                    console.say("stopping: what is half done is finished or taken back, and all is brought to the disk; Ctrl+C once more ends at once");
                 }
             }
-            theirs.waker.wake();
         }
+        theirs.waker.wake();
     })?;
     Ok(Received { controls, ending })
+}
+
+/// Calls this for each signal that comes: SIGINT, SIGTERM, SIGHUP, SIGUSR1.
+///
+/// # Errors
+/// When the system refuses.
+pub(crate) fn hear(on: impl Fn(i32) + Send + 'static) -> std::io::Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGUSR1])?;
+    let listen = move || signals.forever().for_each(on);
+    std::thread::Builder::new().name("signals".to_owned()).spawn(listen)?;
+    Ok(())
 }

@@ -4,6 +4,7 @@
 
 mod confine;
 mod copy;
+mod disks;
 mod facts;
 mod fanotify;
 mod fs;
@@ -19,6 +20,7 @@ mod xattr;
 
 pub use confine::{Confinement, confine};
 pub use copy::{can_punch_holes, clone, copy, next_data, punch_hole, read_at, set_size, write_at};
+pub use disks::{Disk, disk_of};
 pub use facts::{Limits, Space, folds_case, kernel, limits, may_write, space};
 pub use fanotify::{Fanotify, Handle, Report, Where};
 pub use fs::*;

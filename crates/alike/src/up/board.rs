@@ -1,0 +1,239 @@
+//! What is known of all jobs that run, for whoever asks: `alike status`, the status page, hooks.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use alike_engine::chronicle;
+use alike_engine::hold::Site;
+use alike_engine::kept::kept;
+use alike_engine::monitor::{Event, Monitor, State};
+use jiff::Timestamp;
+
+use super::feed::{Feed, What};
+use super::hooks::Hooks;
+use super::record::{Record, Turned, rfc};
+use super::report::{JobReport, ReplicaReport, Report, Standing, TrashReport};
+use crate::config::Job;
+use crate::console::Voice;
+use crate::log::one_line;
+
+/// A trash is looked through at most this often.
+const TRASH_AGE: Duration = Duration::from_secs(10);
+
+/// What is known of all jobs.
+pub(crate) struct Board {
+    since: Timestamp,
+    jobs: Mutex<Vec<Arc<JobBoard>>>,
+    told: Mutex<Config>,
+    pub(crate) feed: Arc<Feed>,
+}
+
+#[derive(Default)]
+struct Config {
+    files: Vec<PathBuf>,
+    trouble: Option<String>,
+    web: Option<String>,
+}
+
+/// What is known of one job.
+pub(crate) struct JobBoard {
+    pub(crate) name: Arc<str>,
+    source: PathBuf,
+    pub(crate) replicas: Vec<ReplicaBoard>,
+    hooks: Option<Hooks>,
+}
+
+/// What is known of one replica.
+pub(crate) struct ReplicaBoard {
+    pub(crate) path: PathBuf,
+    shown: Arc<str>,
+    pub(crate) record: Record,
+    trash: Mutex<Option<(Instant, Option<TrashReport>)>>,
+}
+
+impl Board {
+    pub(crate) fn new() -> Self {
+        Self { since: Timestamp::now(), jobs: Mutex::default(), told: Mutex::default(), feed: Arc::default() }
+    }
+
+    /// The jobs that run now, in the order of the config file.
+    pub(crate) fn jobs(&self) -> Vec<Arc<JobBoard>> {
+        lock(&self.jobs).clone()
+    }
+
+    pub(crate) fn show(&self, jobs: Vec<Arc<JobBoard>>) {
+        *lock(&self.jobs) = jobs;
+    }
+
+    /// The config that is in force.
+    pub(crate) fn configured(&self, files: Vec<PathBuf>) {
+        let mut told = lock(&self.told);
+        (told.files, told.trouble) = (files, None);
+    }
+
+    /// The config file, as it is now, is not in force, and why.
+    pub(crate) fn config_is_broken(&self, why: String) {
+        lock(&self.told).trouble = Some(why);
+    }
+
+    /// Where the status page is.
+    pub(crate) fn page_is_at(&self, web: Option<String>) {
+        lock(&self.told).web = web;
+    }
+
+    pub(crate) fn report(&self) -> Report {
+        let jobs: Vec<JobReport> = self.jobs().iter().map(|job| job.report()).collect();
+        let told = lock(&self.told);
+        Report {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            since: rfc(self.since),
+            well: told.trouble.is_none() && jobs.iter().all(|job| job.well),
+            config: told.files.iter().map(|file| shown(file)).collect(),
+            config_trouble: told.trouble.clone(),
+            web: told.web.clone(),
+            jobs,
+        }
+    }
+}
+
+impl JobBoard {
+    /// Nothing is known of it yet.
+    ///
+    /// # Errors
+    /// When the system has no more threads for its hooks.
+    pub(crate) fn of(job: &Job) -> std::io::Result<Self> {
+        let replicas = std::iter::once(&job.mirror.pair.replica).chain(&job.mirror.also.also);
+        let name: Arc<str> = job.name.as_str().into();
+        Ok(Self {
+            hooks: Hooks::start(&name, &job.hooks)?,
+            name,
+            source: job.mirror.pair.source.clone(),
+            replicas: replicas.map(|path| ReplicaBoard::of(path)).collect(),
+        })
+    }
+
+    /// Tells whoever follows of something that becomes of a replica.
+    fn tell(&self, feed: &Feed, number: usize, what: What) {
+        let replica = &self.replicas[number].shown;
+        if let Some(hooks) = &self.hooks {
+            hooks.note((number, replica), &what);
+        }
+        feed.tell((&self.name, replica), what);
+    }
+
+    fn report(&self) -> JobReport {
+        let replicas: Vec<ReplicaReport> = self.replicas.iter().map(ReplicaBoard::report).collect();
+        JobReport {
+            name: self.name.to_string(),
+            source: shown(&self.source),
+            well: replicas.iter().all(|replica| replica.well),
+            replicas,
+        }
+    }
+
+    /// All its mirrors have ended.
+    pub(crate) fn ended(&self, feed: &Feed, (is, why): (Standing, &str)) {
+        for (number, replica) in self.replicas.iter().enumerate() {
+            self.tell(feed, number, replica.record.ended(is, one_line(why)).into());
+        }
+    }
+}
+
+impl ReplicaBoard {
+    fn of(path: &Path) -> Self {
+        let shown = shown(path).into();
+        Self { path: path.to_owned(), shown, record: Record::new(), trash: Mutex::default() }
+    }
+
+    fn report(&self) -> ReplicaReport {
+        ReplicaReport { trash: self.trash(), ..self.record.report(&self.shown) }
+    }
+
+    /// What its trash keeps, as it was lately.
+    fn trash(&self) -> Option<TrashReport> {
+        let mut known = lock(&self.trash);
+        if known.as_ref().is_none_or(|(at, _)| at.elapsed() > TRASH_AGE) {
+            *known = Some((Instant::now(), count_trash(&self.path)));
+        }
+        known.as_ref().and_then(|(_, trash)| trash.clone())
+    }
+}
+
+impl From<Option<Turned>> for What {
+    fn from(turned: Option<Turned>) -> Self {
+        turned.map_or(Self::Stands, |Turned { was, is, why }| Self::Verdict { was, is, why })
+    }
+}
+
+fn count_trash(replica: &Path) -> Option<TrashReport> {
+    let site = Site::open(replica).ok()?;
+    let all = chronicle::read(&site.trash).ok()?;
+    let kept = kept(&site, &all).ok()?;
+    let bytes = kept.iter().map(|kept| kept.bytes).sum();
+    Some(TrashReport { entries: kept.len() as u64, bytes })
+}
+
+/// Writes down what a mirror tells, and hands it on.
+pub(crate) struct Sight<'a> {
+    pub(crate) voice: Voice<'a>,
+    pub(crate) job: &'a JobBoard,
+    /// Which of its replicas it tells of.
+    pub(crate) number: usize,
+    pub(crate) feed: &'a Feed,
+}
+
+impl Sight<'_> {
+    fn record(&self) -> &Record {
+        &self.job.replicas[self.number].record
+    }
+
+    fn tell(&self, what: What) {
+        self.job.tell(self.feed, self.number, what);
+    }
+}
+
+impl Monitor for Sight<'_> {
+    fn event(&self, event: Event) {
+        self.record().event(&event);
+        self.tell(What::Event(Arc::new(event.clone())));
+        self.voice.event(event);
+    }
+
+    fn note(&self, text: &str) {
+        self.voice.note(text);
+    }
+
+    fn detail(&self, text: &str) {
+        self.voice.detail(text);
+    }
+
+    fn state(&self, state: State) {
+        self.tell(self.record().state(&state).into());
+        self.voice.state(state);
+    }
+
+    fn lag(&self, since: Option<Instant>, paths: u64) {
+        self.record().lag(since, paths);
+        self.tell(What::Stands);
+        self.voice.lag(since, paths);
+    }
+
+    fn read(&self, bytes: u64) {
+        self.voice.read(bytes);
+    }
+
+    fn looked(&self, entries: u64) {
+        self.record().looked(entries);
+        self.voice.looked(entries);
+    }
+}
+
+fn shown(path: &Path) -> String {
+    one_line(&path.display().to_string())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,186 @@
+//! One job at work, on a thread of its own: whatever becomes of it, the others do not notice.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use alike_engine::monitor::{Event, Monitor};
+use alike_engine::several::mirror;
+use alike_engine::stop::Stop;
+use alike_engine::turns::Share;
+use alike_engine::worker::{Controls, Rhythm};
+use alike_model::event::Action;
+use alike_storage::linux::Waker;
+
+use super::board::{Board, JobBoard, Sight};
+use super::feed::Feed;
+use super::report::Standing;
+use crate::config::Job;
+use crate::console::Console;
+use crate::log::Form;
+use crate::run::{Failure, now};
+use crate::settings;
+
+/// A job that could not begin is tried again this often: its log's folder may be on a drive that comes later.
+const TRY_AGAIN: Duration = Duration::from_secs(10);
+
+/// How a job tells of itself beside its own log.
+#[derive(Clone, Copy)]
+pub(crate) struct Manner {
+    /// How events are written to standard output; `None`: not at all.
+    pub(crate) stdout_form: Option<Form>,
+    pub(crate) verbose: bool,
+    /// Its part of the descriptors that this process may have.
+    pub(crate) held_folders: usize,
+}
+
+/// A job at work.
+pub(crate) struct Running {
+    pub(crate) job: Arc<Job>,
+    pub(crate) board: Arc<JobBoard>,
+    controls: Arc<Controls>,
+    console: Arc<Console>,
+    thread: JoinHandle<u64>,
+}
+
+impl Running {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// When its log file cannot be written, or the system has no more descriptors or threads.
+    pub(crate) fn start(
+        job: Arc<Job>,
+        board: &Board,
+        (share, manner): (Share, Manner),
+    ) -> Result<Self, Failure> {
+        let controls = Arc::new(Controls {
+            stop: Stop::default(),
+            pass_now: AtomicBool::new(false),
+            waker: Arc::new(Waker::new()?),
+        });
+        let console = Arc::new(settings::console_of_job(&job, manner.stdout_form, manner.verbose)?);
+        let own = Arc::new(JobBoard::of(&job)?);
+        let work = Work {
+            job: Arc::clone(&job),
+            board: Arc::clone(&own),
+            feed: Arc::clone(&board.feed),
+            controls: Arc::clone(&controls),
+            console: Arc::clone(&console),
+            share,
+            held_folders: manner.held_folders,
+        };
+        let name = format!("job {}", job.name);
+        let thread = std::thread::Builder::new().name(name).spawn(move || work.run())?;
+        Ok(Self { job, board: own, controls, console, thread })
+    }
+
+    /// A full pass is wanted now.
+    pub(crate) fn pass_now(&self) {
+        self.controls.pass_now.store(true, Ordering::Relaxed);
+        self.controls.waker.wake();
+    }
+
+    /// Its log file may have been renamed.
+    pub(crate) fn reopen_log(&self) {
+        self.console.reopen_log();
+    }
+
+    /// Tells it to end; it is still at work when this returns.
+    pub(crate) fn stop(&self) {
+        self.controls.stop.set();
+        self.controls.waker.wake();
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Waits for its end. Returns how much the scrub found damaged.
+    pub(crate) fn end(self) -> u64 {
+        self.stop();
+        let found = self.thread.join().unwrap_or(0);
+        self.console.finish();
+        found
+    }
+}
+
+/// What the thread of a job has.
+struct Work {
+    job: Arc<Job>,
+    board: Arc<JobBoard>,
+    feed: Arc<Feed>,
+    controls: Arc<Controls>,
+    console: Arc<Console>,
+    share: Share,
+    held_folders: usize,
+}
+
+impl Work {
+    fn run(self) -> u64 {
+        let mut said = String::new();
+        loop {
+            // A fault of ours in one job must not end the others; what it was at is done again.
+            let tried = catch_unwind(AssertUnwindSafe(|| self.mirror()));
+            let why = match tried {
+                Ok(Ok(found)) => {
+                    self.board.ended(&self.feed, (Standing::Stopped, ""));
+                    return found;
+                }
+                Ok(Err(failure)) => failure.told().0,
+                Err(_) => {
+                    "a fault in alike itself ended this job; it begins again. Please report it".to_owned()
+                }
+            };
+            if why != said {
+                self.halt(&why);
+                said = why;
+            }
+            if self.rests() {
+                self.board.ended(&self.feed, (Standing::Stopped, &said));
+                return 0;
+            }
+        }
+    }
+
+    fn mirror(&self) -> Result<u64, Failure> {
+        let args = &self.job.mirror;
+        let specs = settings::specs((&args.pair, &args.also), &args.pass, &args.output)?;
+        let rhythm = Rhythm {
+            held_folders: self.held_folders,
+            waits_at_start: true,
+            turns: Some(self.share.clone()),
+            ..settings::rhythm(args)
+        };
+        let sights: Vec<Sight<'_>> = (0..specs.len()).map(|number| self.sight(number)).collect();
+        let monitors: Vec<&dyn Monitor> = sights.iter().map(|sight| sight as &dyn Monitor).collect();
+        let policy = settings::policy(&args.pass);
+        Ok(mirror(&specs, policy, &rhythm, (&monitors, &now), &self.controls)?)
+    }
+
+    fn sight(&self, number: usize) -> Sight<'_> {
+        Sight { voice: self.console.voice(number), job: &self.board, number, feed: &self.feed }
+    }
+
+    fn halt(&self, why: &str) {
+        for number in 0..self.board.replicas.len() {
+            self.sight(number).event(Event::general(0, Action::Halt, why));
+        }
+        self.board.ended(&self.feed, (Standing::Halted, why));
+    }
+
+    /// Waits before the next try; true when stopped meanwhile.
+    fn rests(&self) -> bool {
+        let until = std::time::Instant::now() + TRY_AGAIN;
+        while !self.controls.stop.is_set() {
+            let left = until.saturating_duration_since(std::time::Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            let _ = self.controls.waker.wait(None, left);
+            self.controls.waker.clear();
+        }
+        true
+    }
+}

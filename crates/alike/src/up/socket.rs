@@ -1,0 +1,229 @@
+//! How other commands reach a running `alike up`: a Unix socket that only its owner may open, one question and one answer a
+//! connection, each a line of JSON.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, Sender};
+use std::time::Duration;
+
+use alike_storage::{linux, plain};
+use etcetera::BaseStrategy;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::report::Report;
+use crate::run::Failure;
+use crate::settings;
+
+/// Who asks does so within this time, or is not heard.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// No question is longer.
+const LONGEST: u64 = 64 * 1024;
+
+/// A question.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", tag = "ask")]
+pub(crate) enum Question {
+    /// How do all jobs stand?
+    Status,
+    /// Read the config file again.
+    Reload,
+    /// Start a full pass of all jobs, or of this one.
+    Pass { job: Option<String> },
+    /// End.
+    Down,
+}
+
+/// An answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", tag = "is")]
+pub(crate) enum Answer {
+    Status(Box<Report>),
+    /// It was done; what there is to say of it.
+    Done {
+        text: String,
+    },
+    /// It was not, and why.
+    Refused {
+        text: String,
+    },
+}
+
+/// A question for the loop that owns the jobs, and where its answer goes.
+pub(crate) type Asked = (Question, Sender<Answer>);
+
+/// The place of one `alike up` among those of a user: nobody else runs this config file.
+pub(crate) struct Seat {
+    folder: PathBuf,
+    name: String,
+    /// Held for as long as it runs.
+    _lock: File,
+}
+
+impl Seat {
+    /// Takes the place of a config file.
+    ///
+    /// # Errors
+    /// When it is taken, or the folder for it cannot be made.
+    pub(crate) fn take(config: &Path) -> Result<Self, Failure> {
+        let folder = folder()?;
+        let make = || -> io::Result<File> {
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+            fs::set_permissions(&folder, fs::Permissions::from_mode(0o700))?;
+            File::options().create(true).truncate(false).write(true).open(folder.join(lock_name(config)))
+        };
+        let lock = make().map_err(|why| {
+            let why = plain(&why);
+            Failure::Failed(format!(
+                "the folder of the control socket, {}, cannot be used: {why}",
+                folder.display()
+            ))
+        })?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { folder, name: socket_name(config), _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(Failure::Halted(format!(
+                "another alike up runs {} already; alike status shows it, alike down stops it",
+                config.display()
+            ))),
+            Err(TryLockError::Error(why)) => Err(why.into()),
+        }
+    }
+
+    /// Begins to listen. What a process left behind that was killed is removed.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub(crate) fn listen(&self) -> io::Result<UnixListener> {
+        let at = self.folder.join(&self.name);
+        match fs::remove_file(&at) {
+            Err(why) if why.kind() != io::ErrorKind::NotFound => return Err(why),
+            _ => {}
+        }
+        let listener = through(&self.folder, &self.name, |path| UnixListener::bind(path))?;
+        fs::set_permissions(&at, fs::Permissions::from_mode(0o600))?;
+        Ok(listener)
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(self.folder.join(&self.name));
+    }
+}
+
+/// Answers whoever connects, for as long as the process lives: `status` by itself, the rest through the loop.
+pub(crate) fn serve(
+    listener: UnixListener,
+    report: impl Fn() -> Report + Clone + Send + 'static,
+    wishes: impl Fn(Asked) + Clone + Send + 'static,
+) {
+    for stream in listener.incoming() {
+        let Ok(stream) = stream else {
+            std::thread::sleep(Duration::from_millis(100));
+            continue;
+        };
+        let (report, wishes) = (report.clone(), wishes.clone());
+        let answers = move || {
+            let _ = answer(&stream, report, wishes);
+        };
+        let _ = std::thread::Builder::new().name("asked".to_owned()).spawn(answers);
+    }
+}
+
+fn answer(stream: &UnixStream, report: impl Fn() -> Report, wishes: impl Fn(Asked)) -> io::Result<()> {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let answer = match read_line(stream) {
+        Ok(Question::Status) => Answer::Status(Box::new(report())),
+        Ok(question) => {
+            let (reply, answer): (Sender<Answer>, Receiver<Answer>) = std::sync::mpsc::channel();
+            wishes((question, reply));
+            let gone = || Answer::Refused { text: "it is ending".to_owned() };
+            answer.recv().unwrap_or_else(|_| gone())
+        }
+        Err(why) => Answer::Refused { text: plain(&why) },
+    };
+    write_line(stream, &answer)
+}
+
+/// Asks the `alike up` of a config file, or the only one that runs.
+///
+/// # Errors
+/// When none answers; the text says how to start one.
+pub(crate) fn ask(config: Option<&Path>, question: &Question) -> Result<Answer, Failure> {
+    let folder = folder()?;
+    let stream = match config {
+        Some(config) => connect(&folder, &socket_name(config)),
+        None => only_one(&folder)?,
+    };
+    let stream = stream.map_err(|_| {
+        let which = config.map_or_else(String::new, |config| format!(" of {}", config.display()));
+        Failure::Failed(format!("no alike up{which} is running here; start it with alike up"))
+    })?;
+    let asked = write_line(&stream, question).and_then(|()| read_line(&stream));
+    asked.map_err(|why| Failure::Failed(format!("alike up does not answer: {}", plain(&why))))
+}
+
+/// The one that runs.
+fn only_one(folder: &Path) -> Result<io::Result<UnixStream>, Failure> {
+    let names = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    let names = names.filter_map(|name| name.into_string().ok()).filter(|name| name.ends_with(".sock"));
+    let mut running: Vec<UnixStream> = names.filter_map(|name| connect(folder, &name).ok()).collect();
+    match running.len() {
+        0 | 1 => Ok(running.pop().ok_or_else(|| io::ErrorKind::NotFound.into())),
+        several => Err(Failure::Usage(format!("{several} of alike up are running; say which with -c FILE"))),
+    }
+}
+
+fn connect(folder: &Path, name: &str) -> io::Result<UnixStream> {
+    through(folder, name, |path| UnixStream::connect(path))
+}
+
+/// The path of a socket may not be longer than 107 bytes, whatever the folder is called: it goes by way of the open folder.
+fn through<T>(folder: &Path, name: &str, with: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
+    let open = File::open(folder)?;
+    with(&linux::path_of_open(open.as_fd()).join(name))
+}
+
+/// Where the sockets are: what the system gives for this, else beside the state.
+fn folder() -> Result<PathBuf, Failure> {
+    let given = etcetera::choose_base_strategy().ok().and_then(|strategy| strategy.runtime_dir());
+    match given {
+        Some(runtime) => Ok(runtime.join("alike")),
+        None if linux::am_root() => Ok(PathBuf::from("/run/alike")),
+        None => Ok(settings::state_folder(None)?.join("run")),
+    }
+}
+
+fn socket_name(config: &Path) -> String {
+    format!("up-{}.sock", short_name(config))
+}
+
+fn lock_name(config: &Path) -> String {
+    format!("up-{}.lock", short_name(config))
+}
+
+/// A name for a config file by its path without symlinks.
+fn short_name(config: &Path) -> String {
+    use std::os::unix::ffi::OsStrExt;
+    let whole = config.canonicalize().or_else(|_| std::path::absolute(config));
+    let whole = whole.unwrap_or_else(|_| config.to_owned());
+    format!("{:016x}", xxhash_rust::xxh3::xxh3_64(whole.as_os_str().as_bytes()))
+}
+
+fn write_line(mut stream: &UnixStream, value: &impl Serialize) -> io::Result<()> {
+    let mut line = serde_json::to_vec(value)?;
+    line.push(b'\n');
+    stream.write_all(&line)
+}
+
+fn read_line<T: DeserializeOwned>(stream: &UnixStream) -> io::Result<T> {
+    let mut line = Vec::new();
+    // Reports may be long, questions not; nobody sends without end.
+    BufReader::new(stream.take(LONGEST * 1024)).read_until(b'\n', &mut line)?;
+    Ok(serde_json::from_slice(&line)?)
+}

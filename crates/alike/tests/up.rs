@@ -1,5 +1,7 @@
 //! `alike up`, `status`, `reload` and `down`: many jobs in one process, each for itself.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod common;
 
 use std::fs;

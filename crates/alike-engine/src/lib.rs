@@ -70,6 +70,7 @@ mod settle;
 pub mod several;
 pub mod siblings;
 pub mod stop;
+mod superseded;
 mod survey;
 mod touched;
 pub mod trash;

@@ -51,6 +51,7 @@ pub mod pace;
 mod packed;
 pub mod pair;
 pub mod pass;
+mod parted;
 mod passing;
 mod place;
 mod reach;

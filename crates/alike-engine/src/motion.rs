@@ -235,7 +235,12 @@ fn hides_stores(content: &Content, source: &Stamp, now: Time) -> bool {
 }
 
 pub(crate) fn is_racy(source: &Stamp, now: Time) -> bool {
+    source.kind != Kind::Folder && is_fresh(source.ctime, now)
+}
+
+/// True when a further change may hide behind this one.
+pub(crate) fn is_fresh(ctime: Time, now: Time) -> bool {
     // Times in whole seconds come from filesystems that count in one or two of them.
-    let window = if source.ctime.nanos == 0 { RACY_COARSE_MILLIS } else { RACY_MILLIS };
-    source.kind != Kind::Folder && source.ctime.plus_millis(window) > now
+    let window = if ctime.nanos == 0 { RACY_COARSE_MILLIS } else { RACY_MILLIS };
+    ctime.plus_millis(window) > now
 }

@@ -369,7 +369,8 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         let try_it = |step: &Step| self.hands.link(from, expected, place, step);
         let link = |step: &Step| match try_it(step) {
             // A single refusal says nothing of what the target can hold: names are given up for good by the second.
-            Err(error) if error.forbids_links() => self.try_at_rest(&anchor.place, place, || try_it(step)),
+            Err(error) if error.is_across() => self.try_at_rest(&anchor.place, place, || try_it(step)),
+            Err(error) if error.forbids_links() => try_it(step),
             other => other,
         };
         let done = self.timed(place, &step, Instant::now(), link, Done::came_to)?;

@@ -22,7 +22,7 @@ use crate::pass::Run;
 use crate::place::{Here, Place};
 
 /// A stamp taken this close to a change may hide another: twice the coarsest tick of a Linux kernel's clock.
-const RACY_MILLIS: u32 = 20;
+pub(crate) const RACY_MILLIS: u32 = 20;
 /// The same for filesystems that keep whole seconds, or every other one.
 const RACY_COARSE_MILLIS: u32 = 2_100;
 /// Up to here a file is read in a moment, and a writer may be made to wait that long.
@@ -235,12 +235,7 @@ fn hides_stores(content: &Content, source: &Stamp, now: Time) -> bool {
 }
 
 pub(crate) fn is_racy(source: &Stamp, now: Time) -> bool {
-    source.kind != Kind::Folder && is_fresh(source.ctime, now)
-}
-
-/// True when a further change may hide behind this one.
-pub(crate) fn is_fresh(ctime: Time, now: Time) -> bool {
     // Times in whole seconds come from filesystems that count in one or two of them.
-    let window = if ctime.nanos == 0 { RACY_COARSE_MILLIS } else { RACY_MILLIS };
-    ctime.plus_millis(window) > now
+    let window = if source.ctime.nanos == 0 { RACY_COARSE_MILLIS } else { RACY_MILLIS };
+    source.kind != Kind::Folder && source.ctime.plus_millis(window) > now
 }

@@ -51,6 +51,7 @@ mod overdue;
 pub mod pace;
 mod packed;
 pub mod pair;
+mod parted;
 pub mod pass;
 mod passing;
 mod place;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use alike_engine::chronicle;
-use alike_engine::hold::Site;
+use alike_engine::hold::{Hold, Site};
 use alike_engine::kept::kept;
 use alike_engine::monitor::{Event, Monitor, State};
 use jiff::Timestamp;
@@ -20,6 +20,9 @@ use crate::log::one_line;
 /// A trash is looked through at most this often.
 const TRASH_AGE: Duration = Duration::from_secs(10);
 
+/// The folder of alike's own on a replica.
+const OWN: &str = ".alike";
+
 /// What is known of all jobs.
 pub(crate) struct Board {
     since: Timestamp,
@@ -33,6 +36,8 @@ struct Config {
     files: Vec<PathBuf>,
     trouble: Option<String>,
     web: Option<String>,
+    web_trouble: Option<String>,
+    token: String,
 }
 
 /// What is known of one job.
@@ -45,7 +50,7 @@ pub(crate) struct JobBoard {
 /// What is known of one replica.
 pub(crate) struct ReplicaBoard {
     pub(crate) path: PathBuf,
-    shown: Arc<str>,
+    pub(crate) shown: Arc<str>,
     pub(crate) record: Record,
     trash: Mutex<Option<(Instant, Option<TrashReport>)>>,
 }
@@ -82,7 +87,26 @@ impl Board {
 
     /// Where the status page is.
     pub(crate) fn page_is_at(&self, web: Option<String>) {
-        lock(&self.told).web = web;
+        let mut told = lock(&self.told);
+        (told.web, told.web_trouble) = (web, None);
+    }
+
+    /// It cannot be shown, and why.
+    pub(crate) fn page_trouble(&self, why: String) {
+        let mut told = lock(&self.told);
+        (told.web, told.web_trouble) = (None, Some(why));
+    }
+
+    /// What the page takes changes with.
+    pub(crate) fn token_is(&self, token: &str) {
+        token.clone_into(&mut lock(&self.told).token);
+    }
+
+    /// The same with what only the owner of the control socket may know: the address of the page that brings the token.
+    pub(crate) fn report_to_owner(&self) -> Report {
+        let report = self.report();
+        let token = lock(&self.told).token.clone();
+        Report { web: report.web.map(|web| format!("{web}#token={token}")), ..report }
     }
 
     pub(crate) fn report(&self) -> Report {
@@ -96,6 +120,7 @@ impl Board {
             config: told.files.iter().map(|file| shown(file)).collect(),
             config_trouble: told.trouble.clone(),
             web: told.web.clone(),
+            web_trouble: told.web_trouble.clone(),
             jobs,
         }
     }
@@ -137,7 +162,18 @@ impl ReplicaBoard {
     }
 
     fn report(&self) -> ReplicaReport {
-        ReplicaReport { trash: self.trash(), ..self.record.report(&self.shown) }
+        let report = self.record.report(&self.shown);
+        let hold = match report.state {
+            // What holds it stands on the replica itself.
+            Standing::Halted => Hold::read(&self.path.join(OWN)).ok().flatten(),
+            _ => None,
+        };
+        ReplicaReport { trash: self.trash(), hold: hold.map(|hold| one_line(&hold.why)), ..report }
+    }
+
+    /// What its trash keeps is another now.
+    pub(crate) fn forget_trash(&self) {
+        *lock(&self.trash) = None;
     }
 
     /// What its trash keeps, as it was lately.

@@ -197,7 +197,10 @@ fn path_of(wish: &Wish) -> Result<RelPath, Refused> {
         (None, Some(path)) => path.clone().into_bytes(),
         (None, None) => return Err(wrong("say which path")),
     };
-    RelPath::parse(&bytes).ok_or_else(|| wrong("that is no path on the replica; name it as the log does"))
+    let relative = Some(&bytes).filter(|bytes| !bytes.starts_with(b"/"));
+    relative
+        .and_then(|bytes| RelPath::parse(bytes))
+        .ok_or_else(|| wrong("that is no path on the replica; name it as the log does, such as docs/a.txt"))
 }
 
 fn trouble(path: &RelPath, why: &str) -> Value {

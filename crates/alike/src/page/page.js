@@ -481,9 +481,8 @@
     return new Promise((done) => {
       const box = $("unlock");
       const yes = () => { if ($("token").value.trim()) { keep($("token").value.trim().replace(/^.*#token=/, "")); box.close("yes"); } else put($("unlock-why"), "Paste the token first."); };
-      $("unlock-yes").onclick = yes;
+      $("unlock-form").onsubmit = (event) => { event.preventDefault(); yes(); };
       $("unlock-no").onclick = () => box.close("no");
-      $("token").onkeydown = (event) => { if (event.key === "Enter") { event.preventDefault(); yes(); } };
       box.returnValue = "";
       box.onclose = () => done(box.returnValue === "yes");
       box.showModal();

@@ -179,7 +179,8 @@ impl ReplicaBoard {
     /// What its trash keeps, as it was lately.
     fn trash(&self) -> Option<TrashReport> {
         let mut known = lock(&self.trash);
-        if known.as_ref().is_none_or(|(at, _)| at.elapsed() > TRASH_AGE) {
+        // One that was not there is cheap to look for, and may come at any time.
+        if known.as_ref().is_none_or(|(at, trash)| trash.is_none() || at.elapsed() > TRASH_AGE) {
             *known = Some((Instant::now(), count_trash(&self.path)));
         }
         known.as_ref().and_then(|(_, trash)| trash.clone())

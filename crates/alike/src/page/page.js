@@ -157,7 +157,7 @@
     const facts = own.facts;
     put(facts.Files, number.format(replica.files));
     put(facts["Copied since the start"], `${size(replica.bytes)} in ${count(replica.changes, "change")}`);
-    if (JSON.stringify(before?.last_pass) !== JSON.stringify(pass)) {
+    if (!before || JSON.stringify(before.last_pass) !== JSON.stringify(pass)) {
       facts["Last full pass"].replaceChildren(...(pass ? [time(pass.ended), h("small", {}, `${span(pass.ms)}: ${escaped(pass.summary)}`)] : ["not yet"]));
     }
     if (before?.identical_at !== replica.identical_at || !before) {
@@ -185,6 +185,8 @@
 
   function whyOf(replica) {
     const progress = replica.progress;
+    // What holds it is said below, with what to do here.
+    if (replica.hold) return "";
     if (progress) return `${count(progress.looked, "entry", "entries")} looked at, ${number.format(progress.copied)} copied, ${size(progress.bytes)}${replica.why ? ` · ${escaped(replica.why)}` : ""}`;
     return escaped(replica.why ?? "");
   }
@@ -225,17 +227,16 @@
     const most = h("span", { class: "key" }), slowest = h("span", { class: "key slow" });
     const rows = h("tbody");
     const table = h("table", {}, h("thead", {}, h("tr", {}, ...["Hour", "Changes", "Copied", "Slowest arrival"].map((title) => h("th", { scope: "col" }, title)))), rows);
-    const whole = h("figure", { class: "day" },
-      h("figcaption", {}, h("b", {}, "Last 24 hours"), most, slowest), drawn, axis,
-      h("details", {}, h("summary", {}, "As a table"), h("div", { class: "in scroll", tabindex: "0", role: "region", "aria-label": "The last day, hour by hour" }, table)));
+    const more = h("details", {}, h("summary", {}, "As a table"), h("div", { class: "in scroll", tabindex: "0", role: "region", "aria-label": "The last day, hour by hour" }, table));
+    const whole = h("figure", { class: "day" }, h("figcaption", {}, h("b", {}, "Last 24 hours"), most, slowest), drawn, axis, more);
     const load = async () => {
       const answer = await read(`/api/day?${about(own)}`);
-      if (answer) draw(answer, { drawn, axis, most, slowest, rows });
+      if (answer) draw(answer, { drawn, axis, more, most, slowest, rows });
     };
     return { whole, load };
   }
 
-  function draw({ now, minutes }, { drawn, axis, most, slowest, rows }) {
+  function draw({ now, minutes }, { drawn, axis, more, most, slowest, rows }) {
     const end = Math.floor(now / BUCKET) * BUCKET + BUCKET, begin = end - BUCKETS * BUCKET;
     const buckets = Array.from({ length: BUCKETS }, (_, at) => ({ at: begin + at * BUCKET, changes: 0, bytes: 0, late: 0 }));
     for (const minute of minutes) {
@@ -258,8 +259,10 @@
     });
     drawn.replaceChildren(...shapes);
     const some = all > 0 || late > 1;
+    for (const part of [drawn, axis, more]) part.style.display = some ? "" : "none";
     drawn.setAttribute("aria-label", some ? `The last 24 hours: ${count(all, "change")}, at most ${number.format(top)} in 15 minutes; the slowest took ${span(late)} to arrive. The table below has the numbers.` : "The last 24 hours: no changes since the start.");
-    put(most, all ? `changes, most ${number.format(top)} in 15 min` : "no changes yet");
+    put(most, all ? `changes, most ${number.format(top)} in 15 min` : "no changes since the start");
+    most.classList.toggle("key", all > 0);
     slowest.hidden = late <= 1;
     put(slowest, `slowest arrival ${span(late)}`);
     [...axis.children].slice(0, 4).forEach((label, at) => put(label, short.format((begin + at * 360) * 60_000)));
@@ -360,7 +363,7 @@
     const all = wanted.length;
     const verdict = wrong ? `${wrong} of ${count(all, "replica")} not well` : all === 1 ? "The replica is well" : `All ${all} replicas are well`;
     put($("verdict"), verdict);
-    $("verdict").className = `verdict ${wrong ? "" : "fine"}`;
+    $("verdict").className = `verdict ${wrong ? "wrong" : ""}`;
     document.title = wrong ? `! ${verdict} · alike` : `${verdict} · alike`;
     if (!$("since").firstChild || $("since").dataset.at !== report.since) {
       $("since").dataset.at = report.since;
@@ -401,7 +404,7 @@
     if (!nav.firstChild) nav.append(h("ul"));
     const rows = report.jobs.flatMap((job) => job.replicas.map((replica) => ({ job: job.name, replica })));
     sync(nav.firstChild, rows, (row) => keyOf(row.job, row.replica.replica), (row) => h("li", {}, h("a", { href: `#${views.get(keyOf(row.job, row.replica.replica)).anchor}` },
-      h("span", { class: "mark" }), h("span", { class: "who" }, h("b", {}, escaped(row.job)), path(row.replica.replica)), h("span", { class: "told" }))));
+      h("span", { class: "mark" }), h("b", {}, escaped(row.job)), h("span", { class: "told" }), path(row.replica.replica))));
     rows.forEach((row, at) => {
       const child = nav.firstChild.children[at];
       child.querySelector(".mark").className = `mark ${toneOf(row.replica)}`;

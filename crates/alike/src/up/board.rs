@@ -1,6 +1,7 @@
 //! What is known of all jobs that run, for whoever asks: `alike status`, the status page, hooks.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,8 +18,10 @@ use crate::config::Job;
 use crate::console::Voice;
 use crate::log::one_line;
 
-/// A trash is looked through at most this often.
+/// A trash is looked through at most this often, and more often when something went into it; but never for a large part of the time.
 const TRASH_AGE: Duration = Duration::from_secs(10);
+const TRASH_GREW: Duration = Duration::from_secs(1);
+const TRASH_SHARE: u32 = 50;
 
 /// The folder of alike's own on a replica.
 const OWN: &str = ".alike";
@@ -52,7 +55,15 @@ pub(crate) struct ReplicaBoard {
     pub(crate) path: PathBuf,
     pub(crate) shown: Arc<str>,
     pub(crate) record: Record,
-    trash: Mutex<Option<(Instant, Option<TrashReport>)>>,
+    trash: Mutex<Option<Trash>>,
+    trash_grew: AtomicBool,
+}
+
+/// What a trash keeps, as it was lately; `None` where it could not be told.
+struct Trash {
+    at: Instant,
+    took: Duration,
+    keeps: Option<TrashReport>,
 }
 
 impl Board {
@@ -158,7 +169,13 @@ impl JobBoard {
 impl ReplicaBoard {
     fn of(path: &Path) -> Self {
         let shown = shown(path).into();
-        Self { path: path.to_owned(), shown, record: Record::new(), trash: Mutex::default() }
+        Self {
+            path: path.to_owned(),
+            shown,
+            record: Record::new(),
+            trash: Mutex::default(),
+            trash_grew: AtomicBool::new(false),
+        }
     }
 
     fn report(&self) -> ReplicaReport {
@@ -179,11 +196,18 @@ impl ReplicaBoard {
     /// What its trash keeps, as it was lately.
     fn trash(&self) -> Option<TrashReport> {
         let mut known = lock(&self.trash);
-        // One that was not there is cheap to look for, and may come at any time.
-        if known.as_ref().is_none_or(|(at, trash)| trash.is_none() || at.elapsed() > TRASH_AGE) {
-            *known = Some((Instant::now(), count_trash(&self.path)));
+        let is_old = |trash: &Trash| {
+            let usual = if self.trash_grew.load(Ordering::Relaxed) { TRASH_GREW } else { TRASH_AGE };
+            // One that was not there is cheap to look for, and may come at any time.
+            trash.keeps.is_none() || trash.at.elapsed() > usual.max(trash.took * TRASH_SHARE)
+        };
+        if known.as_ref().is_none_or(is_old) {
+            self.trash_grew.store(false, Ordering::Relaxed);
+            let began = Instant::now();
+            let keeps = count_trash(&self.path);
+            *known = Some(Trash { at: Instant::now(), took: began.elapsed(), keeps });
         }
-        known.as_ref().and_then(|(_, trash)| trash.clone())
+        known.as_ref().and_then(|trash| trash.keeps.clone())
     }
 
     fn tell(&self, feed: &Feed, job: &Arc<str>, turned: Option<Turned>) {
@@ -215,6 +239,9 @@ pub(crate) struct Sight<'a> {
 impl Monitor for Sight<'_> {
     fn event(&self, event: Event) {
         self.replica.record.event(&event);
+        if event.kept.is_some() {
+            self.replica.trash_grew.store(true, Ordering::Relaxed);
+        }
         let told = What::Event(Arc::new(event.clone()));
         self.feed.tell((&self.job.name, &self.replica.shown), told);
         self.voice.event(event);

@@ -55,6 +55,10 @@ impl Chromium {
         let made = browser.post("", &wanted);
         browser.session = format!("{}/{}", browser.session, made["sessionId"].as_str().unwrap());
         browser.size(1080, 900);
+        // What it opened by itself is none of the page's doing.
+        browser.open("about:blank");
+        browser.log("performance");
+        browser.log("browser");
         browser
     }
 
@@ -122,11 +126,11 @@ impl Chromium {
     pub fn click_text(&self, tag: &str, text: &str) {
         let mark = format!(
             "const it = [...document.querySelectorAll('{tag}')].find((one) => one.textContent.startsWith('{text}')); \
-             if (it) it.id = 'meant'; return !!it"
+             if (it) it.dataset.meant = 'yes'; return !!it"
         );
         self.until(text, &mark);
-        self.click("#meant");
-        self.run("document.querySelector('#meant').removeAttribute('id')");
+        self.click("[data-meant]");
+        self.run("delete document.querySelector('[data-meant]').dataset.meant");
     }
 
     /// Types into a field that is emptied first.
@@ -158,6 +162,7 @@ impl Chromium {
 
     #[track_caller]
     pub fn prefers(&self, scheme: &str) {
+        self.command("Emulation.setScrollbarsHidden", &json!({ "hidden": true }));
         let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
         self.command("Emulation.setEmulatedMedia", &json!({ "features": features }));
     }

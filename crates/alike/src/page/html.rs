@@ -68,31 +68,48 @@ pub(crate) fn page(report: &Report) -> String {
 }
 
 fn one_replica(html: &mut String, replica: &ReplicaReport) {
-    let why = if replica.why.is_empty() { String::new() } else { format!(": {}", text(&replica.why)) };
     let _ = write!(
         html,
-        "<article class=\"replica\"><h3 class=\"path\">{}</h3><p class=\"state {}\">{}{why}</p><dl class=\"facts\">",
+        "<article class=\"replica\"><h3 class=\"path\">{}</h3><p class=\"state {}\"><span class=\"word\">{}</span> \
+         <span class=\"why\">{}</span></p><dl class=\"facts\">",
         text(&replica.replica),
         tone(replica),
-        replica.state.word()
+        replica.state.word(),
+        text(&replica.why)
     );
     let mut fact = |name: &str, value: &str| {
         let _ = write!(html, "<div><dt>{name}</dt><dd>{value}</dd></div>");
     };
-    fact("Identical as of", replica.identical_at.as_deref().unwrap_or("not yet"));
-    fact("Behind", &format!("{} paths, {} ms", replica.lag_paths, replica.lag_ms));
+    fact("Identical as of", &replica.identical_at.as_deref().map_or_else(|| "not yet".to_owned(), here));
+    let behind = match (replica.lag_paths, replica.lag_ms) {
+        (0, 0) => "nothing waits".to_owned(),
+        (paths, ms) => format!("{}, {ms} ms", counted(paths, "path", "paths")),
+    };
+    fact("Behind", &behind);
     fact("Files", &replica.files.to_string());
     fact("Copied since the start", &size(replica.bytes));
-    if let Some(pass) = &replica.last_pass {
-        fact("Last full pass", &format!("{}, {} ms: {}", text(&pass.ended), pass.ms, text(&pass.summary)));
-    }
     if let Some(trash) = &replica.trash {
-        fact("Trash", &format!("{} entries, {}", trash.entries, size(trash.bytes)));
+        fact("Trash", &format!("{}, {}", counted(trash.entries, "entry", "entries"), size(trash.bytes)));
     }
+    let pass = replica.last_pass.as_ref();
+    let told = pass.map(|pass| format!("{}, {} ms: {}", here(&pass.ended), pass.ms, text(&pass.summary)));
+    fact("Last full pass", told.as_deref().unwrap_or("not yet"));
     html.push_str("</dl>");
     troubles(html, "Failed", &replica.failed, replica.failed_count);
     troubles(html, "Held back or skipped", &replica.held, replica.held_count);
     html.push_str("</article>");
+}
+
+fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
+/// A moment by the clock of this machine.
+fn here(at: &str) -> String {
+    let at: Option<jiff::Timestamp> = at.parse().ok();
+    at.map_or_else(String::new, |at| {
+        at.to_zoned(crate::zone::here()).strftime("%Y-%m-%d %H:%M:%S").to_string()
+    })
 }
 
 fn troubles(html: &mut String, title: &str, named: &[Trouble], all: u64) {

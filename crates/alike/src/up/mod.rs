@@ -1,16 +1,16 @@
 //! `alike up`: all jobs of a config file in one process, and the commands that ask it.
 
 pub(crate) mod asking;
-mod board;
+pub(crate) mod board;
 mod day;
-mod feed;
+pub(crate) mod feed;
 mod fleet;
 mod hooks;
 mod job;
 mod notify;
-mod record;
+pub(crate) mod record;
 pub(crate) mod report;
-mod socket;
+pub(crate) mod socket;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -19,10 +19,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
+use alike_storage::plain;
 use clap::Args;
 use signal_hook::consts::{SIGHUP, SIGUSR1};
 
 use crate::config;
+use crate::page::Page;
 use crate::run::{DIFFERS, Failure, IDENTICAL};
 use crate::{settings, signals};
 use board::Board;
@@ -72,12 +74,15 @@ pub(crate) fn up(args: &UpArgs) -> Result<ExitCode, Failure> {
         verbose: args.verbose,
         held_folders: settings::held_folders(),
     };
+    let page = page(&board, &wishes, &seat)?;
     let mut fleet = Fleet::new(Arc::clone(&board), manner);
+    page.apply(config.web.as_ref());
     say!("alike: {}", fleet.apply(config));
     let _listens = notify::is_heard().then(|| wake_at_changes(&board, &wishes));
     notify::ready();
-    let waiting = run(&heard, &board, &mut fleet, args);
+    let waiting = run(&heard, &board, (&mut fleet, &page), args);
     notify::stopping();
+    page.end();
     let found = fleet.end();
     for reply in waiting {
         let _ = reply.send(Answer::Done { text: "stopped".to_owned() });
@@ -88,7 +93,12 @@ pub(crate) fn up(args: &UpArgs) -> Result<ExitCode, Failure> {
 }
 
 /// Until it is to end. Returns who wants to know when it has.
-fn run(heard: &Receiver<Wish>, board: &Board, fleet: &mut Fleet, args: &UpArgs) -> Vec<Sender<Answer>> {
+fn run(
+    heard: &Receiver<Wish>,
+    board: &Board,
+    (fleet, page): (&mut Fleet, &Page),
+    args: &UpArgs,
+) -> Vec<Sender<Answer>> {
     let mut due: Option<Instant> = Some(Instant::now());
     let watchdog = notify::watchdog();
     loop {
@@ -105,11 +115,11 @@ fn run(heard: &Receiver<Wish>, board: &Board, fleet: &mut Fleet, args: &UpArgs) 
         match wish {
             Some(Wish::Stop) => return Vec::new(),
             Some(Wish::Asked((Question::Down, reply))) => return vec![reply],
-            Some(Wish::Reload) => drop(reload(board, fleet, args)),
+            Some(Wish::Reload) => drop(reload(board, (fleet, page), args)),
             Some(Wish::PassNow) => fleet.pass_now(),
             Some(Wish::Look) => due = due.or_else(|| Some(Instant::now() + TELL_EVERY)),
             Some(Wish::Asked((question, reply))) => {
-                let _ = reply.send(do_as_asked(&question, board, fleet, args));
+                let _ = reply.send(do_as_asked(&question, board, (fleet, page), args));
             }
             None => {}
         }
@@ -120,9 +130,14 @@ fn run(heard: &Receiver<Wish>, board: &Board, fleet: &mut Fleet, args: &UpArgs) 
     }
 }
 
-fn do_as_asked(question: &Question, board: &Board, fleet: &mut Fleet, args: &UpArgs) -> Answer {
+fn do_as_asked(
+    question: &Question,
+    board: &Board,
+    (fleet, page): (&mut Fleet, &Page),
+    args: &UpArgs,
+) -> Answer {
     let done = match question {
-        Question::Reload => reload(board, fleet, args),
+        Question::Reload => reload(board, (fleet, page), args),
         Question::Pass { job: None } => {
             fleet.pass_now();
             Ok("a pass of every job begins".to_owned())
@@ -137,21 +152,39 @@ fn do_as_asked(question: &Question, board: &Board, fleet: &mut Fleet, args: &UpA
 }
 
 /// Takes up the config file as it is now. A broken one changes nothing.
-fn reload(board: &Board, fleet: &mut Fleet, args: &UpArgs) -> Result<String, String> {
+fn reload(
+    board: &Board,
+    (fleet, page): (&mut Fleet, &Page),
+    args: &UpArgs,
+) -> Result<String, String> {
     notify::reloading();
     let loaded = config::load(args.config.as_deref()).map_err(|trouble| Failure::from(trouble).told().0);
     fleet.reopen_logs();
     let told = match loaded {
-        Ok(config) => Ok(fleet.apply(config)),
+        Ok(config) => {
+            page.apply(config.web.as_ref());
+            Ok(fleet.apply(config))
+        }
         Err(why) => {
             board.config_is_broken(why.clone());
             Err(format!("the config file is broken, and nothing was changed:\n{why}"))
         }
     };
+    page.look();
     let (Ok(text) | Err(text)) = &told;
     say!("alike: {text}");
     notify::ready();
     told
+}
+
+/// The page, shown nowhere yet.
+fn page(board: &Arc<Board>, wishes: &Sender<Wish>, seat: &Seat) -> Result<Page, Failure> {
+    let wishes = wishes.clone();
+    let ask = move |question, reply| drop(wishes.send(Wish::Asked((question, reply))));
+    let file = seat.token_file();
+    Page::new(board, Box::new(ask), &file).map_err(|why| {
+        Failure::Failed(format!("the token of the page, {}, cannot be written: {}", file.display(), plain(&why)))
+    })
 }
 
 fn hear_signals(wishes: &Sender<Wish>) -> Result<(), Failure> {
@@ -179,7 +212,7 @@ fn answer_others(
     wishes: &Sender<Wish>,
 ) -> Result<(), Failure> {
     let (board, wishes) = (Arc::clone(board), wishes.clone());
-    let report = move || board.report();
+    let report = move || board.report_to_owner();
     let asked = move |asked: Asked| {
         let _ = wishes.send(Wish::Asked(asked));
     };
@@ -191,7 +224,10 @@ fn answer_others(
 fn wake_at_changes(board: &Board, wishes: &Sender<Wish>) -> Arc<dyn Fn() + Send + Sync> {
     let wishes = wishes.clone();
     let listener: Arc<dyn Fn() + Send + Sync> = Arc::new(move || {
-        let _ = wishes.send(Wish::Look);
+        // One at a time, or a first copy of many files would fill the queue.
+        if !looks.swap(true, Ordering::Relaxed) {
+            let _ = wishes.send(Wish::Look);
+        }
     });
     board.feed.listen(&listener);
     listener

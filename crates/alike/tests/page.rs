@@ -48,13 +48,21 @@ fn every_address_answers_and_forbids_a_browser_all_that_it_needs_not() {
 fn a_host_that_is_a_name_is_refused_whatever_is_asked() {
     let page = page();
     let port = page.at.rsplit(':').next().unwrap();
-    for host in ["evil.example", "localhost.evil.example", "192.168.7.7", "127.0.0.1.evil.example", "a@127.0.0.1", "2130706433"] {
+    for host in [
+        "evil.example",
+        "localhost.evil.example",
+        "192.168.7.7",
+        "127.0.0.1.evil.example",
+        "a@127.0.0.1",
+        "2130706433",
+    ] {
         let host = format!("{host}:{port}");
         for path in ["/", "/api/status", "/metrics", "/healthz", "/api/events"] {
             page.get_with(path, &[("host", &host)]).expect(421, "this page answers only to its address");
         }
         let wish = page.wish(json!({}));
-        let headers = [("host", host.as_str()), ("x-alike-token", &page.token), ("origin", &format!("http://{host}"))];
+        let headers =
+            [("host", host.as_str()), ("x-alike-token", &page.token), ("origin", &format!("http://{host}"))];
         page.post_with("/api/pass", &wish, &headers).expect(421, "only to its address");
     }
     for host in ["localhost", "localhost:1", "127.0.0.1"] {
@@ -71,8 +79,16 @@ fn another_site_can_neither_read_nor_change_anything() {
     let ours = format!("http://{}", page.at);
     let wish = page.wish(json!({}));
     let token = ("x-alike-token", page.token.as_str());
-    for origin in ["http://evil.example", "null", "https://127.0.0.1", "http://127.0.0.1:1", "", &ours.replace("http:", "https:")] {
-        page.post_with("/api/pass", &wish, &[token, ("origin", origin)]).expect(403, "Origin header names another site");
+    for origin in [
+        "http://evil.example",
+        "null",
+        "https://127.0.0.1",
+        "http://127.0.0.1:1",
+        "",
+        &ours.replace("http:", "https:"),
+    ] {
+        page.post_with("/api/pass", &wish, &[token, ("origin", origin)])
+            .expect(403, "Origin header names another site");
         page.get_with("/api/status", &[("origin", origin)]).expect(403, "Origin header names another site");
     }
     page.post_with("/api/pass", &wish, &[token]).expect(403, "needs an Origin header");
@@ -80,8 +96,10 @@ fn another_site_can_neither_read_nor_change_anything() {
         let headers = [token, ("origin", &ours), ("sec-fetch-site", site)];
         page.post_with("/api/pass", &wish, &headers).expect(403, "another site asked");
         page.get_with("/api/status", &[("sec-fetch-site", site)]).expect(403, "another site asked");
-        page.get_with("/", &[("sec-fetch-site", site), ("sec-fetch-mode", "no-cors")]).expect(403, "another site");
-        page.get_with("/", &[("sec-fetch-site", site), ("sec-fetch-mode", "navigate")]).expect(200, "<!doctype");
+        page.get_with("/", &[("sec-fetch-site", site), ("sec-fetch-mode", "no-cors")])
+            .expect(403, "another site");
+        page.get_with("/", &[("sec-fetch-site", site), ("sec-fetch-mode", "navigate")])
+            .expect(200, "<!doctype");
     }
     page.post_with("/api/pass", &wish, &[token, ("origin", &ours), ("sec-fetch-site", "same-origin")])
         .expect(200, "a pass of documents begins");
@@ -105,7 +123,8 @@ fn without_the_token_nothing_is_changed_and_only_its_owner_can_read_it() {
     assert!(!page.pair.replica.path(".alike/hold").exists());
     let folder = page.pair.beside("run/alike");
     let files = std::fs::read_dir(&folder).unwrap().flatten();
-    let token = files.map(|file| file.path()).find(|path| path.extension().is_some_and(|it| it == "page-token"));
+    let token =
+        files.map(|file| file.path()).find(|path| path.extension().is_some_and(|it| it == "page-token"));
     assert_eq!(token.unwrap().metadata().unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(folder.metadata().unwrap().permissions().mode() & 0o777, 0o700);
     let shown = page.pair.alike.run(["status", "-c", common::text(&page.pair.beside("alike.toml"))]);
@@ -161,7 +180,10 @@ fn what_was_deleted_comes_back_while_the_mirror_runs_and_stays_until_it_may_go_o
     page.pair.source.file("new", "waits");
     page.post("/api/pass", &page.wish(json!({}))).expect(200, "begins");
     std::thread::sleep(Duration::from_millis(1500));
-    assert!(page.pair.replica.has("even/file-000") && !page.pair.replica.has("new"), "a pass was made in spite of the hold");
+    assert!(
+        page.pair.replica.has("even/file-000") && !page.pair.replica.has("new"),
+        "a pass was made in spite of the hold"
+    );
     std::fs::copy(page.pair.replica.path("even/file-000"), page.pair.source.path("even/file-000")).unwrap();
     page.post("/api/resume", &page.wish(json!({}))).expect(200, "the mirror goes on");
     page.wait_for(SOON, "identical", |report| report["jobs"][0]["replicas"][0]["state"] == "identical");
@@ -188,7 +210,8 @@ fn a_pass_is_undone_only_as_it_was_shown() {
     gone(&page, "even/file-000");
     gone(&page, "even/file-002");
     let passes = page.get("/api/history?job=documents").json();
-    let pass = passes["passes"].as_array().unwrap().iter().find(|pass| pass["counts"]["delete"].is_u64()).unwrap();
+    let pass =
+        passes["passes"].as_array().unwrap().iter().find(|pass| pass["counts"]["delete"].is_u64()).unwrap();
     let number = &pass["pass"];
     let shown = page.post("/api/undo", &page.wish(json!({ "pass": number }))).expect(200, "preview").json();
     let steps = shown["undone"]["steps"].as_u64().unwrap();
@@ -215,7 +238,8 @@ fn the_events_tell_each_action_once_also_to_who_was_away() {
     let started = Instant::now();
     page.pair.source.file("one", "1");
     let is_one = |sent: &asked::Sent| sent.event == "event" && sent.json()["path"] == "one";
-    let is_counted = |sent: &asked::Sent| sent.event == "status" && sent.json()["jobs"][0]["replicas"][0]["files"] == 5;
+    let is_counted =
+        |sent: &asked::Sent| sent.event == "status" && sent.json()["jobs"][0]["replicas"][0]["files"] == 5;
     let (mut one, mut counted) = (None, false);
     while one.is_none() || !counted {
         let sent = events.next().unwrap();
@@ -225,7 +249,10 @@ fn the_events_tell_each_action_once_also_to_who_was_away() {
     let one = one.unwrap();
     assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
     let told = one.json();
-    assert_eq!((&told["action"], &told["job"], &told["result"]), (&json!("create"), &json!("documents"), &json!("ok")));
+    assert_eq!(
+        (&told["action"], &told["job"], &told["result"]),
+        (&json!("create"), &json!("documents"), &json!("ok"))
+    );
     drop(events);
     page.pair.source.file("two", "2");
     assert!(wait_until(SOON, || page.pair.replica.has("two")));
@@ -239,7 +266,8 @@ fn the_events_tell_each_action_once_also_to_who_was_away() {
 
 #[test]
 fn names_are_told_whole_in_json_and_harmless_in_html() {
-    let hostile = ["<img src=x onerror=alert(1)>", "line\nbreak", "\u{202e}txt.exe", "</script><b>", "\"'&amp;"];
+    let hostile =
+        ["<img src=x onerror=alert(1)>", "line\nbreak", "\u{202e}txt.exe", "</script><b>", "\"'&amp;"];
     let pair = pair();
     for name in hostile {
         pair.source.file(name, "x");
@@ -247,7 +275,10 @@ fn names_are_told_whole_in_json_and_harmless_in_html() {
     pair.source.file(name(b"not\xffutf8"), "x").file("failing", "x").mode("failing", 0o000);
     let page = Page::of(pair);
     let history = page.get("/api/history?job=documents");
-    assert!(history.text.is_ascii() || !history.text.contains('\u{202e}'), "what reorders a line comes escaped");
+    assert!(
+        history.text.is_ascii() || !history.text.contains('\u{202e}'),
+        "what reorders a line comes escaped"
+    );
     let history = history.json();
     let actions = history["passes"][0]["actions"].as_array().unwrap().clone();
     for name in hostile {
@@ -323,7 +354,8 @@ fn sample(line: &str, families: &std::collections::BTreeMap<String, String>) {
 fn health_is_good_only_when_every_replica_is_well() {
     let pair = pair_with_files(12);
     let missing = pair.beside("missing");
-    let more = format!("[[job]]\nname = \"gone\"\nsource = {missing:?}\nreplicas = [{:?}]", pair.beside("other"));
+    let more =
+        format!("[[job]]\nname = \"gone\"\nsource = {missing:?}\nreplicas = [{:?}]", pair.beside("other"));
     let page = Page::of_job(pair, &more);
     page.get("/healthz").expect(503, "gone").expect(503, "halted");
     assert!(!page.get("/healthz").text.contains("documents"));
@@ -349,14 +381,19 @@ fn the_page_moves_and_ends_with_the_config() {
     let mut events = page.follow(None);
     let config = page.pair.beside("alike.toml");
     let text = std::fs::read_to_string(&config).unwrap();
-    std::fs::write(&config, text.split_once("[[job]]").map(|(_, job)| format!("[[job]]{job}")).unwrap()).unwrap();
+    std::fs::write(&config, text.split_once("[[job]]").map(|(_, job)| format!("[[job]]{job}")).unwrap())
+        .unwrap();
     page.live.hang_up();
     assert!(wait_until(SOON, || std::net::TcpStream::connect(&page.at).is_err()), "it still listens");
     assert!(events.by_ref().take(100).count() < 100, "the stream ends with the page");
     page.pair.source.file("later", "x");
     assert!(wait_until(SOON, || page.pair.replica.has("later")), "the job runs on");
     page.live.stop();
-    assert_eq!(std::fs::read_dir(page.pair.beside("run/alike")).unwrap().flatten().count(), 1, "only the lock stays");
+    assert_eq!(
+        std::fs::read_dir(page.pair.beside("run/alike")).unwrap().flatten().count(),
+        1,
+        "only the lock stays"
+    );
 }
 
 #[test]
@@ -375,7 +412,11 @@ fn a_port_that_is_taken_is_said_and_tried_again_while_the_jobs_run() {
     assert!(live.err().contains(&format!("the page cannot be shown at {at}")), "{}", live.err());
     assert!(pair.alike.run(["status", "-c", config]).out().contains("the page cannot be shown"));
     drop(taken);
-    assert!(wait_until(SOON, || live.err().contains(&format!("the page is at http://{at}/"))), "{}", live.err());
+    assert!(
+        wait_until(SOON, || live.err().contains(&format!("the page is at http://{at}/"))),
+        "{}",
+        live.err()
+    );
     assert!(pair.alike.run(["status", "-c", config]).out().contains(&format!("page: http://{at}/#token=")));
     live.stop();
 }

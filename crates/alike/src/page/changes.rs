@@ -29,7 +29,8 @@ use super::past::in_json;
 use crate::args::moment;
 use crate::log::{raw, shown};
 use crate::recovery::{
-    self, back_in_words, bring_back, carry_out, failed, hold, more_was_deleted, named, one_pass, undone_in_words,
+    self, back_in_words, bring_back, carry_out, failed, hold, more_was_deleted, named, one_pass,
+    undone_in_words,
 };
 use crate::run::{Failure, now};
 use crate::up::socket::{Answer, Question};
@@ -120,7 +121,9 @@ impl On<'_> {
         let (passes, begun) = recovery::chosen(site, &all, |all| one_pass(all, pass))?;
         let steps = Steps::default();
         let undone = preview(site, Job { all: &all, passes: &passes, begun }, &steps).map_err(failed)?;
-        Ok(json!({ "pass": pass, "preview": true, "undone": counts(&undone), "actions": steps.list(), "more": steps.more() }))
+        Ok(
+            json!({ "pass": pass, "preview": true, "undone": counts(&undone), "actions": steps.list(), "more": steps.more() }),
+        )
     }
 
     /// With why it was not undone comes whether it was begun.
@@ -146,7 +149,9 @@ impl On<'_> {
         let steps = Steps::default();
         let undone = carry_out(site, job, &steps, &self.shared.stop).map_err(|why| (why.into(), true))?;
         let text = undone_in_words(&passes, &undone, GO_ON);
-        Ok(json!({ "text": text, "pass": pass, "undone": counts(&undone), "actions": steps.list(), "more": steps.more() }))
+        Ok(
+            json!({ "text": text, "pass": pass, "undone": counts(&undone), "actions": steps.list(), "more": steps.more() }),
+        )
     }
 
     pub(crate) fn resume(&self) -> Result<Value, Refused> {
@@ -236,4 +241,3 @@ impl Monitor for Steps {
         }
     }
 }
-

@@ -53,12 +53,16 @@ fn state(registry: &mut Registry, replicas: &[Replica<'_>]) {
     gauge("alike_replica_well", "1 while it is identical or catching up within its limit", &|replica| {
         is(replica.well)
     });
-    gauge("alike_replica_halted", "1 while no pass is made, until the world or a person changes that", &|replica| {
-        is(replica.state == Standing::Halted)
-    });
-    gauge("alike_replica_lag_seconds", "How long the oldest change waits that is not there yet", &|replica| {
-        Some(float(replica.lag_ms) / 1000.0)
-    });
+    gauge(
+        "alike_replica_halted",
+        "1 while no pass is made, until the world or a person changes that",
+        &|replica| is(replica.state == Standing::Halted),
+    );
+    gauge(
+        "alike_replica_lag_seconds",
+        "How long the oldest change waits that is not there yet",
+        &|replica| Some(float(replica.lag_ms) / 1000.0),
+    );
     gauge("alike_replica_lag_paths", "How many paths wait", &|replica| Some(float(replica.lag_paths)));
     gauge("alike_replica_failed_paths", "Paths that failed and are tried again", &|replica| {
         Some(float(replica.failed_count))
@@ -66,7 +70,9 @@ fn state(registry: &mut Registry, replicas: &[Replica<'_>]) {
     gauge("alike_replica_held_paths", "Paths that are held back or skipped", &|replica| {
         Some(float(replica.held_count))
     });
-    gauge("alike_replica_files", "Entries of the source that are no folders", &|replica| Some(float(replica.files)));
+    gauge("alike_replica_files", "Entries of the source that are no folders", &|replica| {
+        Some(float(replica.files))
+    });
     gauge(
         "alike_replica_last_identical_timestamp_seconds",
         "When it was last known to be identical",
@@ -94,7 +100,9 @@ fn work(registry: &mut Registry, replicas: &[Replica<'_>]) {
         }
         registry.register(name, help, family);
     };
-    counter("alike_replica_changes", "Actions that changed the replica since the start", &|replica| replica.changes);
+    counter("alike_replica_changes", "Actions that changed the replica since the start", &|replica| {
+        replica.changes
+    });
     counter("alike_replica_copied_bytes", "Bytes that they copied", &|replica| replica.bytes);
 }
 

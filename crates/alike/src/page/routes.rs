@@ -82,7 +82,8 @@ async fn guard(State(place): State<Place>, request: Request, next: Next) -> Resp
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
-        (self.0, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], format!("{}\n", self.1)).into_response()
+        (self.0, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], format!("{}\n", self.1))
+            .into_response()
     }
 }
 

@@ -251,6 +251,8 @@ pub(crate) struct OutputArgs {
     /// The least important lines to write: error, warn (held and skipped as well) or info
     #[arg(long, value_enum, default_value_t = LogLevel::Info)]
     pub(crate) log_level: LogLevel,
+    #[command(flatten)]
+    pub(crate) turns: crate::rotation::Turns,
     /// One JSON object a line on standard output
     #[arg(long)]
     pub(crate) json: bool,

@@ -6,7 +6,8 @@
 macro_rules! say {
     ($($words:tt)*) => {{
         use std::io::Write as _;
-        let _ = writeln!(std::io::stderr(), $($words)*);
+        let mark = $crate::journald::Priority::Notice.on_stderr();
+        let _ = writeln!(std::io::stderr(), "{mark}{}", format_args!($($words)*));
     }};
 }
 
@@ -17,10 +18,13 @@ mod count;
 mod diagnosis;
 mod doctor;
 mod history;
+mod journald;
 mod log;
+mod log_file;
 mod once;
 mod plan;
 mod recover;
+mod rotation;
 mod run;
 mod settings;
 mod signals;
@@ -61,7 +65,7 @@ fn main() -> ExitCode {
         Ok(code) => return code,
         Err(failure) => failure.told(),
     };
-    say!("alike: {text}");
+    journald::Priority::Error.say(&text);
     ExitCode::from(code)
 }
 

@@ -16,7 +16,9 @@ use crate::args::{
     AlsoArgs, CompareArg, HashArg, MirrorArgs, OutputArgs, PairArgs, PassArgs, SyncArg, WatcherArg, WhenArg,
 };
 use crate::console::{Console, Options};
-use crate::log::{Form, LogFile};
+use crate::log::Form;
+use crate::log_file::LogFile;
+use crate::rotation;
 
 /// A command line that cannot be carried out; the text says what to do.
 #[derive(Debug)]
@@ -77,7 +79,7 @@ pub(crate) fn spec(pair: &PairArgs, args: &PassArgs, output: &OutputArgs) -> Res
         patterns.ignore_files.push(String::from_utf8_lossy(&bytes).into_owned());
     }
     if let Some(log) = &output.log_file {
-        patterns.exclude.extend(own_log_pattern(log, pair)?);
+        patterns.exclude.extend(own_log_patterns(log, pair)?);
     }
     let filter = Filter::new(&patterns).map_err(|why| Usage(why.to_string()))?;
     let spec = Spec {
@@ -122,11 +124,11 @@ fn refuse_state_inside(spec: &Spec) -> Result<(), Usage> {
     Ok(())
 }
 
-/// The pattern that leaves out a log file inside one of the ends: mirrored, it would feed itself; on the replica it would
-/// be deleted.
-fn own_log_pattern(log: &Path, pair: &PairArgs) -> Result<Option<String>, Usage> {
+/// The patterns that leave out a log file inside one of the ends, and what it is turned into: mirrored, it would feed itself;
+/// on the replica it would be deleted.
+fn own_log_patterns(log: &Path, pair: &PairArgs) -> Result<Vec<String>, Usage> {
     let Some(rest) = inside(log, &pair.source).or_else(|| inside(log, &pair.replica)) else {
-        return Ok(None);
+        return Ok(Vec::new());
     };
     let Some(rest) = rest.to_str() else {
         return Err(Usage(format!(
@@ -136,7 +138,7 @@ fn own_log_pattern(log: &Path, pair: &PairArgs) -> Result<Option<String>, Usage>
     };
     let escaped =
         rest.chars().flat_map(|ch| [Some('\\').filter(|_| "\\*?[]{}!# ".contains(ch)), Some(ch)]).flatten();
-    Ok(Some(format!("/{}", escaped.collect::<String>())))
+    Ok(rotation::patterns(&format!("/{}", escaped.collect::<String>())))
 }
 
 /// The path below `folder`, when it lies there.
@@ -158,8 +160,7 @@ pub(crate) fn console(output: &OutputArgs, plan: bool) -> Result<Console, Usage>
         (false, false, false) => Some(Form::Text),
     };
     // A plan leaves no trace, not even in a log.
-    let path = output.log_file.as_deref().filter(|_| !plan);
-    let log = path.map(LogFile::open).transpose().map_err(Usage)?;
+    let log = if plan { None } else { log_file(output)? };
     Ok(Console::new(Options {
         stdout_form,
         status: stdout_form.is_some(),
@@ -178,7 +179,7 @@ pub(crate) fn console_of(output: &OutputArgs, specs: &[Spec], plan: bool) -> Res
 
 /// The console of a check: what a pass does for it goes to the log file only.
 pub(crate) fn console_of_check(output: &OutputArgs) -> Result<Console, Usage> {
-    let log = output.log_file.as_deref().map(LogFile::open).transpose().map_err(Usage)?;
+    let log = log_file(output)?;
     Ok(Console::new(Options {
         stdout_form: None,
         status: !output.quiet,
@@ -187,6 +188,12 @@ pub(crate) fn console_of_check(output: &OutputArgs) -> Result<Console, Usage> {
         log,
         log_form: output.log_format.into(),
     }))
+}
+
+/// The log file, where there is to be one.
+pub(crate) fn log_file(output: &OutputArgs) -> Result<Option<LogFile>, Usage> {
+    let open = |path: &PathBuf| LogFile::open(path, output.turns);
+    output.log_file.as_ref().map(open).transpose().map_err(Usage)
 }
 
 pub(crate) fn threads(args: &PassArgs) -> usize {

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::history::Line;
-use crate::packed::{Before, Packed};
+use crate::packed::{Before, Glimpse, Packed};
 
 /// Before each frame: no text begins so, and no path has it.
 const MAGIC: [u8; 4] = [0xf5, 0, b'a', 2];
@@ -74,6 +74,49 @@ pub(crate) fn read(mut bytes: &[u8], mut line: impl FnMut(Line)) {
             }
             None => bytes = &bytes[at + 1..],
         }
+    }
+}
+
+/// The whole frames, in order, without their heads. What is none is passed over.
+pub(crate) fn frames(mut bytes: &[u8]) -> Vec<&[u8]> {
+    let mut frames = Vec::new();
+    loop {
+        while let Some((frame, after)) = bytes.starts_with(&MAGIC).then(|| whole_frame(bytes)).flatten() {
+            frames.push(frame);
+            bytes = after;
+        }
+        let rest = bytes.get(1..).unwrap_or_default();
+        match rest.windows(MAGIC.len()).position(|window| window == MAGIC) {
+            Some(at) => bytes = &rest[at..],
+            None => return frames,
+        }
+    }
+}
+
+/// What is asked of lines before they are unpacked.
+pub(crate) trait Asks {
+    /// True for a deed that is wanted.
+    fn deed(&mut self, glimpse: &Glimpse<'_>) -> bool;
+    /// True when what became of a deed is wanted, from its number.
+    fn done(&mut self, n: u64) -> bool;
+    /// Takes a line that is wanted.
+    fn take(&mut self, line: Line);
+}
+
+/// Reads of a frame the lines that are wanted.
+pub(crate) fn glean(mut frame: &[u8], asks: &mut impl Asks) {
+    let mut before = Before::default();
+    while let Ok((packed, rest)) = postcard::take_from_bytes::<Packed<'_>>(frame) {
+        let unpacked = match packed {
+            Packed::Deed(deed) => before
+                .unpack_deed_if(deed, &mut |glimpse| asks.deed(glimpse))
+                .map(|deed| deed.map(|deed| Line::Deed(Box::new(deed)))),
+            Packed::Done(n, now) => before.unpack_done_if((n, now), |n| asks.done(n)),
+            other => before.unpack(other).map(Some),
+        };
+        let Some(unpacked) = unpacked else { break };
+        unpacked.into_iter().for_each(|line| asks.take(line));
+        frame = rest;
     }
 }
 
@@ -207,6 +250,40 @@ mod tests {
         }
         drop(scribe);
         assert_eq!(read_back(&bytes), lines);
+    }
+
+    #[test]
+    fn of_any_journal_just_the_lines_that_are_wanted_are_read() {
+        struct Odd(Vec<Line>);
+        impl Asks for Odd {
+            fn deed(&mut self, glimpse: &Glimpse<'_>) -> bool {
+                glimpse.n % 3 == 1
+            }
+            fn done(&mut self, n: u64) -> bool {
+                n % 3 == 1
+            }
+            fn take(&mut self, line: Line) {
+                self.0.push(line);
+            }
+        }
+        let mut lines: Vec<Line> = (0..500).map(created).chain(odd()).collect();
+        lines
+            .extend((0..400).map(|n| Line::Done { done: n, now: (n % 2 == 0).then(|| look(n, Kind::Fifo)) }));
+        lines.extend((500..900).map(created));
+        let mut whole = written(&lines);
+        let at = whole.len() / 3;
+        for damaged in [false, true] {
+            whole[at] ^= u8::from(damaged);
+            let is_wanted = |line: &Line| match line {
+                Line::Deed(deed) => deed.n % 3 == 1,
+                Line::Done { done, .. } => done % 3 == 1,
+                _ => true,
+            };
+            let wanted: Vec<Line> = read_back(&whole).into_iter().filter(is_wanted).collect();
+            let mut got = Odd(Vec::new());
+            frames(&whole).iter().for_each(|frame| glean(frame, &mut got));
+            assert_eq!(got.0, wanted);
+        }
     }
 
     #[test]

@@ -11,12 +11,14 @@ macro_rules! say {
     }};
 }
 
+mod answer;
 mod args;
 mod check;
 mod console;
 mod count;
 mod diagnosis;
 mod doctor;
+mod follow;
 mod history;
 mod journald;
 mod log;
@@ -25,6 +27,7 @@ mod once;
 mod plan;
 mod recover;
 mod rotation;
+mod rule;
 mod run;
 mod settings;
 mod signals;
@@ -32,6 +35,7 @@ mod standing;
 mod trash;
 #[cfg(test)]
 mod whatever_is_typed;
+mod why;
 mod zone;
 
 use std::process::ExitCode;
@@ -53,6 +57,7 @@ fn main() -> ExitCode {
         Command::Plan(args) => plan::plan(&args),
         Command::Check(args) => check::check(&args),
         Command::Log(args) => history::log(&args),
+        Command::Why(args) => why::why(&args),
         Command::Undo(args) => recover::undo(&args),
         Command::Restore(args) => recover::restore(&args),
         Command::Trash(args) => trash::trash(&args),

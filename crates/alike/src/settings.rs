@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use alike_engine::batch::Settles;
 use alike_engine::pair::Spec;
+use alike_engine::remembered::CommandLine;
 use alike_engine::watch::Means;
 use alike_model::filter::{Filter, Patterns};
 use alike_model::path::RelPath;
@@ -90,6 +91,9 @@ pub(crate) fn spec(pair: &PairArgs, args: &PassArgs, output: &OutputArgs) -> Res
         deletes: policy(args).deletes,
         saving: Saving { reflink: args.reflink == WhenArg::Auto, delta: args.inplace_delta == WhenArg::Auto },
         keep: args.trash.0,
+        command_line: std::env::current_dir()
+            .ok()
+            .map(|folder| CommandLine { folder, words: std::env::args_os().collect() }),
     };
     refuse_state_inside(&spec)?;
     Ok(spec)

@@ -6,8 +6,8 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::Arc;
 
 use crate::chronicle::Written;
-use crate::glean::Piece;
 use crate::journal;
+use crate::parts::Piece;
 use crate::trash::Trash;
 
 /// As many buckets may still grow, whatever the clock did.
@@ -82,10 +82,12 @@ impl End {
                 journal.read_to_end(&mut bytes)?;
             }
         }
-        let frames = journal::frames(&bytes);
-        let Some(last) = frames.last() else { return Ok(0) };
-        let taken = last.as_ptr_range().end.addr() - bytes.as_ptr().addr();
-        let piece = Piece::read(&frames, &|_| true);
+        let mut piece = Piece::new(&|_| true);
+        let mut taken = 0;
+        for (at, frame) in journal::frames(&bytes) {
+            piece.read(frame);
+            taken = journal::end(at, frame);
+        }
         let name: Arc<str> = bucket.into();
         for (n, mark) in piece.strays {
             let is_it = |(written, _): &(Written, u32)| written.deed.n == n && *written.bucket == *bucket;

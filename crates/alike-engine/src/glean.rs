@@ -1,6 +1,6 @@
 //! What is wanted of the history, found without unpacking the rest: newest first, on several threads, no further than need be.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
 
@@ -11,10 +11,10 @@ use alike_model::past::rebased;
 use alike_model::path::RelPath;
 
 use crate::chronicle::{self, Written, is_in_trash};
-use crate::history::{Deed, Line, Look, is_json};
-use crate::journal::{self, Asks};
+use crate::history::Deed;
 use crate::packed::{Glimpse, nanos};
-use crate::trash::{Trash, shown_time};
+use crate::parts::{Asked, Journal, Reading};
+use crate::trash::Trash;
 
 /// Which deeds are wanted; all, unless something is said.
 #[derive(Clone, Default)]
@@ -182,23 +182,6 @@ fn is_uncertain(found: &[Written]) -> bool {
     found.iter().any(|written| written.deed.kept && !written.deed.told)
 }
 
-struct Asked<'a> {
-    question: &'a (dyn Fn(&Glimpse<'_>) -> bool + Sync),
-    /// What was done outside of these is not looked for.
-    between: (Option<Time>, Option<Time>),
-    last: Option<usize>,
-}
-
-impl Asked<'_> {
-    /// False for a bucket that was filled before or after: its name is when it was begun.
-    fn may_be_in(&self, bucket: &str) -> bool {
-        let (since, until) = self.between;
-        let hours_before = |time: Time| Time { secs: time.secs.saturating_sub(2 * 3600), ..time };
-        since.is_none_or(|since| *bucket >= *shown_time(hours_before(since)))
-            && until.is_none_or(|until| bucket.get(..16).unwrap_or_default() <= &*shown_time(until))
-    }
-}
-
 /// `None`: the clock was set back, or a journal is of an older version; only the whole history tells the order.
 fn gather(trash: &Trash, asked: &Asked<'_>) -> io::Result<Option<Vec<Written>>> {
     let mut newer: Option<(u64, u64)> = None;
@@ -206,13 +189,12 @@ fn gather(trash: &Trash, asked: &Asked<'_>) -> io::Result<Option<Vec<Written>>> 
     for bucket in trash.buckets()?.into_iter().rev().filter(|bucket| asked.may_be_in(bucket)) {
         // One more than need be: its passes tell whether the clock was set back.
         let is_enough = asked.last.is_some_and(|last| count >= last);
-        let Some(bytes) = trash.journal(&bucket)? else { continue };
-        if is_json(&bytes) {
+        let Some(journal) = Journal::open(trash, &bucket)? else { continue };
+        let mut reading = Reading::new(asked);
+        let last = asked.last.map(|last| last.saturating_sub(count));
+        if journal.is_json()? || !reading.read(&journal, last)? {
             return Ok(None);
         }
-        let mut reading =
-            Reading { asked, deeds: Vec::new(), marks: HashMap::new(), passes: None, latest: None };
-        reading.read(&journal::frames(&bytes), asked.last.map(|last| last.saturating_sub(count)));
         let Some(passes) = reading.passes else { continue };
         if newer.is_some_and(|newer| passes.0 > newer.0 || passes.1 > newer.1) {
             return Ok(None);
@@ -233,164 +215,76 @@ fn gather(trash: &Trash, asked: &Asked<'_>) -> io::Result<Option<Vec<Written>>> 
     Ok(Some(all.collect()))
 }
 
-/// Deeds stand in a journal in the order in which they were done, but for those that were under way at once.
-const SLACK: i128 = 3_600_000_000_000;
-/// The same in numbers.
-const NEAR: u64 = 4096;
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-/// Reads one journal.
-struct Reading<'a> {
-    asked: &'a Asked<'a>,
-    deeds: Vec<Deed>,
-    /// What became of deeds that stand before what was read.
-    marks: HashMap<u64, Vec<Mark>>,
-    passes: Option<(u64, u64)>,
-    /// The latest deed of what was read last, in nanoseconds: what stands before that is older.
-    latest: Option<i128>,
-}
+    use std::time::Duration;
 
-/// What became of a deed.
-pub(crate) enum Mark {
-    Done(Option<Look>),
-    Unkept,
-    Void,
-}
+    use alike_storage::Folder;
+    use alike_testkit::{Pair, Scramble, Tree};
 
-impl Mark {
-    /// False when nothing is left of it.
-    pub(crate) fn put_on(self, deed: &mut Deed) -> bool {
-        match self {
-            Self::Done(now) => (deed.now, deed.told) = (now, true),
-            Self::Unkept => deed.kept = false,
-            Self::Void => return false,
-        }
-        true
-    }
-}
+    use super::*;
 
-impl Reading<'_> {
-    /// From the end to the beginning, in parts that grow, until there is enough.
-    fn read(&mut self, mut frames: &[&[u8]], last: Option<usize>) {
-        const FIRST: usize = 256 * 1024;
-        let mut size = FIRST;
-        while !frames.is_empty() {
-            let mut bytes = 0;
-            let taken = frames.iter().rev().take_while(|frame| {
-                let is_room = bytes < size;
-                bytes += frame.len();
-                is_room
-            });
-            let (before, part) = frames.split_at(frames.len() - taken.count());
-            self.read_part(part);
-            let since = self.asked.between.0;
-            let is_old = self.latest.zip(since).is_some_and(|(at, since)| at < nanos(since) - SLACK);
-            if last.is_some_and(|last| self.deeds.len() >= last) || is_old {
-                return;
+    /// Deeds of many passes on few paths, some that take something away, in frames of all lengths.
+    fn fill(trash: &Trash, scramble: &mut Scramble) {
+        for n in 0..12_000_u64 {
+            let at = Time { secs: 1_790_000_000 + (n / 20).cast_signed(), nanos: 5 };
+            let path = format!("area-{}/folder-{}/file-{}", n % 7, n % 63, scramble.below(500));
+            let action = [Action::Create, Action::Update, Action::Meta][scramble.below(3)];
+            let path = RelPath::parse(path.as_bytes()).unwrap();
+            let deed =
+                Deed { reason: format!("reason {}", n % 40), ..Deed::of((n / 100, at), action, &path) };
+            trash.note(deed).unwrap();
+            if scramble.below(if n % 3000 < 1500 { 2 } else { 300 }) == 0 {
+                trash.flush().unwrap();
             }
-            (frames, size) = (before, size * 4);
         }
+        trash.flush().unwrap();
     }
 
-    fn read_part(&mut self, part: &[&[u8]]) {
-        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(8);
-        let threads =
-            if part.iter().map(|frame| frame.len()).sum::<usize>() < 512 * 1024 { 1 } else { threads };
-        let pieces: Vec<&[&[u8]]> = part.chunks(part.len().div_ceil(threads).max(1)).collect();
-        let read: Vec<Piece<'_>> = std::thread::scope(|scope| {
-            let started: Vec<_> =
-                pieces.iter().map(|piece| scope.spawn(|| Piece::read(piece, self.asked.question))).collect();
-            started.into_iter().filter_map(|piece| piece.join().ok()).collect()
-        });
-        self.latest = read.iter().filter_map(|piece| piece.latest).max();
-        for piece in read.into_iter().rev() {
-            self.take_in(piece);
-        }
-    }
-
-    fn take_in(&mut self, piece: Piece<'_>) {
-        if let Some((first, last)) = piece.passes {
-            let (one, other) = self.passes.unwrap_or((first, last));
-            self.passes = Some((one.min(first), other.max(last)));
-        }
-        for (n, mark) in piece.strays {
-            self.marks.entry(n).or_default().push(mark);
-        }
-        let marks = &mut self.marks;
-        let kept = piece.deeds.into_iter().flatten().filter_map(|mut deed| {
-            let stays = marks.remove(&deed.n).into_iter().flatten().all(|mark| mark.put_on(&mut deed));
-            stays.then_some(deed)
-        });
-        self.deeds.extend(kept);
-    }
-}
-
-/// A part of a journal, read by one thread.
-pub(crate) struct Piece<'a> {
-    question: &'a (dyn Fn(&Glimpse<'_>) -> bool + Sync),
-    first: Option<u64>,
-    passes: Option<(u64, u64)>,
-    latest: Option<i128>,
-    at: HashMap<u64, usize>,
-    pub(crate) deeds: Vec<Option<Deed>>,
-    /// What became of deeds that stand before.
-    pub(crate) strays: Vec<(u64, Mark)>,
-}
-
-impl<'a> Piece<'a> {
-    pub(crate) fn read(frames: &[&[u8]], question: &'a (dyn Fn(&Glimpse<'_>) -> bool + Sync)) -> Self {
-        let mut piece = Self {
-            question,
-            first: None,
-            passes: None,
-            latest: None,
-            at: HashMap::new(),
-            deeds: Vec::new(),
-            strays: Vec::new(),
-        };
-        frames.iter().for_each(|frame| journal::glean(frame, &mut piece));
-        piece
-    }
-
-    fn mark(&mut self, n: u64, mark: Mark) {
-        match self.at.get(&n) {
-            Some(at) => {
-                let stays = self.deeds[*at].as_mut().is_some_and(|deed| mark.put_on(deed));
-                if !stays {
-                    self.deeds[*at] = None;
-                }
+    #[test]
+    fn what_is_gleaned_is_what_is_picked_from_the_whole_whatever_is_damaged() {
+        let room = Pair::new("/nowhere");
+        let own = Tree::make(room.beside("replica/.alike"));
+        let trash = || Trash::of(Folder::open(own.top()).unwrap(), Duration::MAX).unwrap();
+        let mut scramble = Scramble::new("glean");
+        fill(&trash(), &mut scramble);
+        let journal = own.path("trash").join(&trash().buckets().unwrap()[0]).join("journal");
+        let whole = std::fs::read(&journal).unwrap();
+        let plain = Wanted::default();
+        let since = Some(Time { secs: 1_790_000_000 + 1200, nanos: 0 });
+        let asked = [
+            Wanted { last: Some(20), ..plain.clone() },
+            Wanted { pass: Some(77), ..plain.clone() },
+            Wanted { since, last: Some(3000), ..plain.clone() },
+            Wanted { actions: vec![Action::Update], until: since, ..plain.clone() },
+            plain,
+        ];
+        for round in 0..8 {
+            let mut damaged = whole.clone();
+            for _ in 0..round {
+                let at = scramble.below(damaged.len());
+                damaged[at] ^= 1 << scramble.below(8);
             }
-            None if self.may_stand_before(n) => self.strays.push((n, mark)),
-            None => {}
-        }
-    }
-
-    fn may_stand_before(&self, n: u64) -> bool {
-        self.first.is_none_or(|first| n < first.saturating_add(NEAR))
-    }
-}
-
-impl Asks for Piece<'_> {
-    fn deed(&mut self, glimpse: &Glimpse<'_>) -> bool {
-        self.first.get_or_insert(glimpse.n);
-        let (first, last) = self.passes.unwrap_or((glimpse.pass, glimpse.pass));
-        self.passes = Some((first.min(glimpse.pass), last.max(glimpse.pass)));
-        self.latest = self.latest.max(Some(glimpse.nanos));
-        (self.question)(glimpse)
-    }
-
-    fn done(&mut self, n: u64) -> bool {
-        self.at.contains_key(&n) || self.may_stand_before(n)
-    }
-
-    fn take(&mut self, line: Line) {
-        match line {
-            Line::Deed(deed) => {
-                self.at.insert(deed.n, self.deeds.len());
-                self.deeds.push(Some(*deed));
+            damaged.truncate(whole.len() - round * 1000);
+            std::fs::write(&journal, &damaged).unwrap();
+            let all = chronicle::read(&trash()).unwrap();
+            for asked in &asked {
+                let mut picked: Vec<u64> = all
+                    .iter()
+                    .map(|one| &one.deed)
+                    .filter(|deed| asked.has(deed))
+                    .map(|deed| deed.n)
+                    .collect();
+                picked.drain(..picked.len().saturating_sub(asked.last.unwrap_or(usize::MAX)));
+                let got: Vec<u64> = wanted(&trash(), asked).unwrap().iter().map(|one| one.deed.n).collect();
+                assert_eq!(got, picked, "round {round}");
             }
-            Line::Done { done, now } => self.mark(done, Mark::Done(now)),
-            Line::Unkept { unkept } => self.mark(unkept, Mark::Unkept),
-            Line::Void { void } => self.mark(void, Mark::Void),
+            let path = RelPath::parse(b"area-3/folder-10").unwrap();
+            let is_below = |one: &&Written| one.deed.path.is_within(&path);
+            let of = |all: &[Written]| all.iter().filter(is_below).map(|one| one.deed.n).collect::<Vec<_>>();
+            assert_eq!(of(&of_path(&trash(), &path).unwrap()), of(&all), "round {round}");
         }
     }
 }

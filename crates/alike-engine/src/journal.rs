@@ -77,20 +77,25 @@ pub(crate) fn read(mut bytes: &[u8], mut line: impl FnMut(Line)) {
     }
 }
 
-/// The whole frames, in order, without their heads. What is none is passed over.
-pub(crate) fn frames(mut bytes: &[u8]) -> Vec<&[u8]> {
-    let mut frames = Vec::new();
-    loop {
-        while let Some((frame, after)) = bytes.starts_with(&MAGIC).then(|| whole_frame(bytes)).flatten() {
-            frames.push(frame);
-            bytes = after;
+/// The whole frames, in order, without their heads, and where each begins. What is none is passed over.
+pub(crate) fn frames(bytes: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    let mut left = bytes;
+    std::iter::from_fn(move || {
+        loop {
+            let at = bytes.len() - left.len();
+            if let Some((frame, after)) = left.starts_with(&MAGIC).then(|| whole_frame(left)).flatten() {
+                left = after;
+                return Some((at, frame));
+            }
+            let rest = left.get(1..)?;
+            left = &rest[rest.windows(MAGIC.len()).position(|window| window == MAGIC)?..];
         }
-        let rest = bytes.get(1..).unwrap_or_default();
-        match rest.windows(MAGIC.len()).position(|window| window == MAGIC) {
-            Some(at) => bytes = &rest[at..],
-            None => return frames,
-        }
-    }
+    })
+}
+
+/// Where a frame ends that begins there.
+pub(crate) fn end(at: usize, frame: &[u8]) -> usize {
+    at + HEAD + frame.len()
 }
 
 /// What is asked of lines before they are unpacked.
@@ -104,8 +109,8 @@ pub(crate) trait Asks {
 }
 
 /// Reads of a frame the lines that are wanted.
-pub(crate) fn glean(mut frame: &[u8], asks: &mut impl Asks) {
-    let mut before = Before::default();
+pub(crate) fn glean(mut frame: &[u8], before: &mut Before, asks: &mut impl Asks) {
+    before.begin_frame();
     while let Ok((packed, rest)) = postcard::take_from_bytes::<Packed<'_>>(frame) {
         let unpacked = match packed {
             Packed::Deed(deed) => before
@@ -281,7 +286,8 @@ mod tests {
             };
             let wanted: Vec<Line> = read_back(&whole).into_iter().filter(is_wanted).collect();
             let mut got = Odd(Vec::new());
-            frames(&whole).iter().for_each(|frame| glean(frame, &mut got));
+            let mut before = Before::default();
+            frames(&whole).for_each(|(_, frame)| glean(frame, &mut before, &mut got));
             assert_eq!(got.0, wanted);
         }
     }

@@ -52,6 +52,7 @@ mod overdue;
 pub mod pace;
 mod packed;
 pub mod pair;
+mod parts;
 pub mod pass;
 mod passing;
 mod place;

@@ -88,13 +88,20 @@ pub(crate) struct Before {
     at: i128,
     ino: u64,
     mtime: i128,
-    whys: Recent<(Action, String)>,
+    whys: Recent<(Option<Action>, String)>,
     folders: Recent<Vec<u8>>,
     folder: Vec<u8>,
-    commons: Recent<Common>,
+    commons: Recent<Option<Common>>,
 }
 
 impl Before {
+    /// As at the beginning of a frame, with the room that there is.
+    pub(crate) fn begin_frame(&mut self) {
+        (self.n, self.pass, self.at, self.ino, self.mtime) = (0, 0, 0, 0, 0);
+        (self.whys.learnt, self.folders.learnt, self.commons.learnt) = (0, 0, 0);
+        self.folder.clear();
+    }
+
     pub(crate) fn pack<'a>(&mut self, line: &'a Line) -> Packed<'a> {
         match line {
             Line::Deed(deed) => Packed::Deed(self.pack_deed(deed)),
@@ -172,11 +179,22 @@ impl Before {
         self.at = self.at.checked_add(packed.at)?;
         let why = match packed.why {
             Told::Known(at) => self.whys.get(at)?,
-            Told::New((action, reason)) => self.whys.learn((Action::parse(action)?, reason.to_owned())),
+            Told::New((action, reason)) => {
+                let action = Action::parse(action)?;
+                let next = self.whys.next();
+                next.0 = Some(action);
+                reason.clone_into(&mut next.1);
+                next
+            }
         };
         match packed.folder {
             Told::Known(at) => self.folders.get(at)?.clone_into(&mut self.folder),
-            Told::New(text) => self.folders.learn(whole(text, &self.folder)?).clone_into(&mut self.folder),
+            Told::New((shared, rest)) => {
+                let shared = usize::try_from(shared).ok().filter(|shared| *shared <= self.folder.len())?;
+                self.folder.truncate(shared);
+                self.folder.extend_from_slice(rest);
+                self.folder.clone_into(self.folders.next());
+            }
         }
         let from = packed.from.is_some().then(|| full(&self.folder, packed.name));
         let from = match (packed.from, from) {
@@ -187,7 +205,7 @@ impl Before {
             n,
             pass: self.pass,
             nanos: self.at,
-            action: why.0,
+            action: why.0?,
             folder: &self.folder,
             name: packed.name,
             from: from.as_deref(),
@@ -196,7 +214,7 @@ impl Before {
             packed.old.into_iter().chain(packed.now).try_for_each(|look| self.pass_over(&look))?;
             return Some(None);
         }
-        let (action, reason) = why.clone();
+        let (action, reason) = (why.0?, why.1.clone());
         let path = RelPath::parse(&full(&self.folder, packed.name))?;
         let from = match from {
             Some(from) => Some(RelPath::parse(&from)?),
@@ -235,10 +253,10 @@ impl Before {
     }
 
     fn why<'a>(&mut self, deed: &'a Deed) -> Told<(&'a str, &'a str)> {
-        match self.whys.find(|(action, reason)| *action == deed.action && *reason == deed.reason) {
+        match self.whys.find(|(action, reason)| *action == Some(deed.action) && *reason == deed.reason) {
             Some(at) => Told::Known(at),
             None => {
-                self.whys.learn((deed.action, deed.reason.clone()));
+                self.whys.learn((Some(deed.action), deed.reason.clone()));
                 Told::New((deed.action.as_str(), &deed.reason))
             }
         }
@@ -260,9 +278,12 @@ impl Before {
         let common = (look.kind, look.mode, look.uid, look.gid, look.nlink);
         let mtime = nanos(look.mtime);
         PackedLook {
-            common: match self.commons.find(|one| *one == common) {
+            common: match self.commons.find(|one| *one == Some(common)) {
                 Some(at) => Told::Known(at),
-                None => Told::New(*self.commons.learn(common)),
+                None => {
+                    self.commons.learn(Some(common));
+                    Told::New(common)
+                }
             },
             ino: look.id.ino.wrapping_sub(std::mem::replace(&mut self.ino, look.id.ino)).cast_signed(),
             btime: look.id.btime.map(|btime| nanos(btime) - self.at),
@@ -273,7 +294,7 @@ impl Before {
 
     fn pass_over(&mut self, packed: &PackedLook) -> Option<()> {
         if let Told::New(common) = packed.common {
-            self.commons.learn(common);
+            self.commons.learn(Some(common));
         }
         self.ino = self.ino.wrapping_add_signed(packed.ino);
         self.mtime = self.mtime.checked_add(packed.mtime)?;
@@ -282,7 +303,7 @@ impl Before {
 
     fn unpack_look(&mut self, packed: &PackedLook) -> Option<Look> {
         let (kind, mode, uid, gid, nlink) = match packed.common {
-            Told::Known(at) => *self.commons.get(at)?,
+            Told::Known(at) => (*self.commons.get(at)?)?,
             Told::New(common) => common,
         };
         self.pass_over(packed)?;
@@ -297,6 +318,7 @@ impl Before {
 
 /// Values that were told in a frame; the latest take the place of the first.
 struct Recent<T> {
+    /// What is beyond those in use is of an earlier frame, and its room is used again.
     told: Vec<T>,
     learnt: usize,
 }
@@ -308,23 +330,38 @@ impl<T> Default for Recent<T> {
 }
 
 impl<T> Recent<T> {
+    fn in_use(&self) -> &[T] {
+        &self.told[..self.learnt.min(REMEMBERED).min(self.told.len())]
+    }
+
     fn find(&self, is_it: impl FnMut(&T) -> bool) -> Option<u8> {
-        self.told.iter().position(is_it).and_then(|at| u8::try_from(at).ok())
+        self.in_use().iter().position(is_it).and_then(|at| u8::try_from(at).ok())
     }
 
     fn get(&self, at: u8) -> Option<&T> {
-        self.told.get(usize::from(at))
+        self.in_use().get(usize::from(at))
     }
 
-    fn learn(&mut self, value: T) -> &T {
+    fn learn(&mut self, value: T) -> &T
+    where
+        T: Default,
+    {
+        let next = self.next();
+        *next = value;
+        next
+    }
+
+    /// Where the next value goes: what is there is to be overwritten.
+    fn next(&mut self) -> &mut T
+    where
+        T: Default,
+    {
         let at = self.learnt % REMEMBERED;
         self.learnt += 1;
-        if at < self.told.len() {
-            self.told[at] = value;
-        } else {
-            self.told.push(value);
+        if at == self.told.len() {
+            self.told.push(T::default());
         }
-        &self.told[at]
+        &mut self.told[at]
     }
 }
 

@@ -33,8 +33,6 @@ impl Asked<'_> {
 
 /// Deeds stand in a journal in the order in which they were done, but for those that were under way at once.
 const SLACK: i128 = 3_600_000_000_000;
-/// The same in numbers.
-const NEAR: u64 = 4096;
 
 /// An open journal.
 pub(crate) struct Journal {
@@ -177,7 +175,7 @@ pub(crate) struct Piece<'a> {
     before: Before,
     /// Where its first frame begins, and where the first after it does.
     reach: (Option<u64>, u64),
-    first: Option<u64>,
+    seen: Seen,
     passes: Option<(u64, u64)>,
     latest: Option<i128>,
     at: HashMap<u64, usize>,
@@ -192,7 +190,7 @@ impl<'a> Piece<'a> {
             question,
             before: Before::default(),
             reach: (None, 0),
-            first: None,
+            seen: Seen::default(),
             passes: None,
             latest: None,
             at: HashMap::new(),
@@ -239,19 +237,15 @@ impl<'a> Piece<'a> {
                     self.deeds[*at] = None;
                 }
             }
-            None if self.may_stand_before(n) => self.strays.push((n, mark)),
+            None if !self.seen.has(n) => self.strays.push((n, mark)),
             None => {}
         }
-    }
-
-    fn may_stand_before(&self, n: u64) -> bool {
-        self.first.is_none_or(|first| n < first.saturating_add(NEAR))
     }
 }
 
 impl Asks for Piece<'_> {
     fn deed(&mut self, glimpse: &Glimpse<'_>) -> bool {
-        self.first.get_or_insert(glimpse.n);
+        self.seen.add(glimpse.n);
         let (first, last) = self.passes.unwrap_or((glimpse.pass, glimpse.pass));
         self.passes = Some((first.min(glimpse.pass), last.max(glimpse.pass)));
         self.latest = self.latest.max(Some(glimpse.nanos));
@@ -259,7 +253,7 @@ impl Asks for Piece<'_> {
     }
 
     fn done(&mut self, n: u64) -> bool {
-        self.at.contains_key(&n) || self.may_stand_before(n)
+        self.at.contains_key(&n) || !self.seen.has(n)
     }
 
     fn take(&mut self, line: Line) {
@@ -272,5 +266,40 @@ impl Asks for Piece<'_> {
             Line::Unkept { unkept } => self.mark(unkept, Mark::Unkept),
             Line::Void { void } => self.mark(void, Mark::Void),
         }
+    }
+}
+
+/// Numbers of deeds, which are mostly one after the other. One that is forgotten costs only time.
+#[derive(Default)]
+struct Seen {
+    from: u64,
+    bits: Vec<u64>,
+}
+
+impl Seen {
+    /// A step may take its number, and be written down after so many others.
+    const LATE: u64 = 1 << 16;
+    const MOST: u64 = 1 << 24;
+
+    fn place(&self, n: u64) -> Option<(usize, u64)> {
+        let at = n.checked_sub(self.from).filter(|at| *at < Self::MOST)?;
+        Some((usize::try_from(at / 64).ok()?, 1 << (at % 64)))
+    }
+
+    fn add(&mut self, n: u64) {
+        if self.bits.is_empty() {
+            self.from = n.saturating_sub(Self::LATE);
+        }
+        if let Some((at, bit)) = self.place(n) {
+            if at >= self.bits.len() {
+                self.bits.resize(at + 1024, 0);
+            }
+            self.bits[at] |= bit;
+        }
+    }
+
+    fn has(&self, n: u64) -> bool {
+        let bits = self.place(n).and_then(|(at, bit)| Some(self.bits.get(at)? & bit));
+        bits.is_some_and(|bits| bits != 0)
     }
 }

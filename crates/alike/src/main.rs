@@ -27,6 +27,7 @@ mod log_file;
 mod manual;
 mod once;
 mod page;
+mod paint;
 mod plan;
 mod progress;
 mod recover;
@@ -58,6 +59,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return complain(&error),
     };
+    paint::choose(cli.color);
     let result = match cli.command {
         Command::Once(args) => once::once(&args),
         Command::Plan(args) => plan::plan(&args),

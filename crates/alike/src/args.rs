@@ -45,6 +45,8 @@ pub(crate) enum Command {
     Down(crate::up::asking::AskArgs),
     /// Check the config file of alike up, or write one
     Config(crate::config::ConfigArgs),
+    /// Let systemd run alike up: shows, installs or removes the unit
+    Service(crate::service::ServiceArgs),
 }
 
 #[derive(Debug, Args)]

@@ -23,6 +23,7 @@ mod once;
 mod plan;
 mod recover;
 mod run;
+mod service;
 mod settings;
 mod signals;
 mod standing;
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
         Command::Reload(args) => up::asking::reload(&args),
         Command::Down(args) => up::asking::down(&args),
         Command::Config(args) => config::config(&args),
+        Command::Service(args) => service::service(&args),
         Command::Mirror(mut args) => {
             args.read_older_order().map_err(Failure::Usage).and_then(|()| run::mirror_until_stopped(&args))
         }

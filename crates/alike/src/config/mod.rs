@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub(crate) use command::{ConfigArgs, config};
-pub(crate) use load::load;
+pub(crate) use load::{load, of_user};
 pub(crate) use trouble::Trouble;
 
 use crate::args::MirrorArgs;

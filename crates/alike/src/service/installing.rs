@@ -37,9 +37,6 @@ pub(super) fn install(whose: For, text: &str, starts: bool) -> Result<(), Failur
         differences(&before, text).iter().for_each(|line| say!("  {line}"));
     }
     if !starts {
-        if Path::new(RUNS).is_dir() {
-            systemctl(whose, &["daemon-reload"])?;
-        }
         say!("alike: nothing was started; {} does that", by_hand(whose, "enable --now"));
         return Ok(());
     }

@@ -81,11 +81,17 @@ impl WhoseArgs {
 pub(crate) fn service(args: &ServiceArgs) -> Result<ExitCode, Failure> {
     match &args.what {
         What::Print(args) => {
-            let text = text(args)?;
+            let (text, _) = text(args)?;
             std::io::stdout().lock().write_all(text.as_bytes())?;
         }
         What::Install(args) => {
-            let text = text(&args.unit)?;
+            let (text, places) = text(&args.unit)?;
+            places.missing.iter().for_each(|drive| {
+                say!(
+                    "alike: {} is not mounted: mount it before the first pass, or the copy lands on the disk below it",
+                    shown(drive)
+                );
+            });
             installing::install(args.unit.whose.whose(), &text, !args.no_start)?;
         }
         What::Remove(args) => installing::remove(args.whose())?,
@@ -94,14 +100,15 @@ pub(crate) fn service(args: &ServiceArgs) -> Result<ExitCode, Failure> {
 }
 
 /// The unit for a config, which has been read as the service will read it.
-fn text(args: &UnitArgs) -> Result<String, Failure> {
+fn text(args: &UnitArgs) -> Result<(String, Places), Failure> {
     let whose = args.whose.whose();
     let path = config_path(whose, args.config.as_deref())?;
     let config = config::load(Some(&path))?;
     let start = start(whose, path)?;
     is_good_for(&start)?;
     let places = places_of(whose, &config);
-    unit::unit(whose, &start, &config, &places).map_err(Failure::Usage)
+    let text = unit::unit(whose, &start, &config, &places).map_err(Failure::Usage)?;
+    Ok((text, places))
 }
 
 fn config_path(whose: For, given: Option<&Path>) -> Result<PathBuf, Failure> {

@@ -52,6 +52,8 @@ pub(super) struct Places {
     pub(super) after: BTreeSet<PathBuf>,
     /// It is mounted, if it can be.
     pub(super) wants: BTreeSet<PathBuf>,
+    /// Drives that are written to and are not mounted now.
+    pub(super) missing: BTreeSet<PathBuf>,
     /// Something lies in the folders for temporary files.
     pub(super) needs_tmp: bool,
 }
@@ -89,6 +91,9 @@ impl Places {
         let (path, there) = whole(path, real);
         self.read(&path, mounts);
         if let Some(drive) = mounts.drive_of(&path) {
+            if !mounts.mounted.contains(&drive) {
+                self.missing.insert(drive.clone());
+            }
             self.writable.insert(drive);
             return;
         }
@@ -110,4 +115,74 @@ fn whole(path: &Path, real: impl Fn(&Path) -> Option<PathBuf>) -> (PathBuf, Path
     let Some((above, there)) = found else { return (path.to_owned(), PathBuf::from("/")) };
     let rest = path.strip_prefix(above).unwrap_or(Path::new(""));
     (if rest == Path::new("") { there.clone() } else { there.join(rest) }, there)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mounts() -> Mounts {
+        let fstab = b"# device point kind options\n\
+            UUID=1 / ext4 defaults 0 1\n\
+            UUID=2 /home ext4 defaults 0 2\n\
+            UUID=3 /mnt/my\\040usb ext4 nofail 0 0\n\
+            UUID=4 /mnt/cold ext4 noauto 0 0\n\
+            UUID=5 none swap sw 0 0\n";
+        Mounts { mounted: ["/home", "/media/ada/stick"].map(PathBuf::from).into(), fstab: linux::listed(fstab) }
+    }
+
+    /// What is named for a path, of which the part `there` exists.
+    fn written(path: &str, there: &str) -> (String, Places) {
+        let mut places = Places::default();
+        let there = PathBuf::from(there);
+        places.write(Path::new(path), &mounts(), |path| there.starts_with(path).then(|| path.to_owned()));
+        let named: Vec<String> = places.writable.iter().map(|path| path.display().to_string()).collect();
+        (named.join(" "), places)
+    }
+
+    #[test]
+    fn of_a_drive_that_comes_and_goes_the_whole_is_named_and_else_the_folder() {
+        for (path, there, named) in [
+            ("/mnt/my usb/photos", "/mnt/my usb/photos", "/mnt/my usb"),
+            ("/mnt/my usb/photos", "/mnt", "/mnt/my usb"),
+            ("/media/ada/stick/a/b", "/media/ada/stick/a/b", "/media/ada/stick"),
+            ("/home/ada/copy", "/home/ada/copy", "/home/ada/copy"),
+            ("/srv/copy", "/srv/copy", "/srv/copy"),
+            ("/srv/new/copy", "/srv", "/srv"),
+            ("/backup/copy", "/", "/backup"),
+        ] {
+            assert_eq!(written(path, there).0, named, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_told_and_so_is_a_drive() {
+        let (_, places) = written("/srv/new/copy", "/srv");
+        assert_eq!(places.wide, [("/srv/new/copy".into(), "/srv".into())]);
+        let (_, places) = written("/mnt/my usb/photos", "/mnt");
+        assert_eq!((places.wide, places.missing), (vec![], ["/mnt/my usb".into()].into()));
+    }
+
+    #[test]
+    fn mounts_are_waited_for_and_those_that_are_not_automatic_are_not_asked_for() {
+        let (_, places) = written("/mnt/cold/a", "/mnt/cold");
+        assert_eq!((places.after, places.wants), (["/mnt/cold".into()].into(), BTreeSet::new()));
+        let (_, places) = written("/mnt/my usb/a", "/mnt");
+        assert_eq!((places.after.clone(), places.wants), (["/mnt/my usb".into()].into(), places.after));
+        let (_, places) = written("/media/ada/stick/a", "/media/ada/stick");
+        assert_eq!((places.after, places.wants), (["/media/ada/stick".into()].into(), BTreeSet::new()));
+        assert_eq!(written("/srv/a", "/srv/a").1.after, BTreeSet::new());
+    }
+
+    #[test]
+    fn a_symlink_to_a_drive_is_the_drive() {
+        let mut places = Places::default();
+        let real = |path: &Path| match path.to_str() {
+            Some("/srv/link") => Some(PathBuf::from("/mnt/my usb/deep")),
+            Some("/") => Some("/".into()),
+            _ => None,
+        };
+        places.write(Path::new("/srv/link/photos"), &mounts(), real);
+        assert_eq!(places.writable, ["/mnt/my usb".into()].into());
+    }
 }

@@ -104,7 +104,9 @@ fn what_is_written_is_named_and_a_source_is_not() {
     let (log, state) = (up.path("logs"), up.path("state"));
     fs::create_dir_all(log.join("deep")).unwrap();
     fs::create_dir(&state).unwrap();
-    up.configure(&up.job("docs", &format!("log_file = {:?}\nstate_dir = {state:?}", log.join("deep/alike.log"))));
+    up.configure(
+        &up.job("docs", &format!("log_file = {:?}\nstate_dir = {state:?}", log.join("deep/alike.log"))),
+    );
     let unit = printed(&up, "--system");
     let room = up.room.path().canonicalize().unwrap();
     let named: Vec<PathBuf> = unit
@@ -188,7 +190,10 @@ fn a_unit_that_somebody_else_wrote_is_neither_overwritten_nor_removed() {
     let unit = folder.join("alike.service");
     fs::write(&unit, "[Service]\nExecStart=/bin/true\n").unwrap();
     let config = up.config_file();
-    for words in [&["service", "install", "--user", "--no-start", "-c", text(&config)][..], &["service", "remove", "--user"]] {
+    for words in [
+        &["service", "install", "--user", "--no-start", "-c", text(&config)][..],
+        &["service", "remove", "--user"],
+    ] {
         up.ask(words).expect(1).expect_message_with("was not written by alike");
     }
     assert_eq!(fs::read_to_string(&unit).unwrap(), "[Service]\nExecStart=/bin/true\n");

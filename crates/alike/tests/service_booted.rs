@@ -41,9 +41,17 @@ fn installed_it_runs_says_how_it_stands_reloads_comes_back_when_killed_and_goes_
     let Some(machine) = machine() else { return };
     machine.sh(&format!("mount /mnt/usb; {ALIKE} service install"));
     machine.wait_for("cmp /srv/docs/a /srv/docs.replica/a && cmp /srv/photos/b /mnt/usb/photos/b");
-    assert_eq!(machine.sh(&format!("{SHOW} ActiveState alike; {SHOW} UnitFileState alike")), "active\nenabled\n");
+    assert_eq!(
+        machine.sh(&format!("{SHOW} ActiveState alike; {SHOW} UnitFileState alike")),
+        "active\nenabled\n"
+    );
     machine.wait_for(&format!("{SHOW} StatusText alike | grep -q '2 of 2 replicas identical'"));
-    machine.sh(&format!("{ALIKE} status"));
+    // Root that has logged in has a folder for sockets of its own, which the service has not.
+    for folder in ["", "XDG_RUNTIME_DIR=/run/user/0"] {
+        machine.sh(&format!(
+            "env {folder} {ALIKE} status; env {folder} {ALIKE} status -c /etc/alike/alike.toml"
+        ));
+    }
     // A second time nothing is changed or stopped.
     let pid = machine.sh(&format!("{SHOW} MainPID alike"));
     assert!(machine.sh(&format!("{ALIKE} service install 2>&1")).contains("is as it should be"));
@@ -57,7 +65,10 @@ fn installed_it_runs_says_how_it_stands_reloads_comes_back_when_killed_and_goes_
     // Killed, it is started again.
     machine.sh("mkdir -p /run/systemd/system/alike.service.d; printf '[Service]\\nRestartSec=0\\n' >/run/systemd/system/alike.service.d/soon.conf");
     machine.sh("systemctl daemon-reload; systemctl kill --signal KILL --kill-whom main alike");
-    machine.wait_for(&format!("[ \"$({SHOW} MainPID alike)\" != {} ] && systemctl is-active --quiet alike", pid.trim()));
+    machine.wait_for(&format!(
+        "[ \"$({SHOW} MainPID alike)\" != {} ] && systemctl is-active --quiet alike",
+        pid.trim()
+    ));
     machine.sh("echo z >/srv/docs/z");
     machine.wait_for("test -e /srv/docs.replica/z");
     machine.sh(&format!("{ALIKE} service remove; {ALIKE} service remove"));
@@ -70,7 +81,9 @@ fn a_drive_that_is_missing_holds_up_no_other_job_and_is_seen_as_soon_as_it_comes
     let Some(machine) = machine() else { return };
     machine.sh(&format!("mount /mnt/usb; {ALIKE} service install"));
     machine.wait_for("cmp /srv/photos/b /mnt/usb/photos/b");
-    machine.sh(&format!("systemctl stop alike; umount /mnt/usb; {ALIKE} service install; echo later >/srv/docs/later"));
+    machine.sh(&format!(
+        "systemctl stop alike; umount /mnt/usb; {ALIKE} service install; echo later >/srv/docs/later"
+    ));
     for round in 0..3 {
         machine.wait_for("cmp /srv/docs/later /srv/docs.replica/later");
         machine.wait_for(&format!("{ALIKE} status | grep -q 'halted: .*mount its drive'"));
@@ -88,9 +101,12 @@ fn a_drive_that_was_there_at_the_start_is_not_kept_by_the_service_when_it_is_unm
     machine.sh(&format!("mount /mnt/usb; mkdir /mnt/usb/photos; {ALIKE} service install"));
     machine.wait_for("cmp /srv/photos/b /mnt/usb/photos/b");
     let sees = || {
-        machine.sh(&format!("nsenter -t $({SHOW} MainPID alike) -m grep -c ' /mnt/usb' /proc/self/mountinfo || true"))
+        machine.sh(&format!(
+            "nsenter -t $({SHOW} MainPID alike) -m grep -c ' /mnt/usb' /proc/self/mountinfo || true"
+        ))
     };
     assert_eq!(sees().trim(), "1");
+    assert!(!machine.run("umount /mnt/usb").status.success(), "what is worked on is busy");
     // Its job lets go of it; what the service sees of the files is left as it is.
     configure_without_photos(&machine);
     machine.sh("systemctl reload alike");
@@ -117,7 +133,11 @@ fn it_can_write_to_its_replicas_and_nowhere_else_and_keeps_what_root_may_keep() 
     let within = format!("nsenter -t $({SHOW} MainPID alike) -m");
     for place in ["/etc/x", "/srv/docs/x", "/usr/x", "/root/x", "/srv/x"] {
         let run = machine.run(&format!("{within} touch {place}"));
-        assert!(String::from_utf8_lossy(&run.stderr).contains("Read-only file system"), "{place} {}", said(&run));
+        assert!(
+            String::from_utf8_lossy(&run.stderr).contains("Read-only file system"),
+            "{place} {}",
+            said(&run)
+        );
     }
     machine.sh(&format!("{within} touch /srv/docs.replica/.alike/x"));
 }
@@ -155,7 +175,9 @@ fn a_users_service_runs_under_the_systemd_of_that_user() {
         systemd-run --quiet --unit ada -p User=65534 -p Delegate=yes -E HOME=/home/ada -E XDG_RUNTIME_DIR=/run/user/65534 \
             /usr/lib/systemd/systemd --user");
     let ada = |words: &str| {
-        format!("setpriv --reuid 65534 --regid 65534 --clear-groups env HOME=/home/ada XDG_RUNTIME_DIR=/run/user/65534 {words}")
+        format!(
+            "setpriv --reuid 65534 --regid 65534 --clear-groups env HOME=/home/ada XDG_RUNTIME_DIR=/run/user/65534 {words}"
+        )
     };
     machine.wait_for(&ada("systemctl --user is-system-running"));
     let run = machine.run(&format!("{} 2>&1", ada(&format!("{ALIKE} service install"))));

@@ -71,7 +71,11 @@ pub(super) fn remove(whose: For) -> Result<(), Failure> {
     if runs {
         systemctl(whose, &["daemon-reload"])?;
     }
-    say!("alike: {}removed {}; config, state and replicas stay", if runs { "stopped it, and " } else { "" }, shown(&path));
+    say!(
+        "alike: {}removed {}; config, state and replicas stay",
+        if runs { "stopped it, and " } else { "" },
+        shown(&path)
+    );
     Ok(())
 }
 
@@ -112,7 +116,10 @@ fn cannot(why: &io::Error, done: &str, path: &Path) -> Failure {
 /// What the new text lacks, and what it has in addition.
 fn differences(before: &str, after: &str) -> Vec<String> {
     let only = |sign: char, one: &str, other: &str| -> Vec<String> {
-        one.lines().filter(|line| !other.lines().any(|same| same == *line)).map(|line| format!("{sign} {line}")).collect()
+        one.lines()
+            .filter(|line| !other.lines().any(|same| same == *line))
+            .map(|line| format!("{sign} {line}"))
+            .collect()
     };
     [only('-', before, after), only('+', after, before)].concat()
 }

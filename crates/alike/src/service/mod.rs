@@ -115,8 +115,9 @@ fn config_path(whose: For, given: Option<&Path>) -> Result<PathBuf, Failure> {
     let path = match (given, whose) {
         (Some(given), _) => std::path::absolute(given)?,
         (None, For::System) => PathBuf::from(SYSTEM_CONFIG),
-        (None, For::User) => config::of_user()
-            .ok_or_else(|| Failure::Usage("there is no home folder with a config; name one with -c FILE".to_owned()))?,
+        (None, For::User) => config::of_user().ok_or_else(|| {
+            Failure::Usage("there is no home folder with a config; name one with -c FILE".to_owned())
+        })?,
     };
     Ok(path)
 }
@@ -126,10 +127,9 @@ fn start(whose: For, config: PathBuf) -> Result<Start, Failure> {
     let set = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let environment = match whose {
         // A system's service has no home of its own, and its state is where systemd lets it write.
-        For::System => vec![
-            ("HOME", set("HOME").unwrap_or_else(|| "/root".into())),
-            ("XDG_STATE_HOME", STATE.into()),
-        ],
+        For::System => {
+            vec![("HOME", set("HOME").unwrap_or_else(|| "/root".into())), ("XDG_STATE_HOME", STATE.into())]
+        }
         For::User => set("XDG_STATE_HOME").map(|state| ("XDG_STATE_HOME", state)).into_iter().collect(),
     };
     let waits_for_reload = installing::version_of_systemd().is_none_or(|version| version >= WAITS_FOR_RELOAD);

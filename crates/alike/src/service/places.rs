@@ -27,12 +27,17 @@ impl Mounts {
 
     /// The nearest mount at or above a path that may come and go while the service runs.
     fn drive_of(&self, path: &Path) -> Option<PathBuf> {
-        let all = self.mounted.iter().map(PathBuf::as_path).chain(self.listed_above(path).map(|one| one.point.as_path()));
+        let all = self
+            .mounted
+            .iter()
+            .map(PathBuf::as_path)
+            .chain(self.listed_above(path).map(|one| one.point.as_path()));
         let nearest = all.filter(|point| path.starts_with(point) && *point != Path::new("/"));
         let nearest = nearest.max_by_key(|point| point.components().count())?;
-        let stays = self.fstab.iter().find(|one| one.point == nearest).is_some_and(|one| {
-            !one.options.iter().any(|option| COMES_AND_GOES.contains(&option.as_str()))
-        });
+        let stays =
+            self.fstab.iter().find(|one| one.point == nearest).is_some_and(|one| {
+                !one.options.iter().any(|option| COMES_AND_GOES.contains(&option.as_str()))
+            });
         (!stays).then(|| nearest.to_owned())
     }
 
@@ -128,7 +133,10 @@ mod tests {
             UUID=3 /mnt/my\\040usb ext4 nofail 0 0\n\
             UUID=4 /mnt/cold ext4 noauto 0 0\n\
             UUID=5 none swap sw 0 0\n";
-        Mounts { mounted: ["/home", "/media/ada/stick"].map(PathBuf::from).into(), fstab: linux::listed(fstab) }
+        Mounts {
+            mounted: ["/home", "/media/ada/stick"].map(PathBuf::from).into(),
+            fstab: linux::listed(fstab),
+        }
     }
 
     /// What is named for a path, of which the part `there` exists.

@@ -195,7 +195,9 @@ fn system(unit: &mut String, config: &Config, places: &Places) -> Result<(), Unw
     );
     for (missing, named) in &places.wide {
         let (missing, named) = (words::listed("", missing)?, words::listed("", named)?);
-        unit.push_str(&format!("# {missing} is not there yet: so all of {named} until this is written anew.\n"));
+        unit.push_str(&format!(
+            "# {missing} is not there yet: so all of {named} until this is written anew.\n"
+        ));
     }
     for path in &places.writable {
         unit.push_str(&format!("ReadWritePaths={}\n", words::listed("-", path)?));

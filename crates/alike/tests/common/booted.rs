@@ -43,7 +43,8 @@ impl Booted {
             init = init.or_else(|| pid_1_below(outer.id()));
             let states = ["running", "degraded"];
             let is_up = |pid| said(&inside(pid, "systemctl is-system-running")).trim().to_owned();
-            init.is_some_and(|pid| states.contains(&is_up(pid).as_str())) || outer.try_wait().unwrap().is_some()
+            init.is_some_and(|pid| states.contains(&is_up(pid).as_str()))
+                || outer.try_wait().unwrap().is_some()
         });
         match init.filter(|_| boots && outer.try_wait().unwrap().is_none()) {
             Some(init) => Some(Self { outer, init, _room: room }),
@@ -82,7 +83,11 @@ impl Booted {
         while !self.run(lines).status.success() {
             if start.elapsed() > limit {
                 let status = self.run("systemctl status --no-pager -l alike; /opt/alike status");
-                panic!("not within {limit:?}: {lines}\n{}{}", said(&status), String::from_utf8_lossy(&status.stderr));
+                panic!(
+                    "not within {limit:?}: {lines}\n{}{}",
+                    said(&status),
+                    String::from_utf8_lossy(&status.stderr)
+                );
             }
             std::thread::sleep(Duration::from_millis(100));
         }
@@ -105,7 +110,10 @@ fn inside(init: u32, lines: &str) -> Output {
     let root = format!("/proc/{init}/root");
     let mut command = Command::new("nsenter");
     command.args(["--target", &init.to_string(), "--mount", "--pid", "--uts", "--ipc", "--net", "--cgroup"]);
-    command.args([format!("--root={root}"), format!("--wd={root}")]).args(["/bin/bash", "-euc", lines]).stdin(Stdio::null());
+    command
+        .args([format!("--root={root}"), format!("--wd={root}")])
+        .args(["/bin/bash", "-euc", lines])
+        .stdin(Stdio::null());
     command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("HOME", "/root");
     command.output().unwrap()
 }

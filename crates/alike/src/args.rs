@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use alike_model::entry::Time;
 use alike_model::policy::MaxDelete;
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 /// Keeps a replica folder identical to a source folder, from the first copy through every later change.
 #[derive(Debug, Parser)]
@@ -47,11 +47,16 @@ pub(crate) enum Command {
     Config(crate::config::ConfigArgs),
     /// Let systemd run alike up: shows, installs or removes the unit
     Service(crate::service::ServiceArgs),
+    /// Print the completions for a shell
+    Completions(crate::completions::CompletionsArgs),
+    /// Print a manual page, or write all of them
+    Man(crate::manual::ManArgs),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct LogArgs {
     /// The replica whose history is shown
+    #[arg(value_hint = ValueHint::DirPath)]
     pub(crate) replica: Option<PathBuf>,
     /// Only what was done to this path, and which versions of it can be brought back
     #[arg(long, value_name = "PATH")]
@@ -70,6 +75,7 @@ pub(crate) struct LogArgs {
 #[derive(Debug, Args)]
 pub(crate) struct UndoArgs {
     /// The replica
+    #[arg(value_hint = ValueHint::DirPath)]
     pub(crate) replica: PathBuf,
     /// The number of the pass, as alike log shows it
     pub(crate) pass: Option<u64>,
@@ -93,6 +99,7 @@ pub(crate) struct UndoArgs {
 #[derive(Debug, Args)]
 pub(crate) struct RestoreArgs {
     /// The replica
+    #[arg(value_hint = ValueHint::DirPath)]
     pub(crate) replica: PathBuf,
     /// The file or folder, as a path on the replica
     pub(crate) path: PathBuf,
@@ -101,7 +108,7 @@ pub(crate) struct RestoreArgs {
     #[arg(long, value_name = "TIME", value_parser = moment)]
     pub(crate) at: Option<Time>,
     /// Copy it into this folder instead of putting it back on the replica
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) to: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
@@ -110,6 +117,7 @@ pub(crate) struct RestoreArgs {
 #[derive(Debug, Args)]
 pub(crate) struct TrashArgs {
     /// The replica
+    #[arg(value_hint = ValueHint::DirPath)]
     pub(crate) replica: PathBuf,
     /// Remove what it keeps, for good, and the history of that time: what passes did then can be neither shown by alike
     /// log nor undone any more
@@ -151,6 +159,8 @@ pub(crate) struct MirrorArgs {
     pub(crate) pass: PassArgs,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
+    #[command(flatten)]
+    pub(crate) save: crate::config::SaveArgs,
 }
 
 #[derive(Debug, Args)]
@@ -168,15 +178,17 @@ pub(crate) struct OnceArgs {
 #[derive(Debug, Args)]
 pub(crate) struct PairArgs {
     /// The folder to copy from; never written
+    #[arg(value_hint = ValueHint::DirPath)]
     pub(crate) source: PathBuf,
     /// The folder to make identical; made when it is missing
+    #[arg(value_hint = ValueHint::DirPath)]
     pub(crate) replica: PathBuf,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct AlsoArgs {
     /// Make this folder identical too, whatever becomes of the others (repeatable)
-    #[arg(long, value_name = "REPLICA")]
+    #[arg(long, value_name = "REPLICA", value_hint = ValueHint::DirPath)]
     pub(crate) also: Vec<PathBuf>,
 }
 
@@ -196,7 +208,7 @@ pub(crate) struct PassArgs {
     #[arg(long, value_name = "PATTERN", allow_hyphen_values = true)]
     pub(crate) include: Vec<String>,
     /// Read patterns from this file (repeatable)
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) ignore_file: Vec<PathBuf>,
     /// Let .gitignore files count as well
     #[arg(long)]
@@ -247,7 +259,7 @@ pub(crate) struct PassArgs {
     #[arg(short = 'n', long)]
     pub(crate) dry_run: bool,
     /// Where alike keeps what it knows [default: $XDG_STATE_HOME/alike]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) state_dir: Option<PathBuf>,
 }
 
@@ -255,7 +267,7 @@ pub(crate) struct PassArgs {
 #[command(next_help_heading = "What is said")]
 pub(crate) struct OutputArgs {
     /// Write the log here as well; its folder is made
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) log_file: Option<PathBuf>,
     /// The form of the log file
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]

@@ -1,5 +1,7 @@
 //! Hooks: programs that run when something becomes of a job.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod common;
 
 use std::fs;

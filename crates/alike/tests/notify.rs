@@ -1,5 +1,7 @@
 //! What systemd is told by `alike up`, on a real socket, as sd_notify(3) has it.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod common;
 
 use std::os::unix::net::UnixDatagram;

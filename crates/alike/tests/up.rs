@@ -1,5 +1,7 @@
 //! `alike up`, `status`, `reload` and `down`: many jobs in one process, each for itself.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod common;
 
 use std::fs;
@@ -67,6 +69,22 @@ fn a_job_that_cannot_begin_is_tried_again_and_the_other_runs() {
     up.wait_for_state("two", "identical");
     fs::write(rules, "*.tmp\n").unwrap();
     assert!(wait_until(Duration::from_secs(30), || same(&up.path("one"), &up.path("one.replica"))));
+}
+
+#[test]
+fn a_job_whose_log_cannot_be_written_yet_halts_says_why_and_is_tried_again() {
+    let mut up = two_jobs();
+    let folder = up.path("logs");
+    fs::write(&folder, "in the way").unwrap();
+    let more = format!("log_file = {:?}", folder.join("one.log"));
+    up.configure(&format!("{}{}", up.job("one", &more), up.job("two", "")));
+    up.start();
+    let halted = up.wait_for_state("one", "halted");
+    assert!(halted["why"].as_str().unwrap().contains("one.log"), "{halted:#}");
+    up.wait_for_state("two", "identical");
+    fs::remove_file(&folder).unwrap();
+    assert!(wait_until(Duration::from_secs(30), || same(&up.path("one"), &up.path("one.replica"))));
+    assert!(fs::read_to_string(folder.join("one.log")).unwrap().contains("pass-start"));
 }
 
 #[test]

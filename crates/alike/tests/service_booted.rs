@@ -155,6 +155,22 @@ fn a_hook_that_systemd_runs_beside_the_service_is_told_what_happened_on_its_stan
 }
 
 #[test]
+fn when_it_hangs_the_watchdog_ends_it_and_it_is_started_again() {
+    let Some(machine) = machine() else { return };
+    machine.sh(&format!("{ALIKE} service install; mkdir -p /run/systemd/system/alike.service.d"));
+    let impatient = "[Service]\nWatchdogSec=1\nRestartSec=0\nTimeoutAbortSec=1\n";
+    fs::write(machine.path("/run/systemd/system/alike.service.d/impatient.conf"), impatient).unwrap();
+    machine.sh("systemctl daemon-reload; systemctl restart alike");
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    let pid = machine.sh(&format!("{SHOW} MainPID alike"));
+    assert_eq!(machine.sh(&format!("{SHOW} NRestarts alike")), "0\n", "who is well is left alone");
+    machine.sh(&format!("kill -STOP {}", pid.trim()));
+    machine.wait_for(&format!("[ \"$({SHOW} NRestarts alike)\" = 1 ] && systemctl is-active --quiet alike"));
+    machine.sh("echo after >/srv/docs/after");
+    machine.wait_for("cmp /srv/docs/after /srv/docs.replica/after");
+}
+
+#[test]
 fn a_broken_config_is_not_started_again_and_again() {
     let Some(machine) = machine() else { return };
     machine.sh(&format!("{ALIKE} service install; systemctl stop alike; echo x >>/etc/alike/alike.toml"));

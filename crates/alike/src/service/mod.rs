@@ -86,17 +86,29 @@ pub(crate) fn service(args: &ServiceArgs) -> Result<ExitCode, Failure> {
         }
         What::Install(args) => {
             let (text, places) = text(&args.unit)?;
-            places.missing.iter().for_each(|drive| {
-                say!(
-                    "alike: {} is not mounted: mount it before the first pass, or the copy lands on the disk below it",
-                    shown(drive)
-                );
-            });
+            warn_of(&places);
             installing::install(args.unit.whose.whose(), &text, !args.no_start)?;
         }
         What::Remove(args) => installing::remove(args.whose())?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What is better known before the first pass than after it.
+fn warn_of(places: &Places) {
+    for drive in &places.missing {
+        say!(
+            "alike: {} is not mounted: mount it before the first pass, or the copy lands on the disk below it",
+            shown(drive)
+        );
+    }
+    for (missing, named) in &places.wide {
+        say!(
+            "alike: {} is not there yet, so the service may write to all of {}; install again when it is",
+            shown(missing),
+            shown(named)
+        );
+    }
 }
 
 /// The unit for a config, which has been read as the service will read it.

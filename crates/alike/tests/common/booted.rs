@@ -39,7 +39,7 @@ impl Booted {
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         let mut outer = command.spawn().unwrap();
         let mut init = None;
-        let boots = wait_until(Duration::from_secs(30), || {
+        let boots = wait_until(Duration::from_secs(60), || {
             init = init.or_else(|| pid_1_below(outer.id()));
             let states = ["running", "degraded"];
             let is_up = |pid| said(&inside(pid, "systemctl is-system-running")).trim().to_owned();

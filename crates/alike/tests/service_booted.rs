@@ -143,6 +143,22 @@ fn it_can_write_to_its_replicas_and_nowhere_else_and_keeps_what_root_may_keep() 
 }
 
 #[test]
+fn a_replica_with_an_odd_name_can_be_written_and_its_neighbour_cannot() {
+    let Some(machine) = machine() else { return };
+    let odd = "/srv/my $copy 100%n \"x\" 'y' \\z;";
+    fs::create_dir(machine.path(odd)).unwrap();
+    let (config, replica) =
+        (machine.path("/etc/alike/my $config 1%.toml"), format!("{:?}", odd.replace('$', "$$")));
+    fs::write(config, format!("[[job]]\nname = \"odd\"\nsource = \"/srv/docs\"\nreplica = {replica}\n"))
+        .unwrap();
+    machine.sh(&format!("{ALIKE} service install -c '/etc/alike/my $config 1%.toml'"));
+    machine.wait_for("cmp /srv/docs/a /srv/my*/a");
+    assert!(machine.path(odd).join("a").exists());
+    let run = machine.run(&format!("nsenter -t $({SHOW} MainPID alike) -m touch /srv/docs.replica/x"));
+    assert!(String::from_utf8_lossy(&run.stderr).contains("Read-only file system"), "{}", said(&run));
+}
+
+#[test]
 fn a_hook_that_systemd_runs_beside_the_service_is_told_what_happened_on_its_standard_input() {
     let Some(machine) = machine() else { return };
     configure(

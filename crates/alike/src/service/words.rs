@@ -6,14 +6,9 @@ use std::path::Path;
 /// Why something cannot be written into a unit file.
 pub(super) type Unwritable = String;
 
-/// A path in a list of paths, with `prefix` before it. systemd reads quotes there, and backslashes as they are.
+/// A path in a list of paths, with `prefix` before it.
 pub(super) fn listed(prefix: &str, path: &Path) -> Result<String, Unwritable> {
-    let text = format!("{prefix}{}", plain(path)?).replace('%', "%%");
-    if text.bytes().all(is_plain) {
-        return Ok(text);
-    }
-    let pieces: Vec<String> = text.split('"').map(|piece| format!("\"{piece}\"")).collect();
-    Ok(pieces.join("'\"'"))
+    Ok(quoted(&format!("{prefix}{}", plain(path)?)))
 }
 
 /// An argument of a command.
@@ -45,7 +40,7 @@ pub(super) fn mount_unit(path: &Path) -> String {
 
 fn quoted(text: &str) -> String {
     let text = text.replace('%', "%%");
-    if text.bytes().all(|byte| is_plain(byte) && byte != b'\\') {
+    if text.bytes().all(is_plain) {
         return text;
     }
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
@@ -84,7 +79,7 @@ mod tests {
         let path = |text: &'static str| Path::new(text);
         assert_eq!(listed("-", path("/mnt/usb")).as_deref(), Ok("-/mnt/usb"));
         assert_eq!(listed("-", path("/a b/100%")).as_deref(), Ok("\"-/a b/100%%\""));
-        assert_eq!(listed("-", path("/a\"b\\")).as_deref(), Ok("\"-/a\"'\"'\"b\\\""));
+        assert_eq!(listed("-", path("/a\"b\\")).as_deref(), Ok("\"-/a\\\"b\\\\\""));
         assert_eq!(argument(path("/a b/$HOME\\\"%i")).as_deref(), Ok("\"/a b/$$HOME\\\\\\\"%%i\""));
         assert_eq!(variable("HOME", path("/root")).as_deref(), Ok("HOME=/root"));
         assert!(listed("", path("/a\nExecStartPre=/bin/sh")).is_err());

@@ -111,6 +111,9 @@ fn in_words(report: &Report) -> String {
     if let Some(web) = &report.web {
         let _ = writeln!(text, "page: {web}");
     }
+    if let Some(why) = &report.web_trouble {
+        let _ = writeln!(text, "{why}");
+    }
     for job in &report.jobs {
         let _ = writeln!(text, "\n{}  {}", job.name, job.source);
         job.replicas.iter().for_each(|replica| text.push_str(&replica_in_words(replica)));

@@ -111,6 +111,13 @@ impl Seat {
     }
 }
 
+impl Seat {
+    /// Where the token of the page is, for programs of its owner.
+    pub(crate) fn token_file(&self) -> PathBuf {
+        self.folder.join(self.name.replace(".sock", ".page-token"))
+    }
+}
+
 impl Drop for Seat {
     fn drop(&mut self) {
         let _ = fs::remove_file(self.folder.join(&self.name));

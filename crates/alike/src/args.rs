@@ -52,6 +52,8 @@ pub(crate) enum Command {
     Down(crate::up::asking::AskArgs),
     /// Check the config file of alike up, or write one
     Config(crate::config::ConfigArgs),
+    /// Let systemd run alike up: shows, installs or removes the unit
+    Service(crate::service::ServiceArgs),
     /// Print the completions for a shell
     Completions(crate::completions::CompletionsArgs),
     /// Print a manual page, or write all of them

@@ -35,6 +35,7 @@ mod recovery;
 mod rotation;
 mod rule;
 mod run;
+mod service;
 mod settings;
 mod signals;
 mod standing;
@@ -75,6 +76,7 @@ fn main() -> ExitCode {
         Command::Reload(args) => up::asking::reload(&args),
         Command::Down(args) => up::asking::down(&args),
         Command::Config(args) => config::config(&args),
+        Command::Service(args) => service::service(&args),
         Command::Completions(args) => completions::completions(&args),
         Command::Man(args) => manual::man(&args),
         Command::Mirror(mut args) => {

@@ -1,5 +1,7 @@
 //! The page in a real Chromium, driven by WebDriver as a person would: what it shows, what it forbids itself, and what its buttons do.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 #[path = "common/chromium.rs"]
 mod chromium;
 mod common;
@@ -32,7 +34,11 @@ fn a_change_in_the_source_shows_within_a_second() {
         let started = Instant::now();
         page.pair.source.file(file, "new");
         let shown = wait_until(SOON, || browser.run(TEXT).as_str().unwrap().contains(file));
-        assert!(shown && started.elapsed() < Duration::from_secs(1), "the {number}. took {:?}", started.elapsed());
+        assert!(
+            shown && started.elapsed() < Duration::from_secs(1),
+            "the {number}. took {:?}",
+            started.elapsed()
+        );
     }
     browser.until("the counted files", "return document.body.innerText.includes('7')");
     browser.assert_innocent(&page.at);
@@ -84,7 +90,8 @@ fn a_pass_is_undone_after_its_steps_were_shown_and_a_wrong_token_is_asked_for_ag
     browser.until("the question", "return document.querySelector('#unlock').open");
     browser.send("#token", "0123");
     browser.click("#unlock-yes");
-    browser.until("why", "return document.querySelector('#unlock-why').textContent.includes('not the token')");
+    browser
+        .until("why", "return document.querySelector('#unlock-why').textContent.includes('not the token')");
     browser.send("#token", &page.token);
     browser.click("#unlock-yes");
     browser.until("the steps", "return document.querySelector('#ask').open");
@@ -97,14 +104,27 @@ fn a_pass_is_undone_after_its_steps_were_shown_and_a_wrong_token_is_asked_for_ag
 #[test]
 fn hostile_names_are_shown_as_text() {
     let pair = pair();
-    let hostile = ["<img src=x onerror=document.title='owned'>", "line\nbreak", "\u{202e}txt.exe", "</script><script>document.title='owned'</script>", "back\\slash"];
+    let hostile = [
+        "<img src=x onerror=document.title='owned'>",
+        "line\nbreak",
+        "\u{202e}txt.exe",
+        "</script><script>document.title='owned'</script>",
+        "back\\slash",
+    ];
     for name in hostile {
         pair.source.file(name, "x");
     }
     pair.source.file(name(b"not\xffutf8"), "x");
     let page = Page::of(pair);
     let browser = opened(&page);
-    let shown = ["<img src=x onerror=document.title='owned'>", "line\\nbreak", "\\u{202e}txt.exe", "script><script>document.title='owned'</script>", "back\\\\slash", "not\\xffutf8"];
+    let shown = [
+        "<img src=x onerror=document.title='owned'>",
+        "line\\nbreak",
+        "\\u{202e}txt.exe",
+        "script><script>document.title='owned'</script>",
+        "back\\\\slash",
+        "not\\xffutf8",
+    ];
     let all = || browser.run(TEXT).as_str().unwrap().to_owned();
     let came = wait_until(SOON, || shown.iter().all(|name| all().contains(name)));
     assert!(came, "{}", all());
@@ -114,7 +134,9 @@ fn hostile_names_are_shown_as_text() {
     page.pair.source.remove(name(b"not\xffutf8"));
     browser.click_text("summary", "Trash");
     let has_buttons = "return [...document.querySelectorAll('[aria-label^=Restore]')].map((one) => one.ariaLabel).join('|')";
-    let came = wait_until(SOON, || shown.iter().all(|name| browser.run(has_buttons).as_str().unwrap().contains(name)));
+    let came = wait_until(SOON, || {
+        shown.iter().all(|name| browser.run(has_buttons).as_str().unwrap().contains(name))
+    });
     assert!(came, "{}", browser.run(has_buttons));
     assert_eq!(browser.run("return document.querySelectorAll('img, #jobs script').length"), json!(0));
     assert!(!browser.run("return document.title").as_str().unwrap().contains("owned"));
@@ -171,7 +193,8 @@ fn it_fits_a_phone_and_is_plain_html_without_scripts() {
     }
     for width in [320, 375, 768, 1280] {
         browser.size(width, 800);
-        let over = browser.run("return document.documentElement.scrollWidth - document.documentElement.clientWidth");
+        let over =
+            browser.run("return document.documentElement.scrollWidth - document.documentElement.clientWidth");
         assert_eq!(over, json!(0), "at {width} it scrolls sideways");
     }
     browser.without_scripts();
@@ -200,6 +223,35 @@ fn a_lost_connection_is_said_and_found_again() {
     browser.until("what happens", "return document.body.innerText.includes('later')");
 }
 
+#[test]
+fn a_changed_config_shows_and_so_does_a_broken_one() {
+    let mut page = Page::of(pair_with_files(2));
+    let browser = opened(&page);
+    let (music, config) = (page.pair.beside("music"), page.pair.beside("alike.toml"));
+    std::fs::create_dir(&music).unwrap();
+    std::fs::write(music.join("song"), "la").unwrap();
+    let text = std::fs::read_to_string(&config).unwrap();
+    let more = format!(
+        "[[job]]\nname = \"music\"\nsource = {music:?}\nreplicas = [{:?}]",
+        page.pair.beside("there")
+    );
+    std::fs::write(&config, format!("{text}\n{more}\n")).unwrap();
+    page.live.hang_up();
+    browser.until(
+        "the job",
+        "return [...document.querySelectorAll('h2')].some((one) => one.textContent === 'music')",
+    );
+    browser.until("what it did", "return document.body.innerText.includes('song')");
+    std::fs::write(&config, format!("{text}\ncolour = 1\n")).unwrap();
+    page.live.hang_up();
+    browser.until("why", "return document.querySelector('#banner').innerText.includes('colour')");
+    std::fs::write(&config, text).unwrap();
+    page.live.hang_up();
+    browser.until("that it is over", "return document.querySelector('#banner').hidden");
+    browser.until("one job", "return document.querySelectorAll('.replica').length === 1");
+    browser.assert_innocent(&page.at);
+}
+
 /// Not only for the documents: a page that cannot be drawn fails here. `ALIKE_SCREENSHOTS=docs` writes them there.
 #[test]
 fn it_is_drawn_light_and_dark() {
@@ -221,39 +273,18 @@ fn it_is_drawn_light_and_dark() {
         }
     }
     browser.assert_innocent(&page.at);
-    // TEMP
-    browser.prefers("light");
-    browser.click_text("summary", "Trash");
-    browser.click_text("summary", "Passes");
-    browser.until("b", "return !!document.querySelector('[aria-label^=Restore]')");
-    browser.run("document.querySelectorAll('.pass details')[1].open = true; document.querySelectorAll('.day details')[0].open = true");
-    let shot = |name: &str, w: u32, h: u32| { browser.size(w, h); std::fs::write(format!("/tmp/s12-page-{name}.png"), browser.screenshot()).unwrap(); };
-    shot("long", 1080, 2600);
-    shot("phone", 360, 3000);
-    browser.size(1080, 900);
-    browser.click("[aria-label^=Restore]");
-    browser.until("q", "return document.querySelector('#ask').open");
-    shot("ask", 1080, 700);
-    browser.click("#ask-yes");
-    browser.until("that it is done", "return document.querySelector('#ask-title').textContent === 'Done'");
-    browser.click("#ask-no");
-    browser.until("the hold", "return !document.querySelector('.hold').hidden");
-    browser.run("scrollTo(0,0)");
-    shot("hold", 800, 900);
-    browser.click_text("button", "Lock");
-    browser.run("scrollTo(0,0)");
-    browser.click_text("button", "Unlock");
-    shot("unlock", 400, 700);
-    browser.without_scripts();
-    browser.open(&page.url("/"));
-    shot("plain", 800, 1000);
-    // ENDTEMP
 }
 
 fn screenshot_page() -> Page {
     let pair = pair();
-    for (path, bytes) in [("letters/2026-03 landlord.odt", 48_200), ("letters/2026-07 insurance.pdf", 182_000), ("photos/2025/harbour.jpg", 2_400_000),
-        ("photos/2025/lighthouse.jpg", 1_900_000), ("notes/garden.md", 4_100), ("taxes/2025.ods", 61_000)] {
+    for (path, bytes) in [
+        ("letters/2026-03 landlord.odt", 48_200),
+        ("letters/2026-07 insurance.pdf", 182_000),
+        ("photos/2025/harbour.jpg", 2_400_000),
+        ("photos/2025/lighthouse.jpg", 1_900_000),
+        ("notes/garden.md", 4_100),
+        ("taxes/2025.ods", 61_000),
+    ] {
         pair.source.file(path, vec![7; bytes]);
     }
     let (second, music) = (pair.beside("usb"), pair.beside("Music"));
@@ -265,7 +296,10 @@ fn screenshot_page() -> Page {
         pair.beside("camera"),
     );
     let page = Page::of_job(pair, &more);
-    page.pair.source.file("notes/garden.md", vec![8; 5_300]).file("letters/2026-11 bank.odt", vec![9; 39_000]);
+    page.pair
+        .source
+        .file("notes/garden.md", vec![8; 5_300])
+        .file("letters/2026-11 bank.odt", vec![9; 39_000]);
     page.pair.source.remove("photos/2025/lighthouse.jpg").rename("taxes/2025.ods", "taxes/2025 final.ods");
     assert!(wait_until(SOON, || !page.pair.replica.has("photos/2025/lighthouse.jpg")));
     page

@@ -56,6 +56,8 @@ pub(crate) async fn keep_up(shared: Arc<Shared>) {
     loop {
         let _ = tokio::time::timeout(LOOK, shared.news.wake.notified()).await;
         if shared.news.status.receiver_count() == 0 {
+            // Of a large copy it is woken at each file.
+            tokio::time::sleep(PACE).await;
             continue;
         }
         let next = shared.board.feed.next();
@@ -106,8 +108,14 @@ pub(crate) async fn follow(
     let next = shared.board.feed.next();
     // A number from before a restart says nothing.
     let from = last.map(|last| last + 1).filter(|from| *from <= next);
-    let mut follower =
-        Follower { shared, status: status_of, news, ended, next: from.unwrap_or(0), waiting: VecDeque::new() };
+    let mut follower = Follower {
+        shared,
+        status: status_of,
+        news,
+        ended,
+        next: from.unwrap_or(0),
+        waiting: VecDeque::new(),
+    };
     follower.waiting.push_back(Event::default().event("status").data(&*status).retry(LOOK));
     follower.take_news(from.is_none());
     let stream = unfold(follower, |mut follower| async move {
@@ -147,7 +155,8 @@ impl Follower {
         let told = self.shared.board.feed.from(self.next);
         let mut missed = told.first().map_or(0, |first| first.number.saturating_sub(self.next));
         self.next = told.last().map_or(self.next, |last| last.number + 1);
-        let mut told: Vec<Told> = told.into_iter().filter(|told| !matches!(told.what, What::Stands)).collect();
+        let mut told: Vec<Told> =
+            told.into_iter().filter(|told| !matches!(told.what, What::Stands)).collect();
         if comes_new {
             missed = 0;
             keep_latest(&mut told);

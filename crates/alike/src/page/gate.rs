@@ -59,9 +59,9 @@ fn is_ours(at: SocketAddr, host: &str) -> bool {
     }
     let literal = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
     // Where it listens at every address, by which it was reached; a number is no name that somebody can turn.
-    literal.parse::<IpAddr>().is_ok_and(|ip| {
-        ip == at.ip() || ip.to_canonical().is_loopback() || at.ip().is_unspecified()
-    })
+    literal
+        .parse::<IpAddr>()
+        .is_ok_and(|ip| ip == at.ip() || ip.to_canonical().is_loopback() || at.ip().is_unspecified())
 }
 
 fn by_origin(at: SocketAddr, (changes, uri): (bool, &Uri), headers: &HeaderMap) -> Result<(), Refused> {
@@ -109,9 +109,21 @@ mod tests {
             assert!(is_let_in("127.0.0.1:7433", host), "{host}");
         }
         for host in [
-            "", "127.0.0.1", "localhost", "127.0.0.1:80", "evil.example:7433", "localhost.evil.example:7433",
-            "127.0.0.1.evil.example:7433", "evil@127.0.0.1:7433", "192.168.1.5:7433", "2130706433:7433", "0x7f.1:7433",
-            "[::1]", "[::ffff:192.168.1.5]:7433", "localhost:7433:7433", "localhost:7433/",
+            "",
+            "127.0.0.1",
+            "localhost",
+            "127.0.0.1:80",
+            "evil.example:7433",
+            "localhost.evil.example:7433",
+            "127.0.0.1.evil.example:7433",
+            "evil@127.0.0.1:7433",
+            "192.168.1.5:7433",
+            "2130706433:7433",
+            "0x7f.1:7433",
+            "[::1]",
+            "[::ffff:192.168.1.5]:7433",
+            "localhost:7433:7433",
+            "localhost:7433/",
         ] {
             assert!(!is_let_in("127.0.0.1:7433", host), "{host}");
         }
@@ -121,6 +133,8 @@ mod tests {
     fn a_page_at_every_address_is_reached_by_any_number_and_no_name() {
         assert!(is_let_in("0.0.0.0:80", "192.168.1.5") && is_let_in("[::]:80", "[fe80::1]:80"));
         assert!(!is_let_in("0.0.0.0:80", "nas.example") && !is_let_in("0.0.0.0:80", "192.168.1.5:81"));
-        assert!(is_let_in("192.168.1.5:81", "192.168.1.5:81") && !is_let_in("192.168.1.5:81", "192.168.1.6:81"));
+        assert!(
+            is_let_in("192.168.1.5:81", "192.168.1.5:81") && !is_let_in("192.168.1.5:81", "192.168.1.6:81")
+        );
     }
 }

@@ -45,7 +45,9 @@ pub(crate) fn page(report: &Report) -> String {
     let verdict = match (report.well, &report.config_trouble) {
         (true, _) => "All is well".to_owned(),
         (false, None) => "Not all is well".to_owned(),
-        (false, Some(why)) => format!("The config file is broken; what was loaded before is in force: {}", text(why)),
+        (false, Some(why)) => {
+            format!("The config file is broken; what was loaded before is in force: {}", text(why))
+        }
     };
     // In one go: what comes from the world is not looked at again.
     let mut page = String::with_capacity(FRAME.len() + STYLE.len() + SCRIPT.len() + jobs.len());
@@ -167,7 +169,10 @@ mod tests {
 
     #[test]
     fn no_name_becomes_markup_and_none_misleads() {
-        assert_eq!(path("<img src=x onerror=\"a('b')\">&", None), "&lt;img src=x onerror=&quot;a(&#39;b&#39;)&quot;&gt;&amp;");
+        assert_eq!(
+            path("<img src=x onerror=\"a('b')\">&", None),
+            "&lt;img src=x onerror=&quot;a(&#39;b&#39;)&quot;&gt;&amp;"
+        );
         assert_eq!(path("a\nb\u{202e}c", None), "a\\nb\\u{202e}c");
         assert_eq!(path("\u{fffd}", Some("/25hbWU=")), "\\xffname");
     }

@@ -48,7 +48,8 @@ fn one_pass(pass: u64, deeds: &[&Written]) -> Value {
     }
     let times = || deeds.iter().map(|written| written.deed.at);
     let (first, last) = (times().min().unwrap_or_default(), times().max().unwrap_or_default());
-    let actions: Vec<Value> = deeds.iter().take(ACTIONS).map(|written| told(&event(written), written)).collect();
+    let actions: Vec<Value> =
+        deeds.iter().take(ACTIONS).map(|written| told(&event(written), written)).collect();
     json!({
         "pass": pass,
         "began": rfc(timestamp(first)),

@@ -68,12 +68,7 @@ struct Trash {
 
 impl Board {
     pub(crate) fn new() -> Self {
-        Self {
-            since: Timestamp::now(),
-            jobs: Mutex::default(),
-            told: Mutex::default(),
-            feed: Arc::default(),
-        }
+        Self { since: Timestamp::now(), jobs: Mutex::default(), told: Mutex::default(), feed: Arc::default() }
     }
 
     /// The jobs that run now, in the order of the config file.

@@ -75,8 +75,10 @@ pub(crate) fn up(args: &UpArgs) -> Result<ExitCode, Failure> {
     };
     let page = page(&board, &wishes, &seat)?;
     let mut fleet = Fleet::new(Arc::clone(&board), manner);
-    page.apply(config.web.as_ref());
+    let web = config.web.clone();
     say!("alike: {}", fleet.apply(config));
+    // Not before there are jobs to tell of: who asks whether all is well must not hear that nothing is wrong with none.
+    page.apply(web.as_ref());
     let _listens = notify::is_heard().then(|| wake_at_changes(&board, &wishes));
     notify::ready();
     let waiting = run(&heard, &board, (&mut fleet, &page), args);
@@ -151,18 +153,16 @@ fn do_as_asked(
 }
 
 /// Takes up the config file as it is now. A broken one changes nothing.
-fn reload(
-    board: &Board,
-    (fleet, page): (&mut Fleet, &Page),
-    args: &UpArgs,
-) -> Result<String, String> {
+fn reload(board: &Board, (fleet, page): (&mut Fleet, &Page), args: &UpArgs) -> Result<String, String> {
     notify::reloading();
     let loaded = config::load(args.config.as_deref()).map_err(|trouble| Failure::from(trouble).told().0);
     fleet.reopen_logs();
     let told = match loaded {
         Ok(config) => {
-            page.apply(config.web.as_ref());
-            Ok(fleet.apply(config))
+            let web = config.web.clone();
+            let told = fleet.apply(config);
+            page.apply(web.as_ref());
+            Ok(told)
         }
         Err(why) => {
             board.config_is_broken(why.clone());
@@ -182,7 +182,11 @@ fn page(board: &Arc<Board>, wishes: &Sender<Wish>, seat: &Seat) -> Result<Page, 
     let ask = move |question, reply| drop(wishes.send(Wish::Asked((question, reply))));
     let file = seat.token_file();
     Page::new(board, Box::new(ask), &file).map_err(|why| {
-        Failure::Failed(format!("the token of the page, {}, cannot be written: {}", file.display(), plain(&why)))
+        Failure::Failed(format!(
+            "the token of the page, {}, cannot be written: {}",
+            file.display(),
+            plain(&why)
+        ))
     })
 }
 

@@ -78,7 +78,10 @@ impl Seat {
         };
         let lock = make().map_err(|why| {
             let why = plain(&why);
-            Failure::Failed(format!("the folder of the control socket, {}, cannot be used: {why}", folder.display()))
+            Failure::Failed(format!(
+                "the folder of the control socket, {}, cannot be used: {why}",
+                folder.display()
+            ))
         })?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { folder, name: socket_name(config), _lock: lock }),
@@ -138,11 +141,7 @@ pub(crate) fn serve(
     }
 }
 
-fn answer(
-    stream: &UnixStream,
-    report: impl Fn() -> Report,
-    wishes: impl Fn(Asked),
-) -> io::Result<()> {
+fn answer(stream: &UnixStream, report: impl Fn() -> Report, wishes: impl Fn(Asked)) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let answer = match read_line(stream) {

@@ -32,17 +32,30 @@ impl Chromium {
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
-            .unwrap_or_else(|why| panic!("chromedriver: {why}; scripts/test installs chromium and chromium-driver"));
+            .unwrap_or_else(|why| {
+                panic!("chromedriver: {why}; scripts/test installs chromium and chromium-driver")
+            });
         let said = BufReader::new(driver.stdout.take().unwrap()).lines().map_while(Result::ok);
-        let mut said = said.filter_map(|line| line.split_once("on port ").map(|(_, port)| port.trim_end_matches('.').to_owned()));
+        let mut said = said.filter_map(|line| {
+            line.split_once("on port ").map(|(_, port)| port.trim_end_matches('.').to_owned())
+        });
         let port = said.find(|port| port.parse::<u16>().is_ok_and(|port| port > 0)).expect("a port");
         // It must never wait for who reads what it says.
         std::thread::spawn(move || said.for_each(drop));
         let profile = tempfile::TempDir::with_prefix("alike-chromium-").unwrap();
         let data = format!("--user-data-dir={}", profile.path().display());
         let args = [
-            "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-            "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--force-color-profile=srgb", &data,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--disable-dev-shm-usage",
+            "--force-color-profile=srgb",
+            &data,
         ];
         let wanted = json!({ "capabilities": { "alwaysMatch": {
             "browserName": "chrome",
@@ -69,7 +82,8 @@ impl Chromium {
     }
 
     fn try_post(&self, path: &str, wish: &Value) -> Result<Value, Value> {
-        let sent = self.agent.post(format!("{}{path}", self.session)).header("content-type", "application/json");
+        let sent =
+            self.agent.post(format!("{}{path}", self.session)).header("content-type", "application/json");
         let mut answer = sent.send(wish.to_string()).unwrap();
         let value: Value = serde_json::from_str(&answer.body_mut().read_to_string().unwrap()).unwrap();
         if answer.status() == 200 { Ok(value["value"].clone()) } else { Err(value["value"].clone()) }
@@ -155,7 +169,8 @@ impl Chromium {
 
     #[track_caller]
     pub fn size(&self, width: u32, height: u32) {
-        let given = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 700 });
+        let given =
+            json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 700 });
         self.command("Emulation.setDeviceMetricsOverride", &given);
         std::thread::sleep(Duration::from_millis(100));
     }
@@ -174,7 +189,8 @@ impl Chromium {
 
     #[track_caller]
     pub fn screenshot(&self) -> Vec<u8> {
-        let png = self.command("Page.captureScreenshot", &json!({ "format": "png", "optimizeForSpeed": false }));
+        let png =
+            self.command("Page.captureScreenshot", &json!({ "format": "png", "optimizeForSpeed": false }));
         BASE64_STANDARD.decode(png["data"].as_str().unwrap()).unwrap()
     }
 

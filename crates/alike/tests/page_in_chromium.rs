@@ -252,6 +252,23 @@ fn a_changed_config_shows_and_so_does_a_broken_one() {
     browser.assert_innocent(&page.at);
 }
 
+#[test]
+fn what_is_held_back_is_shown_with_its_reason() {
+    let pair = pair_with_files(40);
+    pair.mirrored();
+    for number in 0..38 {
+        pair.source.remove(format!("{}/file-{number:03}", if number % 2 == 0 { "even" } else { "odd" }));
+    }
+    let page = Page::starting(pair, "");
+    let browser = opened(&page);
+    let shown = "return [...document.querySelectorAll('.replica details')].find((one) => one.textContent.startsWith('Not as in the source'))";
+    browser.until("what is held", &format!("{shown}?.innerText.includes('even/file-000') === true"));
+    let text = browser.run(&format!("{shown}.innerText")).as_str().unwrap().to_owned();
+    assert!(text.contains("held back or skipped") && text.contains("hold"), "{text}");
+    assert_ne!(browser.text(".state .word"), "identical");
+    browser.assert_innocent(&page.at);
+}
+
 /// Not only for the documents: a page that cannot be drawn fails here. `ALIKE_SCREENSHOTS=docs` writes them there.
 #[test]
 fn it_is_drawn_light_and_dark() {

@@ -55,6 +55,7 @@ impl Chromium {
             "--disable-sync",
             "--disable-dev-shm-usage",
             "--force-color-profile=srgb",
+            "--hide-scrollbars",
             &data,
         ];
         let wanted = json!({ "capabilities": { "alwaysMatch": {
@@ -177,7 +178,6 @@ impl Chromium {
 
     #[track_caller]
     pub fn prefers(&self, scheme: &str) {
-        self.command("Emulation.setScrollbarsHidden", &json!({ "hidden": true }));
         let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
         self.command("Emulation.setEmulatedMedia", &json!({ "features": features }));
     }

@@ -4,6 +4,7 @@
 //! too old goes bucket by bucket. Everything gets there by a rename and nothing is copied, so the trash costs no time, and
 //! only the room that what it keeps had before.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -21,6 +22,7 @@ use crate::history::{self, Deed, Line};
 use crate::journal::Scribe;
 use crate::overdue;
 use crate::room::Evicted;
+use crate::superseded::Superseded;
 
 /// A bucket is filled this long.
 const HOUR: i64 = 3600;
@@ -38,6 +40,7 @@ pub struct Trash {
     keep: Duration,
     current: Mutex<Option<Arc<Bucket>>>,
     pub(crate) evicted: Evicted,
+    pub(crate) superseded: Superseded,
 }
 
 /// What a bucket is filled with, open.
@@ -124,6 +127,7 @@ impl Trash {
             keep,
             current: Mutex::default(),
             evicted: Evicted::default(),
+            superseded: Superseded::default(),
         })
     }
 
@@ -292,8 +296,7 @@ impl Trash {
         Ok(last)
     }
 
-    /// Drops what has been kept long enough, and then what has been kept longest, until a part of the filesystem's room is
-    /// free.
+    /// Drops what has been kept long enough, and then more until a part of the filesystem's room is free.
     ///
     /// # Errors
     /// When something cannot be removed.
@@ -329,6 +332,20 @@ impl Trash {
     pub fn drop_bucket(&self, bucket: &str) -> io::Result<()> {
         let name = Name::new(bucket.as_bytes()).ok_or(io::ErrorKind::InvalidInput)?;
         remove_tree(&Folder::open(&self.path())?, &name)
+    }
+
+    /// The bucket of this moment and its last number; `None` before anything is kept.
+    pub(crate) fn filled_to(&self) -> Option<(String, u64)> {
+        let current = self.lock().clone()?;
+        Some((current.name.clone(), current.last.load(Ordering::Relaxed)))
+    }
+
+    /// The numbers under which a bucket keeps something.
+    pub(crate) fn numbers_in(&self, bucket: &str) -> io::Result<BTreeSet<u64>> {
+        let folder = Folder::open(&self.path().join(bucket))?;
+        let names = linux::names(folder.descriptor())?;
+        let number_of = |name: &[u8]| std::str::from_utf8(name).ok()?.parse::<u64>().ok();
+        Ok(names.iter().filter_map(|(name, _)| number_of(name.as_bytes())).collect())
     }
 
     pub(crate) fn is_current(&self, bucket: &str) -> bool {

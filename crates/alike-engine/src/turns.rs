@@ -91,8 +91,7 @@ impl Turns {
 
 /// How many other parties are to be waited for.
 fn others(busy: &[Busy], disk: &Disk, party: u64) -> usize {
-    let counts =
-        |busy: &&Busy| busy.disk == *disk && busy.party != party && busy.since.elapsed() < PATIENCE;
+    let counts = |busy: &&Busy| busy.disk == *disk && busy.party != party && busy.since.elapsed() < PATIENCE;
     busy.iter().filter(counts).map(|busy| busy.party).collect::<BTreeSet<_>>().len()
 }
 

@@ -79,6 +79,9 @@ impl Alike {
             .env("HOME", home.join("user"))
             .env("XDG_STATE_HOME", self.xdg_state())
             .env("XDG_CONFIG_HOME", home.join("xdg-config"))
+            .env("XDG_RUNTIME_DIR", self.runtime_dir())
+            .env_remove("NOTIFY_SOCKET")
+            .env_remove("JOURNAL_STREAM")
             .env_remove("RUST_LOG")
             .env_remove("RUST_BACKTRACE")
             .env_remove("NO_COLOR")
@@ -94,6 +97,11 @@ impl Alike {
     /// Where the environment says that state goes.
     pub fn xdg_state(&self) -> PathBuf {
         self.home.path().join("xdg-state")
+    }
+
+    /// Where the environment says that sockets go.
+    pub fn runtime_dir(&self) -> PathBuf {
+        self.home.path().join("xdg-runtime")
     }
 
     fn words(&self, verb: &str, flags: &[&str], source: &Path, replica: &Path) -> Vec<OsString> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use alike_model::entry::Time;
 use alike_model::policy::MaxDelete;
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 /// Keeps a replica folder identical to a source folder, from the first copy through every later change.
 #[derive(Debug, Parser)]
@@ -45,11 +45,16 @@ pub(crate) enum Command {
     Down(crate::up::asking::AskArgs),
     /// Check the config file of alike up, or write one
     Config(crate::config::ConfigArgs),
+    /// Print the completions for a shell
+    Completions(crate::completions::CompletionsArgs),
+    /// Print a manual page, or write all of them
+    Man(crate::manual::ManArgs),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct LogArgs {
     /// The replica whose history is shown
+    #[arg(value_hint = ValueHint::DirPath)]
     pub(crate) replica: Option<PathBuf>,
     /// Only what was done to this path, and which versions of it can be brought back
     #[arg(long, value_name = "PATH")]
@@ -68,6 +73,7 @@ pub(crate) struct LogArgs {
 #[derive(Debug, Args)]
 pub(crate) struct UndoArgs {
     /// The replica
+    #[arg(value_hint = ValueHint::DirPath)]
     pub(crate) replica: PathBuf,
     /// The number of the pass, as alike log shows it
     pub(crate) pass: Option<u64>,
@@ -91,6 +97,7 @@ pub(crate) struct UndoArgs {
 #[derive(Debug, Args)]
 pub(crate) struct RestoreArgs {
     /// The replica
+    #[arg(value_hint = ValueHint::DirPath)]
     pub(crate) replica: PathBuf,
     /// The file or folder, as a path on the replica
     pub(crate) path: PathBuf,
@@ -99,7 +106,7 @@ pub(crate) struct RestoreArgs {
     #[arg(long, value_name = "TIME", value_parser = moment)]
     pub(crate) at: Option<Time>,
     /// Copy it into this folder instead of putting it back on the replica
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) to: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
@@ -108,6 +115,7 @@ pub(crate) struct RestoreArgs {
 #[derive(Debug, Args)]
 pub(crate) struct TrashArgs {
     /// The replica
+    #[arg(value_hint = ValueHint::DirPath)]
     pub(crate) replica: PathBuf,
     /// Remove what it keeps, for good, and the history of that time: what passes did then can be neither shown by alike
     /// log nor undone any more
@@ -149,6 +157,8 @@ pub(crate) struct MirrorArgs {
     pub(crate) pass: PassArgs,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
+    #[command(flatten)]
+    pub(crate) save: crate::config::SaveArgs,
 }
 
 #[derive(Debug, Args)]
@@ -166,15 +176,17 @@ pub(crate) struct OnceArgs {
 #[derive(Debug, Args)]
 pub(crate) struct PairArgs {
     /// The folder to copy from; never written
+    #[arg(value_hint = ValueHint::DirPath)]
     pub(crate) source: PathBuf,
     /// The folder to make identical; made when it is missing
+    #[arg(value_hint = ValueHint::DirPath)]
     pub(crate) replica: PathBuf,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct AlsoArgs {
     /// Make this folder identical too, whatever becomes of the others (repeatable)
-    #[arg(long, value_name = "REPLICA")]
+    #[arg(long, value_name = "REPLICA", value_hint = ValueHint::DirPath)]
     pub(crate) also: Vec<PathBuf>,
 }
 
@@ -194,7 +206,7 @@ pub(crate) struct PassArgs {
     #[arg(long, value_name = "PATTERN", allow_hyphen_values = true)]
     pub(crate) include: Vec<String>,
     /// Read patterns from this file (repeatable)
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) ignore_file: Vec<PathBuf>,
     /// Let .gitignore files count as well
     #[arg(long)]
@@ -245,7 +257,7 @@ pub(crate) struct PassArgs {
     #[arg(short = 'n', long)]
     pub(crate) dry_run: bool,
     /// Where alike keeps what it knows [default: $XDG_STATE_HOME/alike]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) state_dir: Option<PathBuf>,
 }
 
@@ -253,7 +265,7 @@ pub(crate) struct PassArgs {
 #[command(next_help_heading = "What is said")]
 pub(crate) struct OutputArgs {
     /// Write the log here as well; its folder is made
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) log_file: Option<PathBuf>,
     /// The form of the log file
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]

@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,7 @@ use jiff::tz::TimeZone;
 
 use crate::args::LogLevel;
 use crate::log::{Form, LogFile, level, line, line_of};
+use crate::progress::Total;
 use crate::signals::Received;
 use crate::standing::{Label, Standing, status};
 
@@ -29,8 +30,8 @@ pub(crate) struct Console {
     status: ProgressBar,
     /// One for each replica.
     standings: Vec<Standing>,
-    /// Entries of the source, once they have been counted.
-    total: Arc<AtomicU64>,
+    /// What is in the source, once it has been counted.
+    total: Arc<Total>,
     quiet: AtomicBool,
 }
 
@@ -75,7 +76,7 @@ impl Console {
             lines: Mutex::new(lines),
             status,
             standings: vec![Standing::default()],
-            total: Arc::new(AtomicU64::new(0)),
+            total: Arc::default(),
             quiet: AtomicBool::new(false),
         }
     }
@@ -97,14 +98,14 @@ impl Console {
         !self.status.is_hidden()
     }
 
-    /// Where the number of entries goes when it is known.
-    pub(crate) fn total(&self) -> Arc<AtomicU64> {
+    /// Where it is told what is in the source.
+    pub(crate) fn total(&self) -> Arc<Total> {
         Arc::clone(&self.total)
     }
 
     /// Brings the status line up to date.
     pub(crate) fn tick(&self) {
-        self.status.set_message(status(&self.standings, self.total.load(Ordering::Relaxed)));
+        self.status.set_message(status(&self.standings, &self.total));
     }
 
     /// Says something to the person at the terminal.

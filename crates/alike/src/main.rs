@@ -12,16 +12,18 @@ macro_rules! say {
 
 mod args;
 mod check;
+mod completions;
 mod config;
 mod console;
-mod count;
 mod diagnosis;
 mod doctor;
 mod history;
 mod log;
+mod manual;
 mod once;
 mod page;
 mod plan;
+mod progress;
 mod recover;
 mod recovery;
 mod run;
@@ -62,8 +64,13 @@ fn main() -> ExitCode {
         Command::Reload(args) => up::asking::reload(&args),
         Command::Down(args) => up::asking::down(&args),
         Command::Config(args) => config::config(&args),
+        Command::Completions(args) => completions::completions(&args),
+        Command::Man(args) => manual::man(&args),
         Command::Mirror(mut args) => {
-            args.read_older_order().map_err(Failure::Usage).and_then(|()| run::mirror_until_stopped(&args))
+            args.read_older_order().map_err(Failure::Usage).and_then(|()| match &args.save.save {
+                None => run::mirror_until_stopped(&args),
+                Some(file) => config::save(&args, file.as_deref(), &std::env::args_os().collect::<Vec<_>>()),
+            })
         }
     };
     let (text, code) = match result {

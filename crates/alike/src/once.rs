@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Instant;
 
 use alike_engine::claims::Claims;
 use alike_engine::error::PassError;
@@ -10,11 +11,14 @@ use alike_engine::pace::Pace;
 use alike_engine::pair::{Pair, Spec};
 use alike_engine::pass::{Top, Work, pass};
 use alike_model::dirty::Dirty;
-use alike_model::outcome::{Ending, Outcome};
+use alike_model::outcome::{Ending, Outcome, Tally};
 use alike_model::policy::Deletes;
+
+use indicatif::HumanCount;
 
 use crate::args::OnceArgs;
 use crate::console::{Console, Voice};
+use crate::log::size;
 use crate::plan::plan;
 use crate::run::{Failure, exit_code, with_status, work, worst};
 use crate::settings;
@@ -75,6 +79,7 @@ struct Side<'a> {
     number: usize,
     spec: &'a Spec,
     voice: Voice<'a>,
+    began: Instant,
     pair: Option<Pair>,
     outcome: Option<Result<Outcome, Failure>>,
     /// A person said so.
@@ -84,7 +89,8 @@ struct Side<'a> {
 impl<'a> Side<'a> {
     fn new(among: &'a Among<'a>, number: usize, spec: &'a Spec) -> Self {
         let voice = among.console.voice(number);
-        Self { among, number, spec, voice, pair: None, outcome: None, may_delete: false }
+        let began = Instant::now();
+        Self { among, number, spec, voice, began, pair: None, outcome: None, may_delete: false }
     }
 
     fn open_and_pass(&mut self) {
@@ -174,6 +180,29 @@ impl<'a> Side<'a> {
         }
     }
 
+    /// What a pass came to, for a person who was not looking.
+    fn glance(&self, tally: &Tally) -> String {
+        let took = self.began.elapsed();
+        let count = |count: u64, what: &str| (count > 0).then(|| format!("{} {what}", HumanCount(count)));
+        let copied = tally.created + tally.updated;
+        let done = [
+            count(copied, "copied").map(|copied| format!("{copied} ({})", size(tally.bytes))),
+            count(tally.renamed, "renamed"),
+            count(tally.deleted + tally.folders_deleted, "deleted"),
+        ];
+        let mut done: Vec<String> = done.into_iter().flatten().collect();
+        if done.is_empty() {
+            done.push(if tally.changes() == 0 { "nothing to do" } else { "small changes" }.to_owned());
+        }
+        let files = HumanCount(tally.files);
+        let mut text =
+            format!("identical: {files} files; {} in {:.1} s", done.join(", "), took.as_secs_f64());
+        if tally.deleted + tally.folders_deleted + tally.updated > 0 && self.spec.keep.is_some() {
+            text.push_str(&format!("; alike undo {} takes it back", self.spec.replica.display()));
+        }
+        text
+    }
+
     fn say_end(&self, outcome: &Outcome) {
         let (tally, OnceArgs { pass, output, .. }) = (&outcome.tally, self.among.args);
         match &outcome.ending {
@@ -191,6 +220,7 @@ impl<'a> Side<'a> {
                 self.voice.say(&format!("not identical: {counts}; the log has each{advice}"));
             }
             Ending::Stopped => self.voice.say("stopped half-way; the next pass goes on from here"),
+            Ending::Identical if self.among.console.shows_status() => self.voice.say(&self.glance(tally)),
             Ending::Identical | Ending::Halted(_) => {}
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use alike_engine::census;
 use alike_engine::error::PassError;
 use alike_engine::monitor::Monitor;
 use alike_engine::pace::Pace;
@@ -21,8 +22,9 @@ use alike_storage::Local;
 use crate::args::{MirrorArgs, PassArgs};
 use crate::console::{Console, Voice};
 use crate::plan::plan_of_mirror;
+use crate::progress::Total;
 use crate::settings::{self, Usage};
-use crate::{count, signals};
+use crate::signals;
 
 /// What ends a command, with its exit code.
 pub(crate) enum Failure {
@@ -135,7 +137,7 @@ pub(crate) fn with_status<T>(console: &Arc<Console>, spec: &Spec, run: impl FnOn
     }
     let (over, total) = (AtomicBool::new(false), console.total());
     std::thread::scope(|scope| {
-        scope.spawn(|| count::entries(&spec.source, &total, &over));
+        scope.spawn(|| count(spec, &total, &over));
         let ticker = scope.spawn(|| {
             while !over.load(Ordering::Relaxed) {
                 console.tick();
@@ -147,6 +149,16 @@ pub(crate) fn with_status<T>(console: &Arc<Console>, spec: &Spec, run: impl FnOn
         ticker.thread().unpark();
         result
     })
+}
+
+fn count(spec: &Spec, total: &Total, over: &AtomicBool) {
+    let over = || over.load(Ordering::Relaxed);
+    if let Some(entries) = census::entries(spec, &over) {
+        total.entries.store(entries, Ordering::Relaxed);
+        if let Some(bytes) = census::bytes(spec, &over) {
+            total.bytes.store(bytes, Ordering::Relaxed);
+        }
+    }
 }
 
 pub(crate) fn exit_code(ending: &Ending, signal: impl FnOnce() -> u8) -> u8 {

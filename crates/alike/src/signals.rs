@@ -62,7 +62,7 @@ pub(crate) fn listen(console: &Arc<Console>) -> std::io::Result<Received> {
                 }
                 theirs.stop.set();
                 if console.shows_status() {
-                    console.say("finishing what is in hand; once more ends at once");
+                    console.say("stopping: what is half done is finished or taken back, and all is brought to the disk; Ctrl+C once more ends at once");
                 }
             }
         }

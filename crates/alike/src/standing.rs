@@ -9,6 +9,7 @@ use alike_engine::monitor::{State, damaged};
 use indicatif::HumanCount;
 
 use crate::log::{one_line, size};
+use crate::progress::{Done, Progress, Total, about};
 
 /// How one replica stands.
 #[derive(Default)]
@@ -20,6 +21,7 @@ pub(crate) struct Standing {
     pub(crate) bytes: AtomicU64,
     pub(crate) read: AtomicU64,
     state: Mutex<(Option<State>, Option<Instant>)>,
+    progress: Progress,
     /// Since when the oldest change waits, and how many paths do.
     lag: Mutex<Option<(Instant, u64)>>,
 }
@@ -74,7 +76,11 @@ impl Label {
         if let [path] = replicas {
             return vec![alone(path)];
         }
-        let of_job = |label: Self| Self { job: Some(job.clone()), padded: format!("{job}  {}", label.padded), ..label };
+        let of_job = |label: Self| Self {
+            job: Some(job.clone()),
+            padded: format!("{job}  {}", label.padded),
+            ..label
+        };
         Self::all(replicas).into_iter().map(|label| label.map(of_job)).collect()
     }
 }
@@ -94,6 +100,7 @@ impl Standing {
             for count in [&self.looked, &self.copied, &self.bytes] {
                 count.store(0, Ordering::Relaxed);
             }
+            self.progress.begin(Instant::now());
         }
         lock(&self.state).0 = Some(state);
     }
@@ -102,8 +109,8 @@ impl Standing {
         *lock(&self.lag) = lag;
     }
 
-    /// All that is to be said of it; `total` entries are in the source, or it is not known yet.
-    fn text(&self, total: u64) -> String {
+    /// All that is to be said of it.
+    fn text(&self, total: &Total) -> String {
         let (state, changed) = lock(&self.state).clone();
         let changed =
             changed.map_or_else(String::new, |at| format!(" · last change {} ago", ago(at.elapsed())));
@@ -157,24 +164,33 @@ impl Standing {
         }
     }
 
-    fn progress_text(&self, total: u64) -> String {
-        let looked = self.looked.load(Ordering::Relaxed);
-        let of = if total > 0 { format!(" of {}", HumanCount(total.max(looked))) } else { String::new() };
-        let copied = self.copied.load(Ordering::Relaxed);
+    fn progress_text(&self, total: &Total) -> String {
+        let [looked, copied, bytes] =
+            [&self.looked, &self.copied, &self.bytes].map(|count| count.load(Ordering::Relaxed));
+        let told = self.progress.tell(Done { looked, copied, bytes }, total, Instant::now());
+        // What people look for first comes first: a narrow terminal cuts the end off.
+        let far = told.map_or_else(String::new, |(of, left)| match left {
+            Some(left) => format!("{of} %, {} · ", about(left)),
+            None => format!("{of} % · "),
+        });
+        let of = match total.entries.load(Ordering::Relaxed) {
+            0 => String::new(),
+            total => format!(" of {}", HumanCount(total.max(looked))),
+        };
         let copied = match copied {
             0 => String::new(),
-            count => format!(" · {} copied, {}", HumanCount(count), size(self.bytes.load(Ordering::Relaxed))),
+            count => format!(" · {} copied, {}", HumanCount(count), size(bytes)),
         };
         let read = match self.read.load(Ordering::Relaxed) {
             0 => String::new(),
             bytes => format!(" · {} read", size(bytes)),
         };
-        format!("comparing · {}{of} entries{copied}{read}", HumanCount(looked))
+        format!("comparing · {far}{}{of} entries{copied}{read}", HumanCount(looked))
     }
 }
 
 /// The status line: of several replicas all about the one that is worst off, and a word about each other.
-pub(crate) fn status(standings: &[Standing], total: u64) -> String {
+pub(crate) fn status(standings: &[Standing], total: &Total) -> String {
     let worst = standings.iter().enumerate().max_by_key(|(number, standing)| {
         // Of those that are as bad, the first.
         (standing.rank(), usize::MAX - number)
@@ -238,13 +254,13 @@ mod tests {
     fn the_status_line_tells_all_of_the_worst_and_a_word_of_each_other() {
         let all = several(&["/mnt/usb", "/srv/nas", "/srv/third"]);
         all.iter().for_each(|one| one.becomes(State::Identical { files: 7 }));
-        assert_eq!(status(&all, 0), "all 3 identical · 7 files");
+        assert_eq!(status(&all, &Total::default()), "all 3 identical · 7 files");
         all[0].becomes(State::Working { full: false });
         all[1].becomes(State::Halted("the drive is away".to_owned()));
         let since = Instant::now().checked_sub(Duration::from_secs(3));
         all[0].is_behind(since.map(|since| (since, 12)));
         assert_eq!(
-            status(&all, 0),
+            status(&all, &Total::default()),
             "nas: halted · the drive is away | usb: copying · 12 behind, 3 s | third: identical"
         );
     }
@@ -253,6 +269,6 @@ mod tests {
     fn the_status_line_of_one_replica_does_not_name_it() {
         let one = several(&["/mnt/usb"]);
         one[0].becomes(State::Identical { files: 7 });
-        assert_eq!(status(&one, 0), "identical · 7 files");
+        assert_eq!(status(&one, &Total::default()), "identical · 7 files");
     }
 }

@@ -1,12 +1,18 @@
 //! The config file: many jobs, each all that the flags of `alike mirror` say of one source and its replicas.
 
+mod check;
 mod command;
+mod init;
 mod keys;
 mod load;
 mod overlap;
 mod paths;
+mod reading;
+mod save;
 mod setting;
 mod trouble;
+#[cfg(test)]
+mod whatever_is_written;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -14,7 +20,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub(crate) use command::{ConfigArgs, config};
+pub(crate) use init::explained;
 pub(crate) use load::load;
+pub(crate) use save::{SaveArgs, save};
 pub(crate) use trouble::Trouble;
 
 use crate::args::MirrorArgs;

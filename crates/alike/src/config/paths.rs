@@ -17,7 +17,8 @@ fn unreadable<T>(part: &str, why: impl Into<String>) -> Result<T, Unreadable> {
 /// The absolute path that this means in a file of `folder`.
 pub(crate) fn read(written: &str, folder: &Path) -> Result<PathBuf, Unreadable> {
     let expanded = expand(written, |name| std::env::var_os(name))?;
-    Ok(folder.join(expanded))
+    // Without `.` and slashes that say nothing; what `..` leads to only the disk knows.
+    Ok(folder.join(expanded).components().collect())
 }
 
 /// A variable that is empty is no better than one that is not set: `$DISK/photos` would be a folder of another disk.

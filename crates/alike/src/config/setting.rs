@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use alike_model::path::is_unsafe_to_show;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Parser};
 use toml::Spanned;
@@ -13,6 +14,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::keys::{self, HOOK_TIMEOUT, Keys, Meaning, Shape, canonical, did_you_mean, shape};
 use super::paths;
+use super::reading::in_order;
 use super::trouble::{Mistake, Spot, Text};
 use crate::args::{Cli, Command, MirrorArgs, duration};
 
@@ -68,10 +70,8 @@ pub(crate) fn settings<'a>(
     keys: &Keys,
     mistakes: &mut Vec<Mistake<'a>>,
 ) -> Settings<'a> {
-    let mut entries: Vec<_> = table.iter().collect();
-    entries.sort_by_key(|(key, _)| key.span().start);
     let mut settings = Settings::new();
-    for (key, value) in entries {
+    for (key, value) in in_order(table) {
         let (name, spot) = (canonical(key.get_ref()), Spot::new(text, key.span()));
         let value_spot = Spot::new(text, value.span());
         let says = match read(&name, (text, value), is_job, keys) {
@@ -153,7 +153,7 @@ fn job_name<'a>(value: &Spanned<DeValue<'a>>) -> Result<String, Bad<'a>> {
         name if name.trim().is_empty() => bad("is empty"),
         name if name.trim() != name => bad("begins or ends with a blank"),
         name if name.starts_with('-') => bad("begins with -, as a flag does"),
-        name if name.chars().any(|ch| ch.is_control() || ch == '/') => {
+        name if name.chars().any(|ch| ch.is_control() || is_unsafe_to_show(ch) || ch == '/') => {
             bad("has a / or a control character in it")
         }
         name if name.chars().count() > 64 => bad("is longer than 64 characters"),
@@ -212,7 +212,7 @@ fn hook<'a>(name: &str, text: &'a Text, value: &'a Spanned<DeValue<'a>>) -> Resu
 
 /// A program with a slash in it is a path; any other is looked for where programs are.
 fn program<'a>(word: &str, spot: &Spot<'a>) -> Result<String, Bad<'a>> {
-    if !word.is_empty() && !word.contains(['/', '~', '$']) {
+    if !word.is_empty() && !word.contains('/') {
         return Ok(word.to_owned());
     }
     let path = read_path(word, spot)?;
@@ -255,6 +255,9 @@ fn flag<'a>(arg: &Arg, text: &'a Text, value: &'a Spanned<DeValue<'a>>) -> Resul
             .collect(),
         (Shape::Several, DeValue::String(written)) => Ok(vec![one_word(value, written.to_string())?]),
         (Shape::Several, other) => Err(found("an array of strings", other)),
+        (Shape::One, other) if keys::is_path(arg) && !other.is_str() => {
+            Err(found("a path in a string", other))
+        }
         (Shape::One, other) => match one(other) {
             Some(written) => Ok(vec![one_word(value, written)?]),
             None => Err(found("a string or a number", other).maybe_example(arg)),

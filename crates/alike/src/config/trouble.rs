@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
 
+use alike_model::path::is_unsafe_to_show;
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
 /// One file as it was read.
@@ -28,7 +29,7 @@ impl<'a> Spot<'a> {
     /// This part of what stands here, when it stands here as it is read; else all of it.
     pub(crate) fn part(&self, part: &str) -> Self {
         let here = self.text.text.get(self.span.clone()).unwrap_or_default();
-        let span = match here.find(part) {
+        let span = match here.find(part).filter(|_| !part.is_empty()) {
             Some(at) => self.span.start + at..self.span.start + at + part.len(),
             None => self.span.clone(),
         };
@@ -64,11 +65,6 @@ impl<'a> Mistake<'a> {
         Self { title: title.into(), spots: vec![(spot, label.into())], help: Vec::new() }
     }
 
-    /// One that no line can be shown for.
-    pub(crate) fn without_line(title: impl Into<String>) -> Self {
-        Self { title: title.into(), spots: Vec::new(), help: Vec::new() }
-    }
-
     #[must_use]
     pub(crate) fn and(mut self, spot: Spot<'a>, label: impl Into<String>) -> Self {
         self.spots.push((spot, label.into()));
@@ -87,6 +83,12 @@ impl<'a> Mistake<'a> {
             Some(help) => self.help(help),
             None => self,
         }
+    }
+
+    /// Where it is wrong: the number of its file among these, and how far in it.
+    pub(crate) fn order(&self, texts: &[Text]) -> Option<(usize, usize)> {
+        let (spot, _) = self.spots.first()?;
+        Some((texts.iter().position(|text| std::ptr::eq(text, spot.text))?, spot.span.start))
     }
 
     fn group(&self) -> Group<'_> {
@@ -124,7 +126,7 @@ impl Trouble {
         const MOST: usize = 20;
         let shown = mistakes.iter().take(MOST);
         let renderer = Renderer::plain().term_width(120);
-        let reports: Vec<String> = shown.map(|mistake| renderer.render(&[mistake.group()])).collect();
+        let reports: Vec<String> = shown.map(|mistake| tame(&renderer.render(&[mistake.group()]))).collect();
         let head = match mistakes.len() {
             1 => "the config has a mistake; nothing of it counts".to_owned(),
             count => format!("the config has {count} mistakes; nothing of it counts"),
@@ -137,6 +139,12 @@ impl Trouble {
     pub(crate) fn plain(text: impl Into<String>) -> Self {
         Self(text.into())
     }
+}
+
+/// The renderer shows the older control characters as pictures, but lets those above ASCII through, and what turns text around.
+fn tame(report: &str) -> String {
+    let is_wild = |ch: char| ch != '\n' && (ch.is_control() || is_unsafe_to_show(ch));
+    report.chars().map(|ch| if is_wild(ch) { '?' } else { ch }).collect()
 }
 
 impl fmt::Display for Trouble {

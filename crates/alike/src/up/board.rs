@@ -12,6 +12,7 @@ use alike_engine::monitor::{Event, Monitor, State};
 use jiff::Timestamp;
 
 use super::feed::{Feed, What};
+use super::hooks::Hooks;
 use super::record::{Record, Turned, rfc};
 use super::report::{JobReport, ReplicaReport, Report, Standing, TrashReport};
 use crate::config::Job;
@@ -48,6 +49,7 @@ pub(crate) struct JobBoard {
     pub(crate) name: Arc<str>,
     source: PathBuf,
     pub(crate) replicas: Vec<ReplicaBoard>,
+    hooks: Option<Hooks>,
 }
 
 /// What is known of one replica.
@@ -133,13 +135,28 @@ impl Board {
 }
 
 impl JobBoard {
-    pub(crate) fn of(job: &Job) -> Self {
+    /// Nothing is known of it yet.
+    ///
+    /// # Errors
+    /// When the system has no more threads for its hooks.
+    pub(crate) fn of(job: &Job) -> std::io::Result<Self> {
         let replicas = std::iter::once(&job.mirror.pair.replica).chain(&job.mirror.also.also);
-        Self {
-            name: job.name.as_str().into(),
+        let name: Arc<str> = job.name.as_str().into();
+        Ok(Self {
+            hooks: Hooks::start(&name, &job.hooks)?,
+            name,
             source: job.mirror.pair.source.clone(),
             replicas: replicas.map(|path| ReplicaBoard::of(path)).collect(),
+        })
+    }
+
+    /// Tells whoever follows of something that becomes of a replica.
+    fn tell(&self, feed: &Feed, number: usize, what: What) {
+        let replica = &self.replicas[number].shown;
+        if let Some(hooks) = &self.hooks {
+            hooks.note((number, replica), &what);
         }
+        feed.tell((&self.name, replica), what);
     }
 
     fn report(&self) -> JobReport {
@@ -154,9 +171,8 @@ impl JobBoard {
 
     /// All its mirrors have ended.
     pub(crate) fn ended(&self, feed: &Feed, (is, why): (Standing, &str)) {
-        for replica in &self.replicas {
-            let turned = replica.record.ended(is, one_line(why));
-            replica.tell(feed, &self.name, turned);
+        for (number, replica) in self.replicas.iter().enumerate() {
+            self.tell(feed, number, replica.record.ended(is, one_line(why)).into());
         }
     }
 }
@@ -204,14 +220,11 @@ impl ReplicaBoard {
         }
         known.as_ref().and_then(|trash| trash.keeps.clone())
     }
+}
 
-    fn tell(&self, feed: &Feed, job: &Arc<str>, turned: Option<Turned>) {
-        let what = turned.map_or(What::Stands, |turned| What::Verdict {
-            was: turned.was,
-            is: turned.is,
-            why: turned.why,
-        });
-        feed.tell((job, &self.shown), what);
+impl From<Option<Turned>> for What {
+    fn from(turned: Option<Turned>) -> Self {
+        turned.map_or(Self::Stands, |Turned { was, is, why }| Self::Verdict { was, is, why })
     }
 }
 
@@ -227,18 +240,28 @@ fn count_trash(replica: &Path) -> Option<TrashReport> {
 pub(crate) struct Sight<'a> {
     pub(crate) voice: Voice<'a>,
     pub(crate) job: &'a JobBoard,
-    pub(crate) replica: &'a ReplicaBoard,
+    /// Which of its replicas it tells of.
+    pub(crate) number: usize,
     pub(crate) feed: &'a Feed,
+}
+
+impl Sight<'_> {
+    fn record(&self) -> &Record {
+        &self.job.replicas[self.number].record
+    }
+
+    fn tell(&self, what: What) {
+        self.job.tell(self.feed, self.number, what);
+    }
 }
 
 impl Monitor for Sight<'_> {
     fn event(&self, event: Event) {
-        self.replica.record.event(&event);
+        self.record().event(&event);
         if event.kept.is_some() {
-            self.replica.trash_grew.store(true, Ordering::Relaxed);
+            self.job.replicas[self.number].trash_grew.store(true, Ordering::Relaxed);
         }
-        let told = What::Event(Arc::new(event.clone()));
-        self.feed.tell((&self.job.name, &self.replica.shown), told);
+        self.tell(What::Event(Arc::new(event.clone())));
         self.voice.event(event);
     }
 
@@ -251,14 +274,13 @@ impl Monitor for Sight<'_> {
     }
 
     fn state(&self, state: State) {
-        let turned = self.replica.record.state(&state);
-        self.replica.tell(self.feed, &self.job.name, turned);
+        self.tell(self.record().state(&state).into());
         self.voice.state(state);
     }
 
     fn lag(&self, since: Option<Instant>, paths: u64) {
-        self.replica.record.lag(since, paths);
-        self.replica.tell(self.feed, &self.job.name, None);
+        self.record().lag(since, paths);
+        self.tell(What::Stands);
         self.voice.lag(since, paths);
     }
 
@@ -267,7 +289,7 @@ impl Monitor for Sight<'_> {
     }
 
     fn looked(&self, entries: u64) {
-        self.replica.record.looked(entries);
+        self.record().looked(entries);
         self.voice.looked(entries);
     }
 }

@@ -40,7 +40,7 @@ impl Fleet {
         let wanted: Vec<Arc<Job>> = config.jobs.into_iter().map(Arc::new).collect();
         let (stay, go): (Vec<Running>, Vec<Running>) = std::mem::take(&mut self.running)
             .into_iter()
-            .partition(|running| !running.has_ended() && wanted.iter().any(|job| *job == running.job));
+            .partition(|running| !running.has_ended() && wanted.contains(&running.job));
         // All are told at once, and none is started before all that go are gone: one may take up what another lets go of.
         go.iter().for_each(Running::stop);
         for running in go {

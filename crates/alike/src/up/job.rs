@@ -1,8 +1,8 @@
 //! One job at work, on a thread of its own: whatever becomes of it, the others do not notice.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ pub(crate) struct Running {
     pub(crate) job: Arc<Job>,
     pub(crate) board: Arc<JobBoard>,
     controls: Arc<Controls>,
-    console: Arc<Console>,
+    console: Spoken,
     thread: JoinHandle<u64>,
 }
 
@@ -49,15 +49,19 @@ impl Running {
     /// Starts it.
     ///
     /// # Errors
-    /// When its log file cannot be written, or the system has no more descriptors or threads.
-    pub(crate) fn start(job: Arc<Job>, board: &Board, (share, manner): (Share, Manner)) -> Result<Self, Failure> {
+    /// When the system has no more descriptors or threads. What is wrong with the job itself, its status says.
+    pub(crate) fn start(
+        job: Arc<Job>,
+        board: &Board,
+        (share, manner): (Share, Manner),
+    ) -> Result<Self, Failure> {
         let controls = Arc::new(Controls {
             stop: Stop::default(),
             pass_now: AtomicBool::new(false),
             waker: Arc::new(Waker::new()?),
         });
-        let console = Arc::new(settings::console_of_job(&job, manner.stdout_form, manner.verbose)?);
-        let own = Arc::new(JobBoard::of(&job));
+        let console = Spoken::default();
+        let own = Arc::new(JobBoard::of(&job)?);
         let work = Work {
             job: Arc::clone(&job),
             board: Arc::clone(&own),
@@ -65,7 +69,7 @@ impl Running {
             controls: Arc::clone(&controls),
             console: Arc::clone(&console),
             share,
-            held_folders: manner.held_folders,
+            manner,
         };
         let name = format!("job {}", job.name);
         let thread = std::thread::Builder::new().name(name).spawn(move || work.run())?;
@@ -80,7 +84,9 @@ impl Running {
 
     /// Its log file may have been renamed.
     pub(crate) fn reopen_log(&self) {
-        self.console.reopen_log();
+        if let Some(console) = speaking(&self.console) {
+            console.reopen_log();
+        }
     }
 
     /// Tells it to end; it is still at work when this returns.
@@ -96,10 +102,19 @@ impl Running {
     /// Waits for its end. Returns how much the scrub found damaged.
     pub(crate) fn end(self) -> u64 {
         self.stop();
-        let found = self.thread.join().unwrap_or(0);
-        self.console.finish();
-        found
+        self.thread.join().unwrap_or(0)
     }
+}
+
+/// The console of a job, once its log could be opened.
+type Spoken = Arc<Mutex<Option<Arc<Console>>>>;
+
+fn speaking(console: &Spoken) -> Option<Arc<Console>> {
+    lock(console).clone()
+}
+
+fn lock(console: &Spoken) -> MutexGuard<'_, Option<Arc<Console>>> {
+    console.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What the thread of a job has.
@@ -108,9 +123,9 @@ struct Work {
     board: Arc<JobBoard>,
     feed: Arc<Feed>,
     controls: Arc<Controls>,
-    console: Arc<Console>,
+    console: Spoken,
     share: Share,
-    held_folders: usize,
+    manner: Manner,
 }
 
 impl Work {
@@ -125,7 +140,9 @@ impl Work {
                     return found;
                 }
                 Ok(Err(failure)) => failure.told().0,
-                Err(_) => "a fault in alike itself ended this job; it begins again. Please report it".to_owned(),
+                Err(_) => {
+                    "a fault in alike itself ended this job; it begins again. Please report it".to_owned()
+                }
             };
             if why != said {
                 self.halt(&why);
@@ -139,32 +156,41 @@ impl Work {
     }
 
     fn mirror(&self) -> Result<u64, Failure> {
+        let console = settings::console_of_job(&self.job, self.manner.stdout_form, self.manner.verbose)?;
+        let console = Arc::new(console);
+        *lock(&self.console) = Some(Arc::clone(&console));
+        let done = self.mirror_with(&console);
+        console.finish();
+        done
+    }
+
+    fn mirror_with(&self, console: &Console) -> Result<u64, Failure> {
         let args = &self.job.mirror;
         let specs = settings::specs((&args.pair, &args.also), &args.pass, &args.output)?;
         let rhythm = Rhythm {
-            held_folders: self.held_folders,
+            held_folders: self.manner.held_folders,
             waits_at_start: true,
             turns: Some(self.share.clone()),
             ..settings::rhythm(args)
         };
-        let sights: Vec<Sight<'_>> = (0..specs.len()).map(|number| self.sight(number)).collect();
+        let sights: Vec<Sight<'_>> = (0..specs.len()).map(|number| self.sight(console, number)).collect();
         let monitors: Vec<&dyn Monitor> = sights.iter().map(|sight| sight as &dyn Monitor).collect();
         let policy = settings::policy(&args.pass);
         Ok(mirror(&specs, policy, &rhythm, (&monitors, &now), &self.controls)?)
     }
 
-    fn sight(&self, number: usize) -> Sight<'_> {
-        Sight {
-            voice: self.console.voice(number),
-            job: &self.board,
-            replica: &self.board.replicas[number],
-            feed: &self.feed,
-        }
+    fn sight<'a>(&'a self, console: &'a Console, number: usize) -> Sight<'a> {
+        Sight { voice: console.voice(number), job: &self.board, number, feed: &self.feed }
     }
 
     fn halt(&self, why: &str) {
-        for number in 0..self.board.replicas.len() {
-            self.sight(number).event(Event::general(0, Action::Halt, why));
+        match speaking(&self.console) {
+            Some(console) => {
+                for number in 0..self.board.replicas.len() {
+                    self.sight(&console, number).event(Event::general(0, Action::Halt, why));
+                }
+            }
+            None => say!("alike: {}: {why}", self.job.name),
         }
         self.board.ended(&self.feed, (Standing::Halted, why));
     }

@@ -5,6 +5,7 @@ pub(crate) mod board;
 mod day;
 pub(crate) mod feed;
 mod fleet;
+mod hooks;
 mod job;
 mod notify;
 pub(crate) mod record;
@@ -227,7 +228,10 @@ fn answer_others(
 fn wake_at_changes(board: &Board, wishes: &Sender<Wish>) -> Arc<dyn Fn() + Send + Sync> {
     let wishes = wishes.clone();
     let listener: Arc<dyn Fn() + Send + Sync> = Arc::new(move || {
-        let _ = wishes.send(Wish::Look);
+        // One at a time, or a first copy of many files would fill the queue.
+        if !looks.swap(true, Ordering::Relaxed) {
+            let _ = wishes.send(Wish::Look);
+        }
     });
     board.feed.listen(&listener);
     listener

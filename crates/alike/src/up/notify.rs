@@ -47,7 +47,8 @@ fn tell(state: &[NotifyState<'_>]) {
 
 /// All jobs in one line: what is wrong first.
 pub(crate) fn line(report: &Report) -> String {
-    let replicas = || report.jobs.iter().flat_map(|job| job.replicas.iter().map(move |replica| (job, replica)));
+    let replicas =
+        || report.jobs.iter().flat_map(|job| job.replicas.iter().map(move |replica| (job, replica)));
     let of = replicas().count();
     let wrong = replicas().filter(|(_, replica)| {
         matches!(replica.state, Standing::Halted | Standing::Differs | Standing::Damaged | Standing::Stopped)

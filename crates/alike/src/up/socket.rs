@@ -3,7 +3,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::os::fd::AsRawFd;
+use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -193,7 +193,7 @@ fn connect(folder: &Path, name: &str) -> io::Result<UnixStream> {
 /// The path of a socket may not be longer than 107 bytes, whatever the folder is called: it goes by way of the open folder.
 fn through<T>(folder: &Path, name: &str, with: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
     let open = File::open(folder)?;
-    with(Path::new(&format!("/proc/self/fd/{}/{name}", open.as_raw_fd())))
+    with(&linux::path_of_open(open.as_fd()).join(name))
 }
 
 /// Where the sockets are: what the system gives for this, else beside the state.

@@ -4,6 +4,7 @@
 
 pub mod several;
 pub mod undone;
+pub mod up;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

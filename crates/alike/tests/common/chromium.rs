@@ -189,8 +189,9 @@ impl Chromium {
 
     #[track_caller]
     pub fn screenshot(&self) -> Vec<u8> {
-        let png =
-            self.command("Page.captureScreenshot", &json!({ "format": "png", "optimizeForSpeed": false }));
+        // The last lines of the window are drawn late.
+        let clip = json!({ "x": 0, "y": 0, "width": 1080, "height": 880, "scale": 1 });
+        let png = self.command("Page.captureScreenshot", &json!({ "format": "png", "clip": clip }));
         BASE64_STANDARD.decode(png["data"].as_str().unwrap()).unwrap()
     }
 

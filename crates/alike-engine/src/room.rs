@@ -29,9 +29,7 @@ impl Evicted {
         let (first, count) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take()?;
         Some(match count {
             1 => format!("the disk needs room: trash {first} is gone"),
-            _ => format!(
-                "the disk needs room: {count} that were kept are gone, from trash {first} on"
-            ),
+            _ => format!("the disk needs room: {count} that were kept are gone, from trash {first} on"),
         })
     }
 }

@@ -49,8 +49,8 @@ impl Trash {
                 }
                 continue;
             };
-            let removed = Folder::open(&self.path().join(&bucket))
-                .and_then(|folder| remove_tree(&folder, &number(n)?));
+            let removed =
+                Folder::open(&self.path().join(&bucket)).and_then(|folder| remove_tree(&folder, &number(n)?));
             match removed {
                 Ok(()) => return Ok(Some((bucket, n))),
                 // It is gone already.

@@ -185,7 +185,10 @@ fn a_file_that_is_written_to_all_day_does_not_drive_out_what_was_deleted() {
     let kept = listed(&pair);
     assert!(kept.iter().any(|line| line.starts_with("delete precious")), "{kept:?}");
     assert!(kept.iter().any(|line| line.starts_with("update edited once")), "{kept:?}");
-    assert!(kept.iter().any(|line| line.starts_with("update log")), "its last version is kept as well: {kept:?}");
+    assert!(
+        kept.iter().any(|line| line.starts_with("update log")),
+        "its last version is kept as well: {kept:?}"
+    );
     drop(mount);
 }
 

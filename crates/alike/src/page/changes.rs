@@ -100,7 +100,12 @@ impl On<'_> {
         let more = back.earlier.map(|(path, earlier)| more_was_deleted(&path, &earlier, &TimeZone::UTC));
         let failed: Vec<Value> = back.copied.failed.iter().map(|(path, why)| trouble(path, why)).collect();
         let text = back_in_words(&path, back.pass, GO_ON);
-        self.tell(Event::about(back.pass, Action::Create, path, "brought back from the trash by a wish on the page"));
+        self.tell(Event::about(
+            back.pass,
+            Action::Create,
+            path,
+            "brought back from the trash by a wish on the page",
+        ));
         Ok(json!({ "text": text, "pass": back.pass, "more": more, "failed": failed }))
     }
 

@@ -118,7 +118,16 @@ impl Board {
     }
 
     pub(crate) fn report(&self) -> Report {
-        let jobs: Vec<JobReport> = self.jobs().iter().map(|job| job.report()).collect();
+        self.report_by(ReplicaBoard::report)
+    }
+
+    /// The same without what has to be looked for on the replicas.
+    pub(crate) fn glance(&self) -> Report {
+        self.report_by(|replica| replica.record.report(&replica.shown))
+    }
+
+    fn report_by(&self, of: impl Fn(&ReplicaBoard) -> ReplicaReport) -> Report {
+        let jobs: Vec<JobReport> = self.jobs().iter().map(|job| job.report(&of)).collect();
         let told = lock(&self.told);
         Report {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -159,8 +168,8 @@ impl JobBoard {
         feed.tell((&self.name, replica), what);
     }
 
-    fn report(&self) -> JobReport {
-        let replicas: Vec<ReplicaReport> = self.replicas.iter().map(ReplicaBoard::report).collect();
+    fn report(&self, of: &impl Fn(&ReplicaBoard) -> ReplicaReport) -> JobReport {
+        let replicas: Vec<ReplicaReport> = self.replicas.iter().map(of).collect();
         JobReport {
             name: self.name.to_string(),
             source: shown(&self.source),

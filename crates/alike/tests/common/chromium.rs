@@ -104,7 +104,8 @@ impl Chromium {
     /// Waits until a script returns true.
     #[track_caller]
     pub fn until(&self, what: &str, script: &str) {
-        let came = wait_until(SOON, || self.run(script) == true);
+        // What is brought back is brought to the disk, which others may keep busy.
+        let came = wait_until(SOON * 3, || self.run(script) == true);
         assert!(came, "never {what}:\n{}", self.text("body"));
     }
 

@@ -272,9 +272,26 @@ impl Trash {
     /// # Errors
     /// When it cannot be read.
     pub fn deeds(&self, bucket: &str) -> io::Result<Vec<Deed>> {
-        match std::fs::read(self.path().join(bucket).join("journal")) {
-            Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-            journal => Ok(history::read(&journal?)),
+        Ok(self.journal(bucket)?.map(|journal| history::read(&journal)).unwrap_or_default())
+    }
+
+    /// The journal of a bucket; `None` when it has none.
+    pub(crate) fn journal(&self, bucket: &str) -> io::Result<Option<Vec<u8>>> {
+        match std::fs::read(self.journal_path(bucket)) {
+            Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(None),
+            journal => journal.map(Some),
+        }
+    }
+
+    pub(crate) fn journal_path(&self, bucket: &str) -> PathBuf {
+        self.path().join(bucket).join("journal")
+    }
+
+    /// The length of a journal; 0 when there is none.
+    pub(crate) fn journal_length(&self, bucket: &str) -> io::Result<u64> {
+        match std::fs::metadata(self.journal_path(bucket)) {
+            Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(0),
+            there => there.map(|there| there.len()),
         }
     }
 
@@ -375,7 +392,7 @@ impl Bucket {
 }
 
 /// A moment as the name of a bucket: it sorts by time.
-fn shown_time(at: Time) -> String {
+pub(crate) fn shown_time(at: Time) -> String {
     let at = jiff::Timestamp::new(at.secs, 0).unwrap_or_default();
     at.strftime("%Y%m%dT%H%M%SZ").to_string()
 }

@@ -26,7 +26,9 @@ pub(crate) enum Command {
     /// Compare every byte of both, and say what differs and which side changed; changes nothing
     Check(crate::check::CheckArgs),
     /// What passes did to REPLICA, oldest first, each pass below its number; of one path, also what can be brought back
-    Log(LogArgs),
+    Log(crate::history::LogArgs),
+    /// Why PATH is, or is not, on the replica as it is in the source; changes nothing
+    Why(crate::why::WhyArgs),
     /// Take a pass back as a whole, the last one unless PASS or --since says which; the mirror is held then
     Undo(UndoArgs),
     /// Bring one file or folder back as it was
@@ -49,25 +51,6 @@ pub(crate) enum Command {
     Completions(crate::completions::CompletionsArgs),
     /// Print a manual page, or write all of them
     Man(crate::manual::ManArgs),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct LogArgs {
-    /// The replica whose history is shown
-    #[arg(value_hint = ValueHint::DirPath)]
-    pub(crate) replica: Option<PathBuf>,
-    /// Only what was done to this path, and which versions of it can be brought back
-    #[arg(long, value_name = "PATH")]
-    pub(crate) path: Option<PathBuf>,
-    /// Only this pass
-    #[arg(long, value_name = "N")]
-    pub(crate) pass: Option<u64>,
-    /// Only from then on: 2026-11-21 21:05, or 2h for two hours ago
-    #[arg(long, value_name = "TIME", value_parser = moment)]
-    pub(crate) since: Option<Time>,
-    /// One JSON object a line
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -273,6 +256,8 @@ pub(crate) struct OutputArgs {
     /// The least important lines to write: error, warn (held and skipped as well) or info
     #[arg(long, value_enum, default_value_t = LogLevel::Info)]
     pub(crate) log_level: LogLevel,
+    #[command(flatten)]
+    pub(crate) turns: crate::rotation::Turns,
     /// One JSON object a line on standard output
     #[arg(long)]
     pub(crate) json: bool,

@@ -6,10 +6,12 @@
 macro_rules! say {
     ($($words:tt)*) => {{
         use std::io::Write as _;
-        let _ = writeln!(std::io::stderr(), $($words)*);
+        let mark = $crate::journald::Priority::Notice.on_stderr();
+        let _ = writeln!(std::io::stderr(), "{mark}{}", format_args!($($words)*));
     }};
 }
 
+mod answer;
 mod args;
 mod check;
 mod completions;
@@ -17,8 +19,11 @@ mod config;
 mod console;
 mod diagnosis;
 mod doctor;
+mod follow;
 mod history;
+mod journald;
 mod log;
+mod log_file;
 mod manual;
 mod once;
 mod page;
@@ -26,6 +31,8 @@ mod plan;
 mod progress;
 mod recover;
 mod recovery;
+mod rotation;
+mod rule;
 mod run;
 mod settings;
 mod signals;
@@ -34,6 +41,7 @@ mod trash;
 mod up;
 #[cfg(test)]
 mod whatever_is_typed;
+mod why;
 mod zone;
 
 use std::process::ExitCode;
@@ -55,6 +63,7 @@ fn main() -> ExitCode {
         Command::Plan(args) => plan::plan(&args),
         Command::Check(args) => check::check(&args),
         Command::Log(args) => history::log(&args),
+        Command::Why(args) => why::why(&args),
         Command::Undo(args) => recover::undo(&args),
         Command::Restore(args) => recover::restore(&args),
         Command::Trash(args) => trash::trash(&args),
@@ -77,7 +86,7 @@ fn main() -> ExitCode {
         Ok(code) => return code,
         Err(failure) => failure.told(),
     };
-    say!("alike: {text}");
+    journald::Priority::Error.say(&text);
     ExitCode::from(code)
 }
 

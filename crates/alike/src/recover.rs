@@ -19,7 +19,7 @@ use jiff::tz::TimeZone;
 use crate::args::{OutputArgs, RestoreArgs, UndoArgs};
 use crate::console::{Console, Options, agreed};
 use crate::history::{moment, path_on};
-use crate::log::{Form, LogFile};
+use crate::log::Form;
 use crate::recovery::{
     self, back_in_words, bring_back, carry_out, failed, hold, more_was_deleted, named, one_pass, steps,
     undone_in_words, wanted,
@@ -105,7 +105,7 @@ fn undo_held(
 
 /// Only JSON goes to standard output here: in text, all has been shown before.
 fn options(output: &OutputArgs, form: Form) -> Result<Options, Failure> {
-    let log = output.log_file.as_deref().map(LogFile::open).transpose().map_err(Failure::Usage)?;
+    let log = settings::log_file(output)?;
     let stdout_form = output.json.then_some(form);
     Ok(Options {
         stdout_form,

@@ -149,13 +149,12 @@ impl JobBoard {
     /// # Errors
     /// When the system has no more threads for its hooks.
     pub(crate) fn of(job: &Job) -> std::io::Result<Self> {
-        let replicas = std::iter::once(&job.mirror.pair.replica).chain(&job.mirror.also.also);
         let name: Arc<str> = job.name.as_str().into();
         Ok(Self {
             hooks: Hooks::start(&name, &job.hooks)?,
             name,
             source: job.mirror.pair.source.clone(),
-            replicas: replicas.map(|path| ReplicaBoard::of(path)).collect(),
+            replicas: job.replicas().map(ReplicaBoard::of).collect(),
         })
     }
 

@@ -114,6 +114,8 @@
     if (own.waits) return;
     own.waits = setTimeout(() => {
       own.waits = null;
+      // Its job may be gone from the config by now.
+      if (views.get(keyOf(own.job, own.replica)) !== own) return;
       own.day.load();
       if (own.trash.whole.open) loadTrash(own);
       if (own.past.whole.open) loadPast(own);

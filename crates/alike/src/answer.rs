@@ -115,7 +115,7 @@ impl Answer {
     fn text(&self) -> String {
         let mut text = format!("{}: {}\n", self.path, self.headline());
         for written in &self.past {
-            let done = line(&event(written), timestamp(written.deed.at), &zone::here(), Form::Text);
+            let done = line(&event(written), timestamp(written.deed.at), &zone::here(), Form::text());
             text.push_str(&format!("  {} · {}\n", done.trim_end(), by(written)));
         }
         for (side, look) in ["source", "replica"].into_iter().zip(&self.looks) {

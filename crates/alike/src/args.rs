@@ -7,10 +7,15 @@ use alike_model::entry::Time;
 use alike_model::policy::MaxDelete;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 
+use crate::paint::ColorArg;
+
 /// Keeps a replica folder identical to a source folder, from the first copy through every later change.
 #[derive(Debug, Parser)]
 #[command(name = "alike", version)]
 pub(crate) struct Cli {
+    /// Colours on standard output: on a terminal unless NO_COLOR is set, always, or never
+    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t = ColorArg::Auto)]
+    pub(crate) color: ColorArg,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -47,6 +52,8 @@ pub(crate) enum Command {
     Down(crate::up::asking::AskArgs),
     /// Check the config file of alike up, or write one
     Config(crate::config::ConfigArgs),
+    /// Let systemd run alike up: shows, installs or removes the unit
+    Service(crate::service::ServiceArgs),
     /// Print the completions for a shell
     Completions(crate::completions::CompletionsArgs),
     /// Print a manual page, or write all of them
@@ -254,7 +261,7 @@ pub(crate) struct OutputArgs {
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub(crate) log_format: LogFormat,
     /// The least important lines to write: error, warn (held and skipped as well) or info
-    #[arg(long, value_enum, default_value_t = LogLevel::Info)]
+    #[arg(long, value_enum, default_value_t = LogLevel::usual())]
     pub(crate) log_level: LogLevel,
     #[command(flatten)]
     pub(crate) turns: crate::rotation::Turns,
@@ -318,6 +325,33 @@ pub(crate) enum LogLevel {
     Error,
     Warn,
     Info,
+}
+
+impl LogLevel {
+    /// What RUST_LOG says, for alike or for all programs; else all.
+    fn usual() -> Self {
+        match rust_log().as_deref() {
+            Some("off" | "error") => Self::Error,
+            Some("warn") => Self::Warn,
+            _ => Self::Info,
+        }
+    }
+}
+
+/// True when RUST_LOG asks for details.
+pub(crate) fn is_verbose_by_environment() -> bool {
+    matches!(rust_log().as_deref(), Some("debug" | "trace"))
+}
+
+/// The level in RUST_LOG that concerns alike, in small letters.
+fn rust_log() -> Option<String> {
+    let all = std::env::var("RUST_LOG").ok()?;
+    let concerns = |directive: &str| match directive.trim().split_once('=') {
+        None => Some(directive.trim().to_ascii_lowercase()),
+        Some((of, level)) if of == "alike" => Some(level.to_ascii_lowercase()),
+        Some(_) => None,
+    };
+    all.split(',').filter_map(concerns).next_back()
 }
 
 /// A time such as `30s`, `10m`, `1h 30m` or `2d`; a bare number is seconds.

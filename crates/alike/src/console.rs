@@ -179,7 +179,7 @@ impl Console {
         let now = Timestamp::now();
         let on_stdout = self.stdout_form.filter(|form| {
             let is_frame = matches!(event.action, Action::PassStart | Action::PassEnd);
-            !(*form == Form::Step && is_frame)
+            !(matches!(form, Form::Step | Form::ColouredStep) && is_frame)
         });
         let of = (event, label);
         let shown = on_stdout.map(|form| (form, line_of(of, now, &self.zone, form)));

@@ -281,7 +281,7 @@ pub(crate) fn moment(at: Time, zone: &TimeZone) -> String {
 }
 
 fn shown((written, before): &Row<'_>, zone: &TimeZone, json: bool) -> String {
-    let form = if json { Form::Json } else { Form::Text };
+    let form = if json { Form::Json } else { Form::text() };
     let text = line(&event(written), timestamp(written.deed.at), zone, form);
     let Some((at, stamp)) = before else { return text };
     let what = if stamp.kind == Kind::File { size(stamp.size) } else { stamp.kind.to_string() };

@@ -12,6 +12,7 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use crate::args::{LogFormat, LogLevel};
+use crate::paint;
 use crate::standing::Label;
 
 /// How an event is written.
@@ -19,8 +20,12 @@ use crate::standing::Label;
 pub(crate) enum Form {
     /// A line of text with the local time.
     Text,
+    /// The same in colours.
+    Coloured,
     /// The same without times: what a plan is shown as.
     Step,
+    /// That in colours.
+    ColouredStep,
     /// The same for the journal of the system, which has the time: with a priority before it.
     Journal,
     /// A JSON object.
@@ -33,6 +38,18 @@ impl From<LogFormat> for Form {
             LogFormat::Text => Self::Text,
             LogFormat::Json => Self::Json,
         }
+    }
+}
+
+impl Form {
+    /// Text on standard output.
+    pub(crate) fn text() -> Self {
+        if paint::is_wanted() { Self::Coloured } else { Self::Text }
+    }
+
+    /// A plan on standard output.
+    pub(crate) fn step() -> Self {
+        if paint::is_wanted() { Self::ColouredStep } else { Self::Step }
     }
 }
 
@@ -60,21 +77,27 @@ pub(crate) fn line_of(
 ) -> String {
     match form {
         Form::Json => json((event, of), at),
-        Form::Text => {
+        Form::Text | Form::Coloured => {
             let at = at.to_zoned(zone.clone());
             let of = of.map_or_else(String::new, |label| format!("{}  ", label.padded));
-            format!("{} {of}{}", at.strftime("%Y-%m-%d %H:%M:%S%.3f"), text(event, true))
+            format!(
+                "{} {of}{}",
+                at.strftime("%Y-%m-%d %H:%M:%S%.3f"),
+                text(event, true, form == Form::Coloured)
+            )
         }
-        Form::Step => text(event, false),
+        Form::Step => text(event, false, false),
+        Form::ColouredStep => text(event, false, true),
         Form::Journal => {
             let of = of.map_or_else(String::new, |label| format!("{}  ", label.path));
-            format!("{of}{}", text(event, true))
+            format!("{of}{}", text(event, true, false))
         }
     }
 }
 
-fn text(event: &Event, timed: bool) -> String {
-    let mut line = format!("{:<6}", event.action);
+fn text(event: &Event, timed: bool, painted: bool) -> String {
+    let action = format!("{:<6}", event.action);
+    let mut line = if painted { paint::action(event.action, &action) } else { action };
     if let Some(path) = &event.path {
         let _ = write!(line, "  {path}");
     }

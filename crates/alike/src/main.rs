@@ -27,6 +27,7 @@ mod log_file;
 mod manual;
 mod once;
 mod page;
+mod paint;
 mod plan;
 mod progress;
 mod recover;
@@ -34,6 +35,7 @@ mod recovery;
 mod rotation;
 mod rule;
 mod run;
+mod service;
 mod settings;
 mod signals;
 mod standing;
@@ -58,6 +60,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return complain(&error),
     };
+    paint::choose(cli.color);
     let result = match cli.command {
         Command::Once(args) => once::once(&args),
         Command::Plan(args) => plan::plan(&args),
@@ -73,6 +76,7 @@ fn main() -> ExitCode {
         Command::Reload(args) => up::asking::reload(&args),
         Command::Down(args) => up::asking::down(&args),
         Command::Config(args) => config::config(&args),
+        Command::Service(args) => service::service(&args),
         Command::Completions(args) => completions::completions(&args),
         Command::Man(args) => manual::man(&args),
         Command::Mirror(mut args) => {

@@ -16,6 +16,7 @@ use etcetera::BaseStrategy;
 
 use crate::args::{
     AlsoArgs, CompareArg, HashArg, MirrorArgs, OutputArgs, PairArgs, PassArgs, SyncArg, WatcherArg, WhenArg,
+    is_verbose_by_environment,
 };
 use crate::config::Job;
 use crate::console::{Console, Options};
@@ -169,7 +170,7 @@ fn whole(path: &Path) -> Option<PathBuf> {
 
 pub(crate) fn console(output: &OutputArgs, plan: bool) -> Result<Console, Usage> {
     let stdout_form = match plan {
-        true if !output.json => Some(Form::Step),
+        true if !output.json => Some(Form::step()),
         true => Some(Form::Json),
         false => stdout_form(output.quiet, output.json),
     };
@@ -179,7 +180,7 @@ pub(crate) fn console(output: &OutputArgs, plan: bool) -> Result<Console, Usage>
         stdout_form,
         status: stdout_form.is_some(),
         least: output.log_level,
-        verbose: output.verbose,
+        verbose: output.verbose || is_verbose_by_environment(),
         log,
         log_form: output.log_format.into(),
     }))
@@ -196,7 +197,7 @@ pub(crate) fn stdout_form(quiet: bool, json: bool) -> Option<Form> {
     match (quiet, json) {
         (true, _) => None,
         (false, true) => Some(Form::Json),
-        (false, false) => Some(Form::Text),
+        (false, false) => Some(Form::text()),
     }
 }
 
@@ -208,7 +209,7 @@ pub(crate) fn console_of_job(job: &Job, form: Option<Form>, verbose: bool) -> Re
         stdout_form: form,
         status: false,
         least: output.log_level,
-        verbose,
+        verbose: verbose || is_verbose_by_environment(),
         log,
         log_form: output.log_format.into(),
     });

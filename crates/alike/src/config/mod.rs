@@ -21,7 +21,7 @@ use std::time::Duration;
 
 pub(crate) use command::{ConfigArgs, config};
 pub(crate) use init::explained;
-pub(crate) use load::load;
+pub(crate) use load::{load, of_user};
 pub(crate) use save::{SaveArgs, save};
 pub(crate) use trouble::Trouble;
 

@@ -45,6 +45,9 @@ impl Ends {
             }
             None => None,
         };
+        if before.is_none() && marker.is_none() {
+            refuse_without_its_drive(&found)?;
+        }
         Ok(Self { source_path, source, found, state, before, marker })
     }
 
@@ -65,6 +68,14 @@ impl Ends {
     /// True when state and replica are of one pair.
     pub(crate) fn is_known(&self) -> bool {
         self.before.as_ref().zip(self.marker.as_ref()).is_some_and(|(one, other)| one.id == other.id)
+    }
+}
+
+/// Refuses a replica that nobody has seen yet where `fstab` lists a drive that is not mounted: it would fill the disk below.
+fn refuse_without_its_drive(found: &Found) -> Result<(), Refusal> {
+    match linux::unmounted_above(&found.path) {
+        Some(point) => Err(Refusal::DriveAway { replica: found.path.clone(), point }),
+        None => Ok(()),
     }
 }
 

@@ -35,6 +35,8 @@ pub enum Refusal {
     ReplicaUnusable(PathBuf, io::Error),
     #[error("the replica {} is on another filesystem than last time: mount its drive. If it moved for good, remove {}", replica.display(), state.display())]
     ReplicaElsewhere { replica: PathBuf, state: PathBuf },
+    #[error("the replica {} would lie on the disk below {}, which /etc/fstab lists and which is not mounted: mount its drive. If it is meant to lie there, take the line out of /etc/fstab", replica.display(), point.display())]
+    DriveAway { replica: PathBuf, point: PathBuf },
     #[error("the replica {} belongs to another source, {of}; choose another place, or remove {}/.alike/pair.json to give it to this one", replica.display(), replica.display())]
     OtherSource { replica: PathBuf, of: String },
     #[error("the replica {} is named twice, perhaps by two paths; name it once", .0.display())]

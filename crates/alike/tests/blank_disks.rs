@@ -94,3 +94,30 @@ fn the_right_disk_goes_on_where_it_was() {
     assert!(gone.unwrap().success());
     run.expect(0);
 }
+
+#[test]
+fn a_replica_that_nobody_has_seen_is_not_begun_below_a_drive_that_fstab_lists_and_that_is_away() {
+    if !root_or_say("mounts of its own") {
+        return;
+    }
+    let mut pair = pair();
+    pair.source.file("file", "x");
+    let drive = pair.beside("drive");
+    fs::create_dir(&drive).unwrap();
+    let fstab = pair.beside("fstab");
+    fs::write(&fstab, format!("/dev/none {} ext4 noauto 0 0\n", drive.display())).unwrap();
+    let replica = drive.join("backup");
+    let words = |mount: &str| {
+        // In namespaces of their own: nobody else sees this fstab, and all is gone with the program.
+        let inside = format!("mount --bind {} /etc/fstab && {mount} exec \"$0\" \"$@\"", fstab.display());
+        format!("exec unshare --mount sh -c '{inside}' \"$0\" \"$@\"")
+    };
+    pair.alike.run_after(&words(""));
+    for verb in ["once", "plan"] {
+        let run = pair.alike.run([verb.as_ref(), pair.source.top().as_os_str(), replica.as_os_str()]);
+        run.expect(3).expect_message_with("which /etc/fstab lists and which is not mounted");
+    }
+    assert_eq!(fs::read_dir(&drive).unwrap().count(), 0, "nothing is made below it");
+    pair.alike.run_after(&words(&format!("mount -t tmpfs none {} &&", drive.display())));
+    pair.alike.run(["once".as_ref(), pair.source.top().as_os_str(), replica.as_os_str()]).expect(0);
+}

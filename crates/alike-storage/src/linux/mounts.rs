@@ -132,6 +132,16 @@ pub fn listed(fstab: &[u8]) -> Vec<Listed> {
     fields.filter_map(of).collect()
 }
 
+/// The point of `/etc/fstab` nearest above a path, or the path itself, when nothing is mounted there. `None` when something is, or
+/// the system does not tell.
+#[must_use]
+pub fn unmounted_above(path: &Path) -> Option<PathBuf> {
+    let listed = listed(&std::fs::read("/etc/fstab").ok()?).into_iter().map(|one| one.point);
+    let above = listed.filter(|point| path.starts_with(point) && point.parent().is_some());
+    let nearest = above.max_by_key(|point| point.as_os_str().len())?;
+    (!lines()?.iter().any(|line| line.point == nearest)).then_some(nearest)
+}
+
 /// The table has space, tab, newline and backslash as three octal digits.
 fn unescape(field: &[u8]) -> PathBuf {
     let mut bytes = Vec::with_capacity(field.len());

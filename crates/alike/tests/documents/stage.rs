@@ -106,26 +106,27 @@ impl Stage {
         self.unstaged(said.strip_suffix('\n').unwrap_or(&said))
     }
 
-    /// Starts the one command of a block, which goes on until the page ends.
+    /// Starts the one command of a block, which goes on until the next of its kind, or until the page ends.
     pub fn start_beside(&mut self, block: &Block) -> Vec<String> {
+        let wrong = self.end();
         let acts = block.acts();
         let [act] = acts.as_slice() else {
             return vec![format!("{}: one command goes on beside, not {}", block.line, acts.len())];
         };
         let here = self.run("pwd");
         let here = self.staged(here.trim_end());
-        let file = self.folder.path().join(format!("beside-{}", self.beside.len()));
+        let file = self.folder.path().join(format!("beside-{}", act.line));
         let mut command = Self::program(self.folder.path(), "bash");
         command.arg("-c").arg(format!("exec {}", self.staged(&act.command))).current_dir(here);
         let to = File::create(&file).unwrap();
         command.stdin(Stdio::null()).stdout(to.try_clone().unwrap()).stderr(to);
         let child = command.spawn().unwrap();
         self.beside.push(Beside { child, line: act.line, said: act.said.clone(), file });
-        Vec::new()
+        wrong
     }
 
     /// Ends what goes on beside, with Ctrl+C. Returns what of it was not as the page says.
-    pub fn end(mut self) -> Vec<String> {
+    pub fn end(&mut self) -> Vec<String> {
         let mut wrong = Vec::new();
         for mut beside in std::mem::take(&mut self.beside) {
             let _ = kill_process(Pid::from_child(&beside.child), Signal::INT);

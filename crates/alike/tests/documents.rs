@@ -111,7 +111,9 @@ fn what_is_not_run_says_why_and_has_flags_that_exist() {
                     told.push(format!("{at}: not run: {word} {rest}"));
                 }
                 other if OTHERS.contains(&other) => {}
-                other => wrong.push(format!("{at}: a block of \"{other}\"; see the words in tests/documents.rs")),
+                other => {
+                    wrong.push(format!("{at}: a block of \"{other}\"; see the words in tests/documents.rs"))
+                }
             }
             if ["sh", "console,no-run"].contains(&word) {
                 let stage = Stage::new(Path::new(ALIKE));
@@ -122,6 +124,27 @@ fn what_is_not_run_says_why_and_has_flags_that_exist() {
     }
     println!("{}", told.join("\n"));
     println!("{} blocks were not run", told.len());
+    all_right(&wrong);
+}
+
+/// That the page is there is a house rule; this is about the place on it.
+#[test]
+fn every_link_to_a_heading_finds_it() {
+    let pages = pages();
+    let (mut wrong, mut links) = (Vec::new(), 0);
+    for page in &pages {
+        for (target, heading) in &page.links {
+            let here = root().join(&page.path);
+            let to = if target.is_empty() { here } else { here.parent().unwrap().join(target) };
+            let to = to.canonicalize().unwrap_or(to);
+            let found = pages.iter().find(|other| root().join(&other.path).canonicalize().unwrap() == to);
+            links += 1;
+            if !found.is_some_and(|found| found.anchors.contains(heading)) {
+                wrong.push(format!("{}: there is no #{heading} in {}", page.path, to.display()));
+            }
+        }
+    }
+    assert!(links > 20, "only {links} links to headings were found");
     all_right(&wrong);
 }
 
@@ -189,6 +212,9 @@ fn blocks_are_read_with_their_commands_and_what_these_say() {
         "x.md",
         "a\n```console\n$ cat > f <<EOF\n> one\n> EOF\n$ alike x\nsaid\n```\n\n```sh\nsudo alike up   # why\nls\n```\n",
     );
+    let linking = Page::of("y.md", "# The `alike` x, y\n[a](b.md#c) [d](#e)\n```text\n# no [f](#g)\n```\n");
+    assert_eq!(linking.anchors, ["the-alike-x-y"]);
+    assert_eq!(linking.links, [("b.md".to_owned(), "c".to_owned()), (String::new(), "e".to_owned())]);
     let [console, sh] = page.blocks.as_slice() else { panic!("{:?}", page.blocks) };
     let acts = console.acts();
     assert_eq!((acts[0].command.as_str(), acts[0].said.as_str()), ("cat > f <<EOF\none\nEOF", ""));

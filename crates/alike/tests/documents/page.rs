@@ -7,6 +7,10 @@ use std::path::Path;
 pub struct Page {
     pub path: String,
     pub blocks: Vec<Block>,
+    /// What links to a heading call it.
+    pub anchors: Vec<String>,
+    /// Links to headings: the page, which is none for this one, and the heading.
+    pub links: Vec<(String, String)>,
 }
 
 /// What stands between two fences.
@@ -34,7 +38,7 @@ impl Page {
     }
 
     pub fn of(path: &str, text: &str) -> Self {
-        let mut blocks = Vec::new();
+        let (mut blocks, mut anchors, mut links) = (Vec::new(), Vec::new(), Vec::new());
         let mut open: Option<(Block, usize)> = None;
         for (number, line) in text.lines().enumerate() {
             let bare = line.trim_start();
@@ -48,12 +52,32 @@ impl Page {
                 (Some((block, indent)), _) => {
                     block.lines.push(line.get(*indent..).unwrap_or_default().to_owned());
                 }
-                (None, None) => {}
+                (None, None) => {
+                    anchors.extend(line.strip_prefix('#').map(anchor));
+                    links.extend(line.split("](").skip(1).filter_map(|rest| link(rest.split(')').next()?)));
+                }
             }
         }
         assert!(open.is_none(), "{path}: the last block has no end");
-        Self { path: path.to_owned(), blocks }
+        Self { path: path.to_owned(), blocks, anchors, links }
     }
+}
+
+/// A heading as links call it.
+fn anchor(heading: &str) -> String {
+    let heading = heading.trim_start_matches('#').trim().to_lowercase();
+    let kept = heading.chars().filter(|ch| ch.is_alphanumeric() || " -_".contains(*ch));
+    kept.map(|ch| if ch == ' ' { '-' } else { ch }).collect()
+}
+
+fn link(target: &str) -> Option<(String, String)> {
+    let (page, heading) = target.split_once('#')?;
+    (!page.contains("://")).then(|| (page.to_owned(), heading.to_owned()))
+}
+
+/// What a further line of a command says.
+fn further(line: &str) -> Option<&str> {
+    line.strip_prefix("> ").or_else(|| line.strip_prefix('>').filter(|rest| rest.is_empty()))
 }
 
 impl Block {
@@ -87,7 +111,7 @@ impl Block {
             if let Some(command) = line.strip_prefix("$ ") {
                 let (line, command) = (self.line + at + 1, command.to_owned());
                 acts.push(Act { line, command, said: String::new() });
-            } else if let (true, Some(more)) = (said_nothing, line.strip_prefix("> ")) {
+            } else if let (true, Some(more)) = (said_nothing, further(line)) {
                 let act = acts.last_mut().expect("there is one");
                 act.command += &format!("\n{more}");
             } else if let Some(act) = acts.last_mut() {

@@ -3,14 +3,15 @@
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::page::Block;
-use crate::said::differences;
+use crate::said::{LEFT_OUT, differences};
 
 /// Paths of a page that are not of this machine; below the stage they are.
 const ELSEWHERE: [&str; 6] = ["/mnt/", "/srv/", "/home/you", "/usr/local/bin/", "/etc/alike", "/var/www"];
@@ -23,7 +24,7 @@ pub struct Stage {
     folder: TempDir,
     shell: Child,
     to: ChildStdin,
-    from: BufReader<ChildStdout>,
+    from: Receiver<String>,
     beside: Vec<Beside>,
 }
 
@@ -47,7 +48,17 @@ impl Stage {
         shell.args(["--noprofile", "--norc"]);
         let mut shell = shell.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("start bash");
         let to = shell.stdin.take().unwrap();
-        let from = BufReader::new(shell.stdout.take().unwrap());
+        let mut out = BufReader::new(shell.stdout.take().unwrap());
+        let (lines, from) = channel();
+        std::thread::spawn(move || {
+            let mut line = Vec::new();
+            while out.read_until(b'\n', &mut line).is_ok_and(|got| got > 0) {
+                if lines.send(String::from_utf8_lossy(&line).into_owned()).is_err() {
+                    break;
+                }
+                line.clear();
+            }
+        });
         Self { folder, shell, to, from, beside: Vec::new() }
     }
 
@@ -57,7 +68,9 @@ impl Stage {
         let mut command = Command::new(program);
         command.current_dir(at("home/you")).env("HOME", at("home/you")).env("PATH", path);
         command.env("XDG_RUNTIME_DIR", at("run")).env("LC_ALL", "C.UTF-8");
-        for name in ["XDG_STATE_HOME", "XDG_CONFIG_HOME", "NOTIFY_SOCKET", "JOURNAL_STREAM", "RUST_LOG", "NO_COLOR"] {
+        for name in
+            ["XDG_STATE_HOME", "XDG_CONFIG_HOME", "NOTIFY_SOCKET", "JOURNAL_STREAM", "RUST_LOG", "NO_COLOR"]
+        {
             command.env_remove(name);
         }
         command
@@ -89,17 +102,16 @@ impl Stage {
     fn run(&mut self, command: &str) -> String {
         let command = self.staged(command);
         // A line of its own for the last brace: a here-document ends with its line.
-        write!(self.to, "{{ (exit $code)\n{command}\n}} 2>&1 </dev/null; code=$?; printf '\\n{END}\\n'\n").unwrap();
+        write!(self.to, "{{ (exit $code)\n{command}\n}} 2>&1 </dev/null; code=$?; printf '\\n{END}\\n'\n")
+            .unwrap();
         self.to.flush().unwrap();
         let mut said = Vec::new();
         loop {
-            let mut line = Vec::new();
-            let got = self.from.read_until(b'\n', &mut line).unwrap();
-            let text = String::from_utf8_lossy(&line).into_owned();
-            if got == 0 || text.trim_end() == END {
-                break;
+            match self.from.recv_timeout(PATIENCE) {
+                Ok(line) if line.trim_end() == END => break,
+                Ok(line) => said.push(line),
+                Err(_) => panic!("it does not end:\n{command}\nand said\n{}", said.concat()),
             }
-            said.push(text);
         }
         // The end has a line of its own, also behind what has none.
         let said = said.concat();
@@ -121,6 +133,13 @@ impl Stage {
         let to = File::create(&file).unwrap();
         command.stdin(Stdio::null()).stdout(to.try_clone().unwrap()).stderr(to);
         let child = command.spawn().unwrap();
+        // What follows is done when this is at rest.
+        let first = act.said.lines().take_while(|line| *line != LEFT_OUT).count();
+        let since = Instant::now();
+        let told = || fs::read_to_string(&file).map_or(0, |told| told.lines().count());
+        while since.elapsed() < PATIENCE && told() < first {
+            std::thread::sleep(Duration::from_millis(20));
+        }
         self.beside.push(Beside { child, line: act.line, said: act.said.clone(), file });
         wrong
     }

@@ -136,8 +136,8 @@ impl Stage {
         // What follows is done when this is at rest.
         let first = act.said.lines().take_while(|line| *line != LEFT_OUT).count();
         let since = Instant::now();
-        let told = || fs::read_to_string(&file).map_or(0, |told| told.lines().count());
-        while since.elapsed() < PATIENCE && told() < first {
+        let told = |text: String| self.unstaged(&text).lines().count();
+        while since.elapsed() < PATIENCE && fs::read_to_string(&file).map_or(0, told) < first {
             std::thread::sleep(Duration::from_millis(20));
         }
         self.beside.push(Beside { child, line: act.line, said: act.said.clone(), file });
@@ -205,7 +205,8 @@ impl Stage {
     fn unstaged(&self, text: &str) -> String {
         let text = text.replace(&self.folder.path().display().to_string(), "");
         // Who is not root is told so once; a page is written for both.
-        let is_of_root = |line: &&str| !line.starts_with("alike: this target cannot hold");
+        let is_of_root =
+            |line: &&str| !(line.starts_with("alike: ") && line.contains(": this target cannot hold: "));
         text.split_inclusive('\n').filter(is_of_root).collect()
     }
 }

@@ -19,6 +19,8 @@ pub(crate) struct Deeds<'a> {
     /// `None`: nothing is written down, and nothing kept.
     pub(crate) trash: Option<&'a Trash>,
     pub(crate) pass: u64,
+    /// It does not look at everything, only at what the system has told of.
+    pub(crate) live: bool,
     pub(crate) clock: &'a (dyn Fn() -> Time + Sync),
     /// Of inodes with several names one that stays where it is: other names of these need not be kept.
     pub(crate) staying: Mutex<HashMap<ReplicaInode, RelPath>>,
@@ -93,7 +95,7 @@ impl Deeds<'_> {
 
     /// A deed that says nothing but what and where.
     pub(crate) fn plain(&self, path: &RelPath, action: Action) -> Deed {
-        Deed::of((self.pass, (self.clock)()), action, path)
+        Deed { live: self.live, ..Deed::of((self.pass, (self.clock)()), action, path) }
     }
 
     /// Takes a step that takes so many bytes; when the disk is full, what was kept longest goes first.

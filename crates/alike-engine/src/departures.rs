@@ -266,7 +266,7 @@ mod tests {
         let identity = Identity { ino: id, btime: None };
         let source = SourceSeen { identity, size: 0, mtime: time, ctime: time, racy: false };
         let replica = ReplicaSeen { ino: id, ctime: time };
-        Known { kind: Kind::Folder, source, replica, hash: None, folder: Some(FolderId(id)) }
+        Known { kind: Kind::Folder, source, replica, hash: None, alone: false, folder: Some(FolderId(id)) }
     }
 
     #[test]

@@ -74,6 +74,9 @@ pub struct Deed {
     /// Two entries changed names: `path` and `from`.
     #[serde(default)]
     pub swapped: bool,
+    /// A pass did it that looked at what the system had told of, not at everything.
+    #[serde(default)]
+    pub live: bool,
     /// The extended attributes before, where they changed.
     #[serde(default)]
     pub xattrs: Option<Xattrs>,
@@ -100,6 +103,7 @@ impl Deed {
             kept: false,
             patch: false,
             swapped: false,
+            live: false,
             xattrs: None,
             now: None,
             told: false,
@@ -149,7 +153,7 @@ pub fn read(bytes: &[u8]) -> Vec<Deed> {
     read_as(is_json(bytes), bytes)
 }
 
-fn is_json(journal: &[u8]) -> bool {
+pub(crate) fn is_json(journal: &[u8]) -> bool {
     journal.first() == Some(&b'{')
 }
 

@@ -166,24 +166,25 @@ impl Site {
         }
     }
 
-    /// Holds the replica and takes its lock: a mirror that runs sees the one and gives up the other.
+    /// Holds the replica and takes its lock: a mirror that runs sees the one and gives up the other. The process that has it is woken
+    /// by `wake`, for it may be this one.
     ///
     /// # Errors
     /// When the lock cannot be had; then nothing is held that was not before.
-    pub fn seize(&mut self, hold: &Hold) -> Result<(), Refusal> {
+    pub fn seize(&mut self, hold: &Hold, wake: &dyn Fn(i32)) -> Result<(), Refusal> {
         let path = self.path.clone();
         let unusable = |why| Refusal::ReplicaUnusable(path.clone(), why);
         // What broke off before is not forgotten until something else is begun.
         let begun = self.before.as_ref().filter(|before| before.begun.is_some());
         begun.unwrap_or(hold).write(&self.own).map_err(unusable)?;
-        let locked = self.wait_for_lock();
+        let locked = self.wait_for_lock(wake);
         if locked.is_err() {
             self.let_go().map_err(unusable)?;
         }
         locked
     }
 
-    fn wait_for_lock(&mut self) -> Result<(), Refusal> {
+    fn wait_for_lock(&mut self, wake: &dyn Fn(i32)) -> Result<(), Refusal> {
         let until = Instant::now() + PATIENCE;
         let mut woken = None;
         while !self.try_lock()? {
@@ -191,7 +192,7 @@ impl Site {
             if let Some(pid) = holder.filter(|pid| woken != Some(*pid)) {
                 woken = Some(pid);
                 // One that cannot be woken sees the hold when it looks next.
-                let _ = linux::wake_process(pid);
+                wake(pid);
             }
             if Instant::now() > until {
                 let who = holder.map_or_else(|| "another alike".to_owned(), |pid| format!("process {pid}"));

@@ -22,7 +22,7 @@ use crate::rows;
 
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 /// Raised when rows change their form; an index of another form counts as empty.
-const FORMAT: u64 = 3;
+const FORMAT: u64 = 4;
 /// Rows not yet handed to redb.
 const SPILL: usize = 1024 * 1024;
 

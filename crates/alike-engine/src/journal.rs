@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::history::Line;
-use crate::packed::{Before, Packed};
+use crate::packed::{Before, Glimpse, Packed};
 
 /// Before each frame: no text begins so, and no path has it.
 const MAGIC: [u8; 4] = [0xf5, 0, b'a', 2];
@@ -74,6 +74,54 @@ pub(crate) fn read(mut bytes: &[u8], mut line: impl FnMut(Line)) {
             }
             None => bytes = &bytes[at + 1..],
         }
+    }
+}
+
+/// The whole frames, in order, without their heads, and where each begins. What is none is passed over.
+pub(crate) fn frames(bytes: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    let mut left = bytes;
+    std::iter::from_fn(move || {
+        loop {
+            let at = bytes.len() - left.len();
+            if let Some((frame, after)) = left.starts_with(&MAGIC).then(|| whole_frame(left)).flatten() {
+                left = after;
+                return Some((at, frame));
+            }
+            let rest = left.get(1..)?;
+            left = &rest[rest.windows(MAGIC.len()).position(|window| window == MAGIC)?..];
+        }
+    })
+}
+
+/// Where a frame ends that begins there.
+pub(crate) fn end(at: usize, frame: &[u8]) -> usize {
+    at + HEAD + frame.len()
+}
+
+/// What is asked of lines before they are unpacked.
+pub(crate) trait Asks {
+    /// True for a deed that is wanted.
+    fn deed(&mut self, glimpse: &Glimpse<'_>) -> bool;
+    /// True when what became of a deed is wanted, from its number.
+    fn done(&mut self, n: u64) -> bool;
+    /// Takes a line that is wanted.
+    fn take(&mut self, line: Line);
+}
+
+/// Reads of a frame the lines that are wanted.
+pub(crate) fn glean(mut frame: &[u8], before: &mut Before, asks: &mut impl Asks) {
+    before.begin_frame();
+    while let Ok((packed, rest)) = postcard::take_from_bytes::<Packed<'_>>(frame) {
+        let unpacked = match packed {
+            Packed::Deed(deed) => before
+                .unpack_deed_if(deed, &mut |glimpse| asks.deed(glimpse))
+                .map(|deed| deed.map(|deed| Line::Deed(Box::new(deed)))),
+            Packed::Done(n, now) => before.unpack_done_if((n, now), |n| asks.done(n)),
+            other => before.unpack(other).map(Some),
+        };
+        let Some(unpacked) = unpacked else { break };
+        unpacked.into_iter().for_each(|line| asks.take(line));
+        frame = rest;
     }
 }
 
@@ -207,6 +255,41 @@ mod tests {
         }
         drop(scribe);
         assert_eq!(read_back(&bytes), lines);
+    }
+
+    #[test]
+    fn of_any_journal_just_the_lines_that_are_wanted_are_read() {
+        struct Odd(Vec<Line>);
+        impl Asks for Odd {
+            fn deed(&mut self, glimpse: &Glimpse<'_>) -> bool {
+                glimpse.n % 3 == 1
+            }
+            fn done(&mut self, n: u64) -> bool {
+                n % 3 == 1
+            }
+            fn take(&mut self, line: Line) {
+                self.0.push(line);
+            }
+        }
+        let mut lines: Vec<Line> = (0..500).map(created).chain(odd()).collect();
+        lines
+            .extend((0..400).map(|n| Line::Done { done: n, now: (n % 2 == 0).then(|| look(n, Kind::Fifo)) }));
+        lines.extend((500..900).map(created));
+        let mut whole = written(&lines);
+        let at = whole.len() / 3;
+        for damaged in [false, true] {
+            whole[at] ^= u8::from(damaged);
+            let is_wanted = |line: &Line| match line {
+                Line::Deed(deed) => deed.n % 3 == 1,
+                Line::Done { done, .. } => done % 3 == 1,
+                _ => true,
+            };
+            let wanted: Vec<Line> = read_back(&whole).into_iter().filter(is_wanted).collect();
+            let mut got = Odd(Vec::new());
+            let mut before = Before::default();
+            frames(&whole).for_each(|(_, frame)| glean(frame, &mut before, &mut got));
+            assert_eq!(got.0, wanted);
+        }
     }
 
     #[test]

@@ -35,6 +35,8 @@ pub(crate) struct Anchor<S: Source, R: Replica> {
     pub(crate) replica: Option<Stamp>,
     /// Both sides are equal, so the index may say so.
     pub(crate) is_equal: bool,
+    /// The target could not make it one with the others, so these are not measured by it.
+    pub(crate) is_alone: bool,
 }
 
 impl<S: Source, R: Replica> Clone for Anchor<S, R> {
@@ -80,6 +82,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
     /// Joins the names that wait for it.
     pub(crate) fn join_links(&self) {
         let mut linked = self.wait_for(|waiting| std::mem::take(&mut waiting.linked));
+        self.add_parted(&mut linked);
         if self.work.stop.is_set() {
             linked.into_iter().for_each(|(place, _)| self.release(place));
             return;
@@ -265,8 +268,8 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         if let Led::By(anchor) = self.lead(place, linked, keeps)
             && let (Some(replica), true) = (&anchor.replica, anchor.is_equal)
         {
-            let racy = self.is_racy(&linked.source, now);
-            place.learn(&linked.finding.name, Some(Known::equal(&linked.source, racy, replica, None)));
+            let known = Known::equal(&linked.source, self.is_racy(&linked.source, now), replica, None);
+            place.learn(&linked.finding.name, Some(known.standing_alone()));
         }
     }
 
@@ -315,8 +318,8 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
     pub(crate) fn lead_others(&self, place: &Here<S, R>, step: &Step, source: &Stamp, done: Done, now: Time) {
         let is_equal = done.lacks.is_none() && !done.is_best_effort && self.unkept(step, &done).is_none();
         let name = step.name.clone();
-        let anchor =
-            Anchor { place: Here::clone(place), name, source: *source, replica: done.replica, is_equal };
+        let (replica, is_alone) = (done.replica, false);
+        let anchor = Anchor { place: Here::clone(place), name, source: *source, replica, is_equal, is_alone };
         self.took(place, step, Ok(done), now);
         self.wait_for(|waiting| waiting.anchors.insert(source_inode(source, place), anchor));
     }
@@ -343,7 +346,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         is_equal: bool,
     ) -> Anchor<S, R> {
         let (place, name) = (Here::clone(place), linked.finding.name.clone());
-        Anchor { place, name, source: linked.source, replica, is_equal }
+        Anchor { place, name, source: linked.source, replica, is_equal, is_alone: false }
     }
 
     /// Makes a name one of the anchor's inode, unless it is already. Tells where is kept what was there.
@@ -363,9 +366,11 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         // A rehearsal has nothing to expect, and expects nothing.
         let expected = anchor.replica.as_ref().unwrap_or(&anchor.source);
         let from = (&*anchor.place, &anchor.name);
-        let link = |step: &Step| match self.hands.link(from, expected, place, step) {
+        let try_it = |step: &Step| self.hands.link(from, expected, place, step);
+        let link = |step: &Step| match try_it(step) {
             // A single refusal says nothing of what the target can hold: names are given up for good by the second.
-            Err(error) if error.forbids_links() => self.hands.link(from, expected, place, step),
+            Err(error) if error.is_across() => self.try_at_rest(&anchor.place, place, || try_it(step)),
+            Err(error) if error.forbids_links() => try_it(step),
             other => other,
         };
         let done = self.timed(place, &step, Instant::now(), link, Done::came_to)?;

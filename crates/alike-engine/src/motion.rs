@@ -22,7 +22,7 @@ use crate::pass::Run;
 use crate::place::{Here, Place};
 
 /// A stamp taken this close to a change may hide another: twice the coarsest tick of a Linux kernel's clock.
-const RACY_MILLIS: u32 = 20;
+pub(crate) const RACY_MILLIS: u32 = 20;
 /// The same for filesystems that keep whole seconds, or every other one.
 const RACY_COARSE_MILLIS: u32 = 2_100;
 /// Up to here a file is read in a moment, and a writer may be made to wait that long.

@@ -15,7 +15,6 @@ use alike_storage::{Replica, Source};
 
 use crate::hands::Hands;
 use crate::history::Look;
-use crate::links::Anchor;
 use crate::pass::Run;
 use crate::place::{Here, Place};
 use crate::waiting::Task;
@@ -26,6 +25,8 @@ use crate::walk::Walking;
 #[derive(Clone, Copy, Default)]
 pub(crate) struct NamesSeen {
     names: u32,
+    /// The inode of the source that the first of the proven ones has.
+    pub(crate) of: Option<SourceInode>,
     /// Names in folders that are to be deleted, which nobody visits.
     going: u32,
     nlink: u32,
@@ -64,41 +65,31 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             let path = || place.path().join(&finding.name);
             let sides = [&finding.source, &finding.replica];
             let is_first = || self.wait_for(|waiting| waiting.counted.insert(path()));
-            if !sides.into_iter().flatten().any(Stamp::has_several_names)
-                || !(if self.full { whole } else { is_first() })
-            {
+            if !sides.into_iter().flatten().any(Stamp::has_several_names) || !(self.full || is_first()) {
                 continue;
             }
-            if let (Some(siblings), Some(source)) = (self.work.siblings, finding.source.filter(|_| self.full))
-            {
-                siblings.note(&source, path());
-            }
-            if let Some(replica) = finding.replica.as_ref().filter(|replica| replica.has_several_names()) {
-                self.wait_for(|waiting| waiting.names_seen.entry(inode(replica)).or_default().count(replica));
+            // Looked at once more, a name counts no second time, but it may be proven only now.
+            if whole || !self.full {
+                self.count_names(finding, path);
             }
             if let (Verdict::Same { proven: true }, Some(source), Some(replica)) =
                 (&finding.verdict, finding.source, finding.replica)
             {
-                let key = source_inode(&source, place);
-                let anchor = || Anchor {
-                    place: Here::clone(place),
-                    name: finding.name.clone(),
-                    source,
-                    replica: Some(replica),
-                    is_equal: true,
-                };
-                self.wait_for(|waiting| {
-                    waiting.anchors.entry(key).or_insert_with(anchor);
-                    if self.full && replica.nlink > 1 {
-                        let names = waiting.proven.entry(inode(&replica)).or_default();
-                        names.push((place.retain(), finding.name.clone()));
-                    }
-                });
+                self.note_proven(place, finding, (source, replica));
             }
             if let Some(replica) = finding.replica.filter(|replica| self.is_counted(replica)) {
                 let seen = self.wait_for(|waiting| waiting.proven.remove(&inode(&replica)));
                 seen.into_iter().flatten().for_each(|(place, _)| self.release(place));
             }
+        }
+    }
+
+    fn count_names(&self, finding: &Finding, path: impl Fn() -> RelPath) {
+        if let (Some(siblings), Some(source)) = (self.work.siblings, finding.source.filter(|_| self.full)) {
+            siblings.note(&source, path());
+        }
+        if let Some(replica) = finding.replica.as_ref().filter(|replica| replica.has_several_names()) {
+            self.wait_for(|waiting| waiting.names_seen.entry(inode(replica)).or_default().count(replica));
         }
     }
 

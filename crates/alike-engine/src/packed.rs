@@ -27,7 +27,7 @@ pub(crate) struct PackedDeed<'a> {
     n: i64,
     pass: i64,
     at: i128,
-    /// `kept`, `patch` and `swapped`, a bit each.
+    /// `kept`, `patch`, `swapped` and `live`, a bit each.
     bits: u8,
     /// Action and reason.
     #[serde(borrow)]
@@ -67,6 +67,19 @@ pub(crate) enum Told<T> {
 /// How much it has in common with another at its beginning, and the rest.
 type Text<'a> = (u32, &'a [u8]);
 
+/// What is known of a deed before it is unpacked.
+pub(crate) struct Glimpse<'a> {
+    pub(crate) n: u64,
+    pub(crate) pass: u64,
+    /// When, in nanoseconds.
+    pub(crate) nanos: i128,
+    pub(crate) action: Action,
+    pub(crate) folder: &'a [u8],
+    /// Empty for the root itself.
+    pub(crate) name: &'a [u8],
+    pub(crate) from: Option<&'a [u8]>,
+}
+
 /// What the lines before had.
 #[derive(Default)]
 pub(crate) struct Before {
@@ -75,13 +88,20 @@ pub(crate) struct Before {
     at: i128,
     ino: u64,
     mtime: i128,
-    whys: Recent<(Action, String)>,
+    whys: Recent<(Option<Action>, String)>,
     folders: Recent<Vec<u8>>,
     folder: Vec<u8>,
-    commons: Recent<Common>,
+    commons: Recent<Option<Common>>,
 }
 
 impl Before {
+    /// As at the beginning of a frame, with the room that there is.
+    pub(crate) fn begin_frame(&mut self) {
+        (self.n, self.pass, self.at, self.ino, self.mtime) = (0, 0, 0, 0, 0);
+        (self.whys.learnt, self.folders.learnt, self.commons.learnt) = (0, 0, 0);
+        self.folder.clear();
+    }
+
     pub(crate) fn pack<'a>(&mut self, line: &'a Line) -> Packed<'a> {
         match line {
             Line::Deed(deed) => Packed::Deed(self.pack_deed(deed)),
@@ -130,7 +150,10 @@ impl Before {
             n,
             pass: deed.pass.wrapping_sub(std::mem::replace(&mut self.pass, deed.pass)).cast_signed(),
             at: at - std::mem::replace(&mut self.at, at),
-            bits: u8::from(deed.kept) | u8::from(deed.patch) << 1 | u8::from(deed.swapped) << 2,
+            bits: u8::from(deed.kept)
+                | u8::from(deed.patch) << 1
+                | u8::from(deed.swapped) << 2
+                | u8::from(deed.live) << 3,
             why: self.why(deed),
             folder: self.folder(folder),
             name,
@@ -142,32 +165,64 @@ impl Before {
     }
 
     fn unpack_deed(&mut self, packed: PackedDeed<'_>) -> Option<Deed> {
+        self.unpack_deed_if(packed, &mut |_| true)?
+    }
+
+    /// The deed when it is wanted: of one that is not, only what the next lines need is taken in. `None`: it is no line.
+    pub(crate) fn unpack_deed_if(
+        &mut self,
+        packed: PackedDeed<'_>,
+        wants: &mut impl FnMut(&Glimpse<'_>) -> bool,
+    ) -> Option<Option<Deed>> {
         let n = self.number_of(packed.n);
         self.pass = self.pass.wrapping_add_signed(packed.pass);
         self.at = self.at.checked_add(packed.at)?;
-        let (action, reason) = match packed.why {
-            Told::Known(at) => self.whys.get(at)?.clone(),
+        let why = match packed.why {
+            Told::Known(at) => self.whys.get(at)?,
             Told::New((action, reason)) => {
-                self.whys.learn((Action::parse(action)?, reason.to_owned())).clone()
+                let action = Action::parse(action)?;
+                let next = self.whys.next();
+                next.0 = Some(action);
+                reason.clone_into(&mut next.1);
+                next
             }
         };
-        self.folder = match packed.folder {
-            Told::Known(at) => self.folders.get(at)?.clone(),
-            Told::New(text) => self.folders.learn(whole(text, &self.folder)?).clone(),
+        match packed.folder {
+            Told::Known(at) => self.folders.get(at)?.clone_into(&mut self.folder),
+            Told::New((shared, rest)) => {
+                let shared = usize::try_from(shared).ok().filter(|shared| *shared <= self.folder.len())?;
+                self.folder.truncate(shared);
+                self.folder.extend_from_slice(rest);
+                self.folder.clone_into(self.folders.next());
+            }
+        }
+        let from = packed.from.is_some().then(|| full(&self.folder, packed.name));
+        let from = match (packed.from, from) {
+            (Some(text), Some(path)) => Some(whole(text, &path)?),
+            _ => None,
         };
-        let path = if packed.name.is_empty() {
-            self.folder.clone()
-        } else {
-            [&self.folder, &b"/"[..], packed.name].concat()
+        let glimpse = Glimpse {
+            n,
+            pass: self.pass,
+            nanos: self.at,
+            action: why.0?,
+            folder: &self.folder,
+            name: packed.name,
+            from: from.as_deref(),
         };
-        let path = RelPath::parse(&path)?;
-        let from = match packed.from {
-            Some(text) => Some(RelPath::parse(&whole(text, path.as_bytes())?)?),
+        if !wants(&glimpse) {
+            packed.old.into_iter().chain(packed.now).try_for_each(|look| self.pass_over(&look))?;
+            return Some(None);
+        }
+        let (action, reason) = (why.0?, why.1.clone());
+        let path = RelPath::parse(&full(&self.folder, packed.name))?;
+        let from = match from {
+            Some(from) => Some(RelPath::parse(&from)?),
             None => None,
         };
         let old = packed.old.map(|old| self.unpack_look(&old));
         let now = packed.now.map(|now| self.unpack_look(&now));
-        Some(Deed {
+        Some(Some(Deed {
             n,
             from,
             reason,
@@ -175,17 +230,33 @@ impl Before {
             kept: packed.bits & 1 != 0,
             patch: packed.bits & 2 != 0,
             swapped: packed.bits & 4 != 0,
+            live: packed.bits & 8 != 0,
             xattrs: packed.xattrs,
             now: if let Some(now) = now { Some(now?) } else { None },
             ..Deed::of((self.pass, moment(self.at)?), action, &path)
-        })
+        }))
+    }
+
+    /// What became of a deed, when that is wanted.
+    pub(crate) fn unpack_done_if(
+        &mut self,
+        (n, now): (i64, Option<PackedLook>),
+        wants: impl FnOnce(u64) -> bool,
+    ) -> Option<Option<Line>> {
+        let done = self.number_of(n);
+        let Some(now) = now else { return Some(wants(done).then_some(Line::Done { done, now: None })) };
+        if wants(done) {
+            return Some(Some(Line::Done { done, now: Some(self.unpack_look(&now)?) }));
+        }
+        self.pass_over(&now)?;
+        Some(None)
     }
 
     fn why<'a>(&mut self, deed: &'a Deed) -> Told<(&'a str, &'a str)> {
-        match self.whys.find(|(action, reason)| *action == deed.action && *reason == deed.reason) {
+        match self.whys.find(|(action, reason)| *action == Some(deed.action) && *reason == deed.reason) {
             Some(at) => Told::Known(at),
             None => {
-                self.whys.learn((deed.action, deed.reason.clone()));
+                self.whys.learn((Some(deed.action), deed.reason.clone()));
                 Told::New((deed.action.as_str(), &deed.reason))
             }
         }
@@ -207,9 +278,12 @@ impl Before {
         let common = (look.kind, look.mode, look.uid, look.gid, look.nlink);
         let mtime = nanos(look.mtime);
         PackedLook {
-            common: match self.commons.find(|one| *one == common) {
+            common: match self.commons.find(|one| *one == Some(common)) {
                 Some(at) => Told::Known(at),
-                None => Told::New(*self.commons.learn(common)),
+                None => {
+                    self.commons.learn(Some(common));
+                    Told::New(common)
+                }
             },
             ino: look.id.ino.wrapping_sub(std::mem::replace(&mut self.ino, look.id.ino)).cast_signed(),
             btime: look.id.btime.map(|btime| nanos(btime) - self.at),
@@ -218,13 +292,21 @@ impl Before {
         }
     }
 
-    fn unpack_look(&mut self, packed: &PackedLook) -> Option<Look> {
-        let (kind, mode, uid, gid, nlink) = match packed.common {
-            Told::Known(at) => *self.commons.get(at)?,
-            Told::New(common) => *self.commons.learn(common),
-        };
+    fn pass_over(&mut self, packed: &PackedLook) -> Option<()> {
+        if let Told::New(common) = packed.common {
+            self.commons.learn(Some(common));
+        }
         self.ino = self.ino.wrapping_add_signed(packed.ino);
         self.mtime = self.mtime.checked_add(packed.mtime)?;
+        Some(())
+    }
+
+    fn unpack_look(&mut self, packed: &PackedLook) -> Option<Look> {
+        let (kind, mode, uid, gid, nlink) = match packed.common {
+            Told::Known(at) => (*self.commons.get(at)?)?,
+            Told::New(common) => common,
+        };
+        self.pass_over(packed)?;
         let btime = match packed.btime {
             Some(btime) => Some(moment(self.at.checked_add(btime)?)?),
             None => None,
@@ -236,6 +318,7 @@ impl Before {
 
 /// Values that were told in a frame; the latest take the place of the first.
 struct Recent<T> {
+    /// What is beyond those in use is of an earlier frame, and its room is used again.
     told: Vec<T>,
     learnt: usize,
 }
@@ -247,23 +330,38 @@ impl<T> Default for Recent<T> {
 }
 
 impl<T> Recent<T> {
+    fn in_use(&self) -> &[T] {
+        &self.told[..self.learnt.min(REMEMBERED).min(self.told.len())]
+    }
+
     fn find(&self, is_it: impl FnMut(&T) -> bool) -> Option<u8> {
-        self.told.iter().position(is_it).and_then(|at| u8::try_from(at).ok())
+        self.in_use().iter().position(is_it).and_then(|at| u8::try_from(at).ok())
     }
 
     fn get(&self, at: u8) -> Option<&T> {
-        self.told.get(usize::from(at))
+        self.in_use().get(usize::from(at))
     }
 
-    fn learn(&mut self, value: T) -> &T {
+    fn learn(&mut self, value: T) -> &T
+    where
+        T: Default,
+    {
+        let next = self.next();
+        *next = value;
+        next
+    }
+
+    /// Where the next value goes: what is there is to be overwritten.
+    fn next(&mut self) -> &mut T
+    where
+        T: Default,
+    {
         let at = self.learnt % REMEMBERED;
         self.learnt += 1;
-        if at < self.told.len() {
-            self.told[at] = value;
-        } else {
-            self.told.push(value);
+        if at == self.told.len() {
+            self.told.push(T::default());
         }
-        &self.told[at]
+        &mut self.told[at]
     }
 }
 
@@ -277,9 +375,18 @@ fn whole((shared, rest): Text<'_>, like: &[u8]) -> Option<Vec<u8>> {
     Some([like.get(..usize::try_from(shared).ok()?)?, rest].concat())
 }
 
+/// A path from its folder and its name.
+pub(crate) fn full(folder: &[u8], name: &[u8]) -> Vec<u8> {
+    match (folder, name) {
+        (folder, b"") => folder.to_owned(),
+        (b"", name) => name.to_owned(),
+        (folder, name) => [folder, b"/", name].concat(),
+    }
+}
+
 const SECOND: i128 = 1_000_000_000;
 
-fn nanos(time: Time) -> i128 {
+pub(crate) fn nanos(time: Time) -> i128 {
     i128::from(time.secs) * SECOND + i128::from(time.nanos)
 }
 

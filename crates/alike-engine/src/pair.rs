@@ -22,6 +22,7 @@ use crate::marker::{Held, Marker, write_marker};
 use crate::mend::clear_aside;
 use crate::pass::Top;
 use crate::refusal::Refusal;
+use crate::remembered::CommandLine;
 use crate::trash::Trash;
 
 /// What a pair is made from.
@@ -41,6 +42,8 @@ pub struct Spec {
     pub saving: Saving,
     /// How long what is taken away is kept; `None`: it goes for good.
     pub keep: Option<Duration>,
+    /// What is remembered of this run.
+    pub command_line: Option<CommandLine>,
 }
 
 /// Both ends, open, checked and (unless for a rehearsal) locked.
@@ -106,6 +109,8 @@ impl Pair {
         let refuses = ends.refused(&holds);
         let remembered = Marker { held: Some(Held::of(&holds).and(&refuses)), ..known.clone() };
         write_marker(&state.join("pair.json"), ends.before.as_ref(), &remembered).map_err(state_failed)?;
+        // Who asks later why a path is where it is does without, if need be.
+        spec.command_line.iter().for_each(|line| drop(line.write(state)));
         let index = Index::open(state, true)?;
         if ends.before.as_ref().is_none_or(|before| before.id != known.id) {
             index.forget_all()?;

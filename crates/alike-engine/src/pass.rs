@@ -138,6 +138,7 @@ pub fn pass<S: Source, R: Replica>(work: &Work<'_, S, R>, dirty: Dirty) -> Resul
         deeds: Deeds {
             trash: work.trash,
             pass: work.index.next_pass(),
+            live: !dirty.is_everything(),
             clock: work.clock,
             staying: Mutex::default(),
             linked: Mutex::default(),

@@ -89,11 +89,14 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
     /// Leaves a deletion for the next pass. Of a folder that is back by then, who looks at its name again would enter it for its own
     /// attributes only.
     pub(crate) fn postpone_removal(&self, place: &Arc<Place<S, R>>, removal: Removal) {
+        let path = place.path();
+        let mut awaited = self.awaited.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if removal.known.is_some_and(|known| known.folder.is_some()) {
-            let mut awaited = self.awaited.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            awaited.mark(place.path().join(&removal.name), Extent::Subtree);
+            awaited.mark(path.join(&removal.name), Extent::Subtree);
         }
-        self.postpone(place, removal.name);
+        awaited.mark_name(path, removal.name);
+        drop(awaited);
+        self.release(Arc::clone(place));
     }
 
     /// Leaves the waiting deletions to a pass that is judged, where something was unmounted and nobody has heard of that yet:

@@ -1,4 +1,5 @@
-//! On a full disk what is kept makes room, oldest first, unless all of it would not be enough; and it is said what went.
+//! On a full disk what is kept makes room, unless all of it would not be enough: versions that later ones of the same path
+//! followed, then what was kept longest; and it is said what went.
 
 use std::io;
 use std::sync::{Mutex, PoisonError};
@@ -28,9 +29,7 @@ impl Evicted {
         let (first, count) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take()?;
         Some(match count {
             1 => format!("the disk needs room: trash {first} is gone"),
-            _ => format!(
-                "the disk needs room: the {count} that were kept longest are gone, from trash {first} on"
-            ),
+            _ => format!("the disk needs room: {count} that were kept are gone, from trash {first} on"),
         })
     }
 }
@@ -46,7 +45,7 @@ impl Trash {
         if bytes > free && bytes - free > self.takes() {
             return Ok(false);
         }
-        self.drop_oldest()
+        self.drop_one()
     }
 
     /// What all that is kept takes on the disk; what cannot be looked at may take any amount.
@@ -58,14 +57,17 @@ impl Trash {
         WalkDir::new(self.path()).into_iter().map(takes).fold(0, u64::saturating_add)
     }
 
-    /// Drops what was kept longest. False when nothing is left to drop.
-    fn drop_oldest(&self) -> io::Result<bool> {
+    /// Drops a version that a later one followed, else what was kept longest. False when nothing is left to drop.
+    fn drop_one(&self) -> io::Result<bool> {
+        // It only says what had better go first; what is wrong with it must not keep a disk full.
+        if let Ok(Some((bucket, n))) = self.drop_superseded() {
+            self.evicted.note(&bucket, n);
+            return Ok(true);
+        }
         for bucket in self.buckets()? {
-            let folder = Folder::open(&self.path().join(&bucket))?;
-            let names = linux::names(folder.descriptor())?;
-            let number_of = |name: &[u8]| std::str::from_utf8(name).ok()?.parse::<u64>().ok();
-            match names.iter().filter_map(|(name, _)| number_of(name.as_bytes())).min() {
+            match self.numbers_in(&bucket)?.first().copied() {
                 Some(oldest) => {
+                    let folder = Folder::open(&self.path().join(&bucket))?;
                     remove_tree(&folder, &number(oldest)?)?;
                     self.evicted.note(&bucket, oldest);
                     return Ok(true);
@@ -77,14 +79,14 @@ impl Trash {
         Ok(false)
     }
 
-    /// Drops what was kept longest until a part of the filesystem's room is free.
+    /// Drops what is kept until a part of the filesystem's room is free.
     ///
     /// # Errors
     /// When something cannot be removed.
     pub(crate) fn leave_room(&self) -> io::Result<()> {
         while self.path().exists() {
             let (free, whole) = linux::room(&self.path())?;
-            if free >= whole / SPARE || !self.drop_oldest()? {
+            if free >= whole / SPARE || !self.drop_one()? {
                 break;
             }
         }

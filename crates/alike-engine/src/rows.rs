@@ -80,6 +80,7 @@ mod tests {
             },
             replica: ReplicaSeen { ino: 99 + n, ctime: time(n) },
             hash: None,
+            alone: n.is_multiple_of(7),
             folder: n.is_multiple_of(3).then_some(FolderId(n)),
         };
         let name = |n: u64| Name::new(format!("name-{n:05}").as_bytes()).unwrap();

@@ -4,6 +4,7 @@
 //! too old goes bucket by bucket. Everything gets there by a rename and nothing is copied, so the trash costs no time, and
 //! only the room that what it keeps had before.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -21,6 +22,7 @@ use crate::history::{self, Deed, Line};
 use crate::journal::Scribe;
 use crate::overdue;
 use crate::room::Evicted;
+use crate::superseded::Superseded;
 
 /// A bucket is filled this long.
 const HOUR: i64 = 3600;
@@ -38,6 +40,7 @@ pub struct Trash {
     keep: Duration,
     current: Mutex<Option<Arc<Bucket>>>,
     pub(crate) evicted: Evicted,
+    pub(crate) superseded: Superseded,
 }
 
 /// What a bucket is filled with, open.
@@ -124,6 +127,7 @@ impl Trash {
             keep,
             current: Mutex::default(),
             evicted: Evicted::default(),
+            superseded: Superseded::default(),
         })
     }
 
@@ -268,9 +272,26 @@ impl Trash {
     /// # Errors
     /// When it cannot be read.
     pub fn deeds(&self, bucket: &str) -> io::Result<Vec<Deed>> {
-        match std::fs::read(self.path().join(bucket).join("journal")) {
-            Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-            journal => Ok(history::read(&journal?)),
+        Ok(self.journal(bucket)?.map(|journal| history::read(&journal)).unwrap_or_default())
+    }
+
+    /// The journal of a bucket; `None` when it has none.
+    pub(crate) fn journal(&self, bucket: &str) -> io::Result<Option<Vec<u8>>> {
+        match std::fs::read(self.journal_path(bucket)) {
+            Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(None),
+            journal => journal.map(Some),
+        }
+    }
+
+    pub(crate) fn journal_path(&self, bucket: &str) -> PathBuf {
+        self.path().join(bucket).join("journal")
+    }
+
+    /// The length of a journal; 0 when there is none.
+    pub(crate) fn journal_length(&self, bucket: &str) -> io::Result<u64> {
+        match std::fs::metadata(self.journal_path(bucket)) {
+            Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(0),
+            there => there.map(|there| there.len()),
         }
     }
 
@@ -292,8 +313,7 @@ impl Trash {
         Ok(last)
     }
 
-    /// Drops what has been kept long enough, and then what has been kept longest, until a part of the filesystem's room is
-    /// free.
+    /// Drops what has been kept long enough, and then more until a part of the filesystem's room is free.
     ///
     /// # Errors
     /// When something cannot be removed.
@@ -331,6 +351,20 @@ impl Trash {
         remove_tree(&Folder::open(&self.path())?, &name)
     }
 
+    /// The bucket of this moment and its last number; `None` before anything is kept.
+    pub(crate) fn filled_to(&self) -> Option<(String, u64)> {
+        let current = self.lock().clone()?;
+        Some((current.name.clone(), current.last.load(Ordering::Relaxed)))
+    }
+
+    /// The numbers under which a bucket keeps something.
+    pub(crate) fn numbers_in(&self, bucket: &str) -> io::Result<BTreeSet<u64>> {
+        let folder = Folder::open(&self.path().join(bucket))?;
+        let names = linux::names(folder.descriptor())?;
+        let number_of = |name: &[u8]| std::str::from_utf8(name).ok()?.parse::<u64>().ok();
+        Ok(names.iter().filter_map(|(name, _)| number_of(name.as_bytes())).collect())
+    }
+
     pub(crate) fn is_current(&self, bucket: &str) -> bool {
         self.lock().as_ref().is_some_and(|current| current.name == bucket)
     }
@@ -358,7 +392,7 @@ impl Bucket {
 }
 
 /// A moment as the name of a bucket: it sorts by time.
-fn shown_time(at: Time) -> String {
+pub(crate) fn shown_time(at: Time) -> String {
     let at = jiff::Timestamp::new(at.secs, 0).unwrap_or_default();
     at.strftime("%Y%m%dT%H%M%SZ").to_string()
 }

@@ -49,6 +49,8 @@ pub(crate) struct Waiting<S: Source, R: Replica> {
     pub(crate) names_seen: HashMap<ReplicaInode, NamesSeen>,
     /// Names that are proven, by the inode that they have on the replica, until all its names have been seen.
     pub(crate) proven: HashMap<ReplicaInode, Vec<At<S, R, Name>>>,
+    /// Names that are proven, each by itself, and yet not linked as in the source.
+    pub(crate) parted: Vec<At<S, R, Linked>>,
     /// Inodes of the replica that have a name outside: what is proven of their names does not count.
     pub(crate) distrusted: HashSet<ReplicaInode>,
     /// Of a pass that looks at a part only: the names with others that it has looked at, ...
@@ -88,6 +90,7 @@ impl<S: Source, R: Replica> Waiting<S, R> {
             anchors: HashMap::new(),
             names_seen: HashMap::new(),
             proven: HashMap::new(),
+            parted: Vec::new(),
             distrusted: HashSet::new(),
             counted: HashSet::new(),
             summoned: HashSet::new(),

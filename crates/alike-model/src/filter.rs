@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ignore::Match;
-use ignore::gitignore::{Gitignore, GitignoreBuilder};
+use ignore::gitignore::{Gitignore, GitignoreBuilder, Glob};
 
 use crate::path::{Name, RelPath};
 
@@ -153,27 +153,91 @@ impl Filter {
         false
     }
 
+    /// The rule by which the filters leave `name` in `folder` out; of one that is kept, none.
+    #[must_use]
+    pub fn why(&self, folder: &RelPath, name: &Name, is_folder: bool) -> Option<Rule> {
+        let path = folder.join(name);
+        let (origin, matched) = self.deciding(&path, is_folder)?;
+        let Match::Ignore(glob) = matched else { return None };
+        Some(Rule { origin: origin.of(&path), pattern: glob.original().to_owned() })
+    }
+
     fn excludes_path(&self, path: &RelPath, is_folder: bool) -> bool {
+        self.deciding(path, is_folder).is_some_and(|(_, matched)| matched.is_ignore())
+    }
+
+    /// The rule that decides about a path, and where it stands.
+    fn deciding(&self, path: &RelPath, is_folder: bool) -> Option<(Place, Match<&Glob>)> {
         let levels = || std::iter::successors(self.level.as_deref(), |level| level.above.as_deref());
         // A level says nothing of what is not below its folder.
-        let asked =
-            |rules: &Gitignore, prefix: usize| decide(rules, path.as_bytes().get(prefix..)?, is_folder);
-        asked(&self.base.command_line, 0)
-            .or_else(|| levels().find_map(|level| asked(level.alike.as_ref()?, level.prefix)))
-            .or_else(|| asked(&self.base.ignore_files, 0))
-            .or_else(|| levels().find_map(|level| asked(level.git.as_ref()?, level.prefix)))
-            .unwrap_or(false)
+        let asked = |rules, place: Place| {
+            let path = path.as_bytes().get(place.prefix()..)?;
+            Some((place, decide(rules, path, is_folder)?))
+        };
+        asked(&self.base.command_line, Place::CommandLine)
+            .or_else(|| levels().find_map(|level| asked(level.alike.as_ref()?, Place::Alike(level.prefix))))
+            .or_else(|| asked(&self.base.ignore_files, Place::IgnoreFiles))
+            .or_else(|| levels().find_map(|level| asked(level.git.as_ref()?, Place::Git(level.prefix))))
     }
 }
 
-fn decide(rules: &Gitignore, path: &[u8], is_folder: bool) -> Option<bool> {
+/// Why something is left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// Where the pattern stands.
+    pub origin: Origin,
+    /// The pattern, as it stands there.
+    pub pattern: String,
+}
+
+/// Where a pattern stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// `--exclude`.
+    CommandLine,
+    /// A file that `--ignore-file` names.
+    IgnoreFile,
+    /// The `.alikeignore` of this folder.
+    Alike(RelPath),
+    /// The `.gitignore` of this folder.
+    Git(RelPath),
+}
+
+/// The same, cheaper: of a folder, how many bytes of a path in it lead there.
+#[derive(Clone, Copy)]
+enum Place {
+    CommandLine,
+    IgnoreFiles,
+    Alike(usize),
+    Git(usize),
+}
+
+impl Place {
+    fn prefix(self) -> usize {
+        match self {
+            Self::CommandLine | Self::IgnoreFiles => 0,
+            Self::Alike(prefix) | Self::Git(prefix) => prefix,
+        }
+    }
+
+    fn of(self, path: &RelPath) -> Origin {
+        let folder = |prefix: usize| {
+            let folder = path.as_bytes().get(..prefix).unwrap_or_default();
+            RelPath::parse(folder).unwrap_or_default()
+        };
+        match self {
+            Self::CommandLine => Origin::CommandLine,
+            Self::IgnoreFiles => Origin::IgnoreFile,
+            Self::Alike(prefix) => Origin::Alike(folder(prefix)),
+            Self::Git(prefix) => Origin::Git(folder(prefix)),
+        }
+    }
+}
+
+fn decide<'a>(rules: &'a Gitignore, path: &[u8], is_folder: bool) -> Option<Match<&'a Glob>> {
     use std::os::unix::ffi::OsStrExt;
     let path = Path::new(std::ffi::OsStr::from_bytes(path));
-    match rules.matched(path, is_folder) {
-        Match::None => None,
-        Match::Ignore(_) => Some(true),
-        Match::Whitelist(_) => Some(false),
-    }
+    Some(rules.matched(path, is_folder)).filter(|matched| !matched.is_none())
 }
 
 fn matcher<T: AsRef<str>>(

@@ -57,6 +57,8 @@ pub struct Known {
     /// Of a file that was read on both sides while it looked like this, long enough after its last change: the hash of its
     /// contents.
     pub hash: Option<Digest>,
+    /// It is one of several names of a file, and the target could not make it one more of what the others are there.
+    pub alone: bool,
 }
 
 impl Known {
@@ -75,7 +77,14 @@ impl Known {
             replica: ReplicaSeen { ino: replica.ino, ctime: replica.ctime },
             folder,
             hash: None,
+            alone: false,
         }
+    }
+
+    /// The same of a name that the target could not make one with the others of its file.
+    #[must_use]
+    pub fn standing_alone(self) -> Self {
+        Self { alone: true, ..self }
     }
 
     /// The same, after both sides were read and had this hash.

@@ -70,6 +70,13 @@ impl Error {
         matches!(self, Self::Io { cause, .. } if is_any(cause, &never))
     }
 
+    /// True when two names cannot be of one file for where they are, not for what the filesystem is. Landlock says so too, of a
+    /// folder that stands outside at that moment.
+    #[must_use]
+    pub fn is_across(&self) -> bool {
+        matches!(self, Self::Io { cause, .. } if is_any(cause, &[Errno::XDEV]))
+    }
+
     /// True when a stop was asked for.
     #[must_use]
     pub fn is_interrupted(&self) -> bool {

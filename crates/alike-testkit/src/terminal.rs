@@ -33,19 +33,14 @@ impl Terminal {
         let end = || Stdio::from(screen.as_fd().try_clone_to_owned().expect("copy a descriptor"));
         let mut at_terminal = Command::new("setsid");
         at_terminal.args(["--ctty", "--wait"]).arg(command.get_program()).args(command.get_args());
+        at_terminal.env("TERM", "xterm");
         for (name, value) in command.get_envs() {
             match value {
                 Some(value) => at_terminal.env(name, value),
                 None => at_terminal.env_remove(name),
             };
         }
-        let child = at_terminal
-            .env("TERM", "xterm")
-            .stdin(end())
-            .stdout(end())
-            .stderr(end())
-            .spawn()
-            .expect("run setsid");
+        let child = at_terminal.stdin(end()).stdout(end()).stderr(end()).spawn().expect("run setsid");
         let keys = File::from(keys);
         let shown: Arc<Mutex<Vec<u8>>> = Arc::default();
         let (mut from, to) = (keys.try_clone().expect("copy a descriptor"), Arc::clone(&shown));

@@ -7,10 +7,15 @@ use alike_model::entry::Time;
 use alike_model::policy::MaxDelete;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 
+use crate::paint::ColorArg;
+
 /// Keeps a replica folder identical to a source folder, from the first copy through every later change.
 #[derive(Debug, Parser)]
 #[command(name = "alike", version)]
 pub(crate) struct Cli {
+    /// Colours on standard output: on a terminal unless NO_COLOR is set, always, or never
+    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t = ColorArg::Auto)]
+    pub(crate) color: ColorArg,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -26,7 +31,9 @@ pub(crate) enum Command {
     /// Compare every byte of both, and say what differs and which side changed; changes nothing
     Check(crate::check::CheckArgs),
     /// What passes did to REPLICA, oldest first, each pass below its number; of one path, also what can be brought back
-    Log(LogArgs),
+    Log(crate::history::LogArgs),
+    /// Why PATH is, or is not, on the replica as it is in the source; changes nothing
+    Why(crate::why::WhyArgs),
     /// Take a pass back as a whole, the last one unless PASS or --since says which; the mirror is held then
     Undo(UndoArgs),
     /// Bring one file or folder back as it was
@@ -45,29 +52,12 @@ pub(crate) enum Command {
     Down(crate::up::asking::AskArgs),
     /// Check the config file of alike up, or write one
     Config(crate::config::ConfigArgs),
+    /// Let systemd run alike up: shows, installs or removes the unit
+    Service(crate::service::ServiceArgs),
     /// Print the completions for a shell
     Completions(crate::completions::CompletionsArgs),
     /// Print a manual page, or write all of them
     Man(crate::manual::ManArgs),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct LogArgs {
-    /// The replica whose history is shown
-    #[arg(value_hint = ValueHint::DirPath)]
-    pub(crate) replica: Option<PathBuf>,
-    /// Only what was done to this path, and which versions of it can be brought back
-    #[arg(long, value_name = "PATH")]
-    pub(crate) path: Option<PathBuf>,
-    /// Only this pass
-    #[arg(long, value_name = "N")]
-    pub(crate) pass: Option<u64>,
-    /// Only from then on: 2026-11-21 21:05, or 2h for two hours ago
-    #[arg(long, value_name = "TIME", value_parser = moment)]
-    pub(crate) since: Option<Time>,
-    /// One JSON object a line
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -271,8 +261,10 @@ pub(crate) struct OutputArgs {
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub(crate) log_format: LogFormat,
     /// The least important lines to write: error, warn (held and skipped as well) or info
-    #[arg(long, value_enum, default_value_t = LogLevel::Info)]
+    #[arg(long, value_enum, default_value_t = LogLevel::usual())]
     pub(crate) log_level: LogLevel,
+    #[command(flatten)]
+    pub(crate) turns: crate::rotation::Turns,
     /// One JSON object a line on standard output
     #[arg(long)]
     pub(crate) json: bool,
@@ -333,6 +325,33 @@ pub(crate) enum LogLevel {
     Error,
     Warn,
     Info,
+}
+
+impl LogLevel {
+    /// What RUST_LOG says, for alike or for all programs; else all.
+    fn usual() -> Self {
+        match rust_log().as_deref() {
+            Some("off" | "error") => Self::Error,
+            Some("warn") => Self::Warn,
+            _ => Self::Info,
+        }
+    }
+}
+
+/// True when RUST_LOG asks for details.
+pub(crate) fn is_verbose_by_environment() -> bool {
+    matches!(rust_log().as_deref(), Some("debug" | "trace"))
+}
+
+/// The level in RUST_LOG that concerns alike, in small letters.
+fn rust_log() -> Option<String> {
+    let all = std::env::var("RUST_LOG").ok()?;
+    let concerns = |directive: &str| match directive.trim().split_once('=') {
+        None => Some(directive.trim().to_ascii_lowercase()),
+        Some((of, level)) if of == "alike" => Some(level.to_ascii_lowercase()),
+        Some(_) => None,
+    };
+    all.split(',').filter_map(concerns).next_back()
 }
 
 /// A time such as `30s`, `10m`, `1h 30m` or `2d`; a bare number is seconds.

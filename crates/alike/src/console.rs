@@ -1,6 +1,7 @@
 //! Standard output and error: lines, and on a terminal a line below them that says what is going on.
 
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,7 +14,9 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use crate::args::LogLevel;
-use crate::log::{Form, LogFile, level, line, line_of};
+use crate::journald::{Priority, leads_to_journal};
+use crate::log::{Form, level, line, line_of};
+use crate::log_file::LogFile;
 use crate::progress::Total;
 use crate::signals::Received;
 use crate::standing::{Label, Standing, status};
@@ -33,6 +36,8 @@ pub(crate) struct Console {
     /// What is in the source, once it has been counted.
     total: Arc<Total>,
     quiet: AtomicBool,
+    /// Standard output is the journal of the system.
+    to_journal: bool,
 }
 
 struct Lines {
@@ -67,9 +72,12 @@ impl Console {
             status.set_style(style);
         }
         let lines = Lines { log: options.log, pending: Vec::new(), written: Instant::now() };
+        let to_journal = leads_to_journal(io::stdout().as_fd());
+        let in_journal = |form| if to_journal && form == Form::Text { Form::Journal } else { form };
         Self {
             zone: crate::zone::here(),
-            stdout_form: options.stdout_form,
+            stdout_form: options.stdout_form.map(in_journal),
+            to_journal,
             least: options.least,
             verbose: options.verbose,
             log_form: options.log_form,
@@ -155,13 +163,13 @@ impl Console {
             log.write(&line(event, Timestamp::now(), &self.zone, self.log_form));
         }
         if let Some(text) = text {
-            self.gather(&mut lines, text);
+            self.gather(&mut lines, level(event).into(), text);
         }
     }
 
     /// A line above those of one replica, where there are several.
     pub(crate) fn head(&self, text: &str) {
-        self.gather(&mut self.lock(), text);
+        self.gather(&mut self.lock(), Priority::Info, text);
     }
 
     fn write(&self, event: &Event, label: Option<&Label>) {
@@ -171,7 +179,7 @@ impl Console {
         let now = Timestamp::now();
         let on_stdout = self.stdout_form.filter(|form| {
             let is_frame = matches!(event.action, Action::PassStart | Action::PassEnd);
-            !(*form == Form::Step && is_frame)
+            !(matches!(form, Form::Step | Form::ColouredStep) && is_frame)
         });
         let of = (event, label);
         let shown = on_stdout.map(|form| (form, line_of(of, now, &self.zone, form)));
@@ -183,7 +191,7 @@ impl Console {
             }
         }
         if let Some((_, text)) = shown {
-            self.gather(&mut lines, &text);
+            self.gather(&mut lines, level(event).into(), &text);
         }
         drop(lines);
         if event.path.is_none() {
@@ -192,9 +200,12 @@ impl Console {
         }
     }
 
-    fn gather(&self, lines: &mut Lines, text: &str) {
+    fn gather(&self, lines: &mut Lines, priority: Priority, text: &str) {
         if self.quiet.load(Ordering::Relaxed) {
             return;
+        }
+        if self.to_journal {
+            lines.pending.extend_from_slice(priority.mark().as_bytes());
         }
         lines.pending.extend_from_slice(text.as_bytes());
         if lines.pending.len() >= GATHER_BYTES || lines.written.elapsed() >= GATHER {

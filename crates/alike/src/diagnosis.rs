@@ -173,6 +173,7 @@ pub(crate) fn pair(source: &Path, replica: &Path, state: &Path) -> Line {
         deletes: Policy::default().deletes,
         saving: Saving::default(),
         keep: Some(Duration::ZERO),
+        command_line: None,
     };
     match standing(&spec) {
         Ok(Standing::NoReplica) => Line::good("pair", "new: the first pass makes the replica"),

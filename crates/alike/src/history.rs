@@ -1,62 +1,248 @@
 //! `alike log`: what passes did to a replica, and which versions of a path can be brought back.
 
-use std::io::Write;
+use std::collections::HashSet;
+use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use alike_engine::back::changes;
-use alike_engine::chronicle::{self, Written};
+use alike_engine::chronicle::Written;
+use alike_engine::following::End;
+use alike_engine::glean::{self, Wanted};
 use alike_engine::hold::Site;
 use alike_engine::monitor::Event;
+use alike_engine::remembered::Remembered;
 use alike_model::entry::{Kind, Stamp, Time};
 use alike_model::event::Action;
+use alike_model::filter::{Filter, Patterns};
 use alike_model::path::RelPath;
+use clap::Args;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use crate::args::LogArgs;
-use crate::log::{Form, line, size};
-use crate::run::{DIFFERS, Failure, IDENTICAL};
+use crate::args::moment as parse_moment;
+use crate::config;
+use crate::follow::follow;
+use crate::log::{Form, line, one_line, size};
+use crate::run::{DIFFERS, Failure, IDENTICAL, worst};
+use crate::settings::state_folder;
+
+#[derive(Debug, Args)]
+pub(crate) struct LogArgs {
+    /// The replica whose history is shown [default: the only one that is known]
+    #[arg(value_hint = clap::ValueHint::DirPath)]
+    pub(crate) replica: Option<PathBuf>,
+    /// The replicas of this job of the config file
+    #[arg(long, value_name = "NAME", conflicts_with = "replica")]
+    pub(crate) job: Option<String>,
+    /// The config file that has the job [default: that of alike up]
+    #[arg(short, long, value_name = "FILE", value_hint = clap::ValueHint::FilePath, requires = "job")]
+    pub(crate) config: Option<PathBuf>,
+    /// Only what was done to this path or below it, and which versions of it can be brought back; or to all that match a
+    /// pattern (gitignore syntax: *.txt, docs/**/a?)
+    #[arg(long, value_name = "PATH")]
+    pub(crate) path: Option<PathBuf>,
+    /// Only this pass
+    #[arg(long, value_name = "N")]
+    pub(crate) pass: Option<u64>,
+    /// Only from then on: 2026-11-21 21:05, or 2h for two hours ago
+    #[arg(long, value_name = "TIME", value_parser = parse_moment)]
+    pub(crate) since: Option<Time>,
+    /// Only until then
+    #[arg(long, value_name = "TIME", value_parser = parse_moment)]
+    pub(crate) until: Option<Time>,
+    /// Only these: create, update, meta, rename, delete, mkdir, rmdir, link (several with commas)
+    #[arg(long, value_name = "ACTION", value_delimiter = ',', value_parser = deed)]
+    pub(crate) action: Vec<Action>,
+    /// Only the last N
+    #[arg(short = 'n', long, value_name = "N")]
+    pub(crate) last: Option<usize>,
+    /// Go on with what is done from now on, until Ctrl+C
+    #[arg(short, long, conflicts_with = "until")]
+    pub(crate) follow: bool,
+    /// One JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Where alike keeps what it knows [default: $XDG_STATE_HOME/alike]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
+}
+
+/// What stands in a history: passes that begin and end, and what was only held or failed, do not.
+fn deed(word: &str) -> Result<Action, String> {
+    use Action::{Create, Delete, Link, Meta, Mkdir, Rename, Rmdir, Update};
+    let is_deed =
+        |action: &Action| matches!(action, Create | Update | Meta | Rename | Delete | Mkdir | Rmdir | Link);
+    Action::parse(word.trim()).filter(is_deed).ok_or_else(|| {
+        "is not in a history; it has create, update, meta, rename, delete, mkdir, rmdir and link".to_owned()
+    })
+}
 
 /// A line, when it was, and what can be brought back from before it.
 type Row<'a> = (&'a Written, Option<(Time, Stamp)>);
 
 pub(crate) fn log(args: &LogArgs) -> Result<ExitCode, Failure> {
-    let Some(replica) = &args.replica else {
-        return Err(Failure::Usage("say which history: alike log REPLICA".to_owned()));
+    let replicas = match &args.job {
+        None => vec![replica(args)?],
+        Some(name) => config::load(args.config.as_deref())?.replicas_of(name)?,
     };
+    if args.follow && replicas.len() > 1 {
+        let of = replicas.len();
+        return Err(Failure::Usage(format!(
+            "the job has {of} replicas; name the one to follow: alike log -f REPLICA"
+        )));
+    }
+    let codes = replicas.iter().map(|replica| {
+        if replicas.len() > 1 && !args.json {
+            say!("alike: {}", one_line(&replica.display().to_string()));
+        }
+        log_of(args, replica)
+    });
+    Ok(ExitCode::from(worst(codes.collect::<Result<Vec<u8>, Failure>>()?)))
+}
+
+/// The history of one replica; returns the exit code.
+fn log_of(args: &LogArgs, replica: &Path) -> Result<u8, Failure> {
     let site = Site::open(replica)?;
-    let all = chronicle::read(&site.trash)?;
-    let rows: Vec<Row<'_>> = match &args.path {
+    let question = Question::of(args, &site)?;
+    // What is done from here on is followed.
+    let end = args.follow.then(|| End::of(&site.trash)).transpose()?;
+    let (count, seen) = show_past(&site, &question, args)?;
+    if let Some(end) = end {
+        let is_seen = |written: &Written| seen.contains(&(Arc::clone(&written.bucket), written.deed.n));
+        return follow(&site, end, |written| question.has(written) && !is_seen(written), args.json);
+    }
+    if count == 0 {
+        let why = why_none(&site, args)?;
+        say!("alike: nothing in the history of {}{why}", replica.display());
+    }
+    Ok(if count == 0 { DIFFERS } else { IDENTICAL })
+}
+
+/// The replica that is meant.
+fn replica(args: &LogArgs) -> Result<PathBuf, Failure> {
+    if let Some(replica) = &args.replica {
+        return Ok(replica.clone());
+    }
+    let known = Remembered::all(&state_folder(args.state_dir.as_deref())?);
+    let mut there: Vec<PathBuf> = known.into_iter().map(|pair| pair.replica).collect();
+    there.dedup();
+    match there.as_slice() {
+        [] => Err(Failure::Usage("say which history: alike log REPLICA".to_owned())),
+        [alone] => Ok(alone.clone()),
+        several => {
+            let named: Vec<String> = several.iter().map(|one| one.display().to_string()).collect();
+            let named = one_line(&named.join(", "));
+            Err(Failure::Usage(format!("say which history: alike log REPLICA, one of {named}")))
+        }
+    }
+}
+
+/// Why there is nothing, when that can be told.
+fn why_none(site: &Site, args: &LogArgs) -> Result<String, Failure> {
+    let is_narrow =
+        args.path.is_some() || args.pass.is_some() || args.since.is_some() || args.until.is_some();
+    if !site.trash.buckets()?.is_empty() {
+        return Ok(if is_narrow || !args.action.is_empty() { " that was asked for" } else { "" }.to_owned());
+    }
+    let known = Remembered::all(&state_folder(args.state_dir.as_deref())?);
+    let line = known.into_iter().find(|pair| pair.replica == site.path).and_then(|pair| pair.command_line);
+    Ok(if line.is_some_and(|line| crate::why::keeps_nothing(&line)) {
+        ": it is mirrored with --trash off, and the history is kept with the trash".to_owned()
+    } else {
+        ": nothing was done yet, the trash was emptied, or --trash off keeps none".to_owned()
+    })
+}
+
+/// What was asked for.
+struct Question {
+    wanted: Wanted,
+    /// The path, when it is no pattern.
+    path: Option<RelPath>,
+}
+
+impl Question {
+    fn of(args: &LogArgs, site: &Site) -> Result<Self, Failure> {
+        let mut wanted = Wanted {
+            since: args.since,
+            until: args.until,
+            pass: args.pass,
+            actions: args.action.clone(),
+            matching: None,
+            last: args.last,
+        };
+        let Some(path) = &args.path else { return Ok(Self { wanted, path: None }) };
+        let plain = path_on(site, path)?;
+        let is_pattern = path.as_os_str().as_bytes().iter().any(|byte| b"*?[".contains(byte));
+        // A name may well have such signs in it.
+        let is_named = |written: &Written| {
+            written.deed.path.is_within(&plain)
+                || written.deed.from.as_ref().is_some_and(|from| from.is_within(&plain))
+        };
+        if !is_pattern || glean::of_path(&site.trash, &plain)?.iter().any(is_named) {
+            return Ok(Self { wanted, path: Some(plain) });
+        }
+        let exclude = vec![path.to_string_lossy().into_owned()];
+        let pattern = Filter::new(&Patterns { exclude, ..Patterns::default() });
+        wanted.matching = Some(pattern.map_err(|why| Failure::Usage(why.to_string()))?);
+        Ok(Self { wanted, path: None })
+    }
+
+    fn has(&self, written: &Written) -> bool {
+        let concerns = |path: &RelPath| {
+            let is_it = |one: &RelPath| one.is_within(path) || path.is_within(one);
+            is_it(&written.deed.path) || written.deed.from.as_ref().is_some_and(is_it)
+        };
+        self.wanted.has(&written.deed) && self.path.as_ref().is_none_or(concerns)
+    }
+}
+
+/// A deed as its bucket and its number.
+type Place = (Arc<str>, u64);
+
+/// Shows what was done so far. Returns how many lines that took, and what stands in the last of them.
+fn show_past(site: &Site, question: &Question, args: &LogArgs) -> Result<(usize, HashSet<Place>), Failure> {
+    // More than can come while the past is shown.
+    const REMEMBERED: usize = 10_000;
+    let all = match &question.path {
+        None => glean::wanted(&site.trash, &question.wanted)?,
+        Some(path) => glean::of_path(&site.trash, path)?,
+    };
+    let mut rows: Vec<Row<'_>> = match &question.path {
         None => all.iter().map(|written| (written, None)).collect(),
         Some(path) => {
-            let path = path_on(&site, path)?;
-            let changes = changes(&site, &all, &path).map_err(|why| Failure::Failed(why.to_string()))?;
-            changes.into_iter().map(|change| (change.written, change.before)).collect()
+            let changes = changes(site, &all, path).map_err(|why| Failure::Failed(why.to_string()))?;
+            let is_meant = |row: &Row<'_>| question.wanted.has(&row.0.deed);
+            changes.into_iter().map(|change| (change.written, change.before)).filter(is_meant).collect()
         }
     };
-    let is_meant = |written: &Written| {
-        let deed = &written.deed;
-        args.pass.is_none_or(|pass| deed.pass == pass) && args.since.is_none_or(|since| deed.at >= since)
-    };
-    let rows: Vec<Row<'_>> = rows.into_iter().filter(|(written, _)| is_meant(written)).collect();
-    let zone = crate::zone::here();
-    let mut out = std::io::stdout().lock();
-    let mut pass = None;
+    rows.drain(..rows.len().saturating_sub(args.last.unwrap_or(usize::MAX)));
+    let (zone, mut pass) = (crate::zone::here(), None);
+    let mut out = io::BufWriter::new(io::stdout().lock());
     for row in &rows {
-        let number = row.0.deed.pass;
-        let head =
-            if pass.replace(number) == Some(number) { String::new() } else { format!("pass {number}\n") };
-        let head = if args.json { String::new() } else { head };
-        if out.write_all(format!("{head}{}", shown(row, &zone, args.json)).as_bytes()).is_err() {
+        if write_row(&mut out, row, &mut pass, (&zone, args.json)).is_err() {
             break;
         }
     }
-    if rows.is_empty() {
-        say!("alike: nothing in the history of {}", replica.display());
+    let _ = out.flush();
+    let seen = rows.iter().rev().take(REMEMBERED).map(|(one, _)| (Arc::clone(&one.bucket), one.deed.n));
+    Ok((rows.len(), seen.collect()))
+}
+
+/// A line, below the number of its pass where that is another than before.
+pub(crate) fn write_row(
+    out: &mut impl Write,
+    row: &Row<'_>,
+    pass: &mut Option<u64>,
+    (zone, json): (&TimeZone, bool),
+) -> io::Result<()> {
+    let number = row.0.deed.pass;
+    if pass.replace(number) != Some(number) && !json {
+        writeln!(out, "pass {number}")?;
     }
-    Ok(ExitCode::from(if rows.is_empty() { DIFFERS } else { IDENTICAL }))
+    out.write_all(shown(row, zone, json).as_bytes())
 }
 
 /// A path that the user names, from the replica's top.
@@ -95,7 +281,7 @@ pub(crate) fn moment(at: Time, zone: &TimeZone) -> String {
 }
 
 fn shown((written, before): &Row<'_>, zone: &TimeZone, json: bool) -> String {
-    let form = if json { Form::Json } else { Form::Text };
+    let form = if json { Form::Json } else { Form::text() };
     let text = line(&event(written), timestamp(written.deed.at), zone, form);
     let Some((at, stamp)) = before else { return text };
     let what = if stamp.kind == Kind::File { size(stamp.size) } else { stamp.kind.to_string() };

@@ -1,10 +1,6 @@
 //! The log: one line for each event, as text or JSON, in which no name can forge a line or steer a terminal.
 
 use std::fmt::Write as _;
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
 
 use alike_engine::monitor::Event;
 use alike_model::event::Action;
@@ -16,6 +12,7 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use crate::args::{LogFormat, LogLevel};
+use crate::paint;
 use crate::standing::Label;
 
 /// How an event is written.
@@ -23,8 +20,14 @@ use crate::standing::Label;
 pub(crate) enum Form {
     /// A line of text with the local time.
     Text,
+    /// The same in colours.
+    Coloured,
     /// The same without times: what a plan is shown as.
     Step,
+    /// That in colours.
+    ColouredStep,
+    /// The same for the journal of the system, which has the time: with a priority before it.
+    Journal,
     /// A JSON object.
     Json,
 }
@@ -35,6 +38,18 @@ impl From<LogFormat> for Form {
             LogFormat::Text => Self::Text,
             LogFormat::Json => Self::Json,
         }
+    }
+}
+
+impl Form {
+    /// Text on standard output.
+    pub(crate) fn text() -> Self {
+        if paint::is_wanted() { Self::Coloured } else { Self::Text }
+    }
+
+    /// A plan on standard output.
+    pub(crate) fn step() -> Self {
+        if paint::is_wanted() { Self::ColouredStep } else { Self::Step }
     }
 }
 
@@ -62,17 +77,27 @@ pub(crate) fn line_of(
 ) -> String {
     match form {
         Form::Json => json((event, of), at),
-        Form::Text => {
+        Form::Text | Form::Coloured => {
             let at = at.to_zoned(zone.clone());
             let of = of.map_or_else(String::new, |label| format!("{}  ", label.padded));
-            format!("{} {of}{}", at.strftime("%Y-%m-%d %H:%M:%S%.3f"), text(event, true))
+            format!(
+                "{} {of}{}",
+                at.strftime("%Y-%m-%d %H:%M:%S%.3f"),
+                text(event, true, form == Form::Coloured)
+            )
         }
-        Form::Step => text(event, false),
+        Form::Step => text(event, false, false),
+        Form::ColouredStep => text(event, false, true),
+        Form::Journal => {
+            let of = of.map_or_else(String::new, |label| format!("{}  ", label.path));
+            format!("{of}{}", text(event, true, false))
+        }
     }
 }
 
-fn text(event: &Event, timed: bool) -> String {
-    let mut line = format!("{:<6}", event.action);
+fn text(event: &Event, timed: bool, painted: bool) -> String {
+    let action = format!("{:<6}", event.action);
+    let mut line = if painted { paint::action(event.action, &action) } else { action };
     if let Some(path) = &event.path {
         let _ = write!(line, "  {path}");
     }
@@ -202,71 +227,6 @@ pub(crate) fn size(bytes: u64) -> String {
         unit += 1;
     }
     format!("{value:.1} {}", UNITS[unit])
-}
-
-/// A log file. What cannot be written is said once; the mirror goes on.
-pub(crate) struct LogFile {
-    path: PathBuf,
-    file: BufWriter<File>,
-    complained: bool,
-}
-
-impl LogFile {
-    /// Opens a log file for appending, and makes its folder.
-    ///
-    /// # Errors
-    /// When that is refused; the text says what to do.
-    pub(crate) fn open(path: &Path) -> Result<Self, String> {
-        let open = || -> io::Result<File> {
-            if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-                fs::create_dir_all(folder)?;
-            }
-            // It has the names of files in folders that are closed to others.
-            File::options().append(true).create(true).mode(0o640).open(path)
-        };
-        match open() {
-            Ok(file) => Ok(Self {
-                path: path.to_owned(),
-                file: BufWriter::with_capacity(64 * 1024, file),
-                complained: false,
-            }),
-            Err(why) => {
-                let why = alike_storage::plain(&why);
-                Err(format!(
-                    "the log file {} cannot be written: {why}; choose another --log-file",
-                    path.display()
-                ))
-            }
-        }
-    }
-
-    pub(crate) fn write(&mut self, line: &str) {
-        let written = self.file.write_all(line.as_bytes());
-        self.complain(written);
-    }
-
-    pub(crate) fn flush(&mut self) {
-        let written = self.file.flush();
-        self.complain(written);
-    }
-
-    /// Opens the path anew: the old file may have been renamed.
-    pub(crate) fn reopen(&mut self) {
-        self.flush();
-        match Self::open(&self.path) {
-            Ok(fresh) => *self = fresh,
-            Err(why) => say!("alike: {why}"),
-        }
-    }
-
-    fn complain(&mut self, written: io::Result<()>) {
-        if let Err(why) = written
-            && !self.complained
-        {
-            self.complained = true;
-            say!("alike: the log file {} cannot be written: {why}", self.path.display());
-        }
-    }
 }
 
 #[cfg(test)]

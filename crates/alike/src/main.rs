@@ -6,10 +6,12 @@
 macro_rules! say {
     ($($words:tt)*) => {{
         use std::io::Write as _;
-        let _ = writeln!(std::io::stderr(), $($words)*);
+        let mark = $crate::journald::Priority::Notice.on_stderr();
+        let _ = writeln!(std::io::stderr(), "{mark}{}", format_args!($($words)*));
     }};
 }
 
+mod answer;
 mod args;
 mod check;
 mod completions;
@@ -17,14 +19,23 @@ mod config;
 mod console;
 mod diagnosis;
 mod doctor;
+mod follow;
 mod history;
+mod journald;
 mod log;
+mod log_file;
 mod manual;
 mod once;
+mod page;
+mod paint;
 mod plan;
 mod progress;
 mod recover;
+mod recovery;
+mod rotation;
+mod rule;
 mod run;
+mod service;
 mod settings;
 mod signals;
 mod standing;
@@ -32,6 +43,7 @@ mod trash;
 mod up;
 #[cfg(test)]
 mod whatever_is_typed;
+mod why;
 mod zone;
 
 use std::process::ExitCode;
@@ -48,11 +60,13 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return complain(&error),
     };
+    paint::choose(cli.color);
     let result = match cli.command {
         Command::Once(args) => once::once(&args),
         Command::Plan(args) => plan::plan(&args),
         Command::Check(args) => check::check(&args),
         Command::Log(args) => history::log(&args),
+        Command::Why(args) => why::why(&args),
         Command::Undo(args) => recover::undo(&args),
         Command::Restore(args) => recover::restore(&args),
         Command::Trash(args) => trash::trash(&args),
@@ -62,6 +76,7 @@ fn main() -> ExitCode {
         Command::Reload(args) => up::asking::reload(&args),
         Command::Down(args) => up::asking::down(&args),
         Command::Config(args) => config::config(&args),
+        Command::Service(args) => service::service(&args),
         Command::Completions(args) => completions::completions(&args),
         Command::Man(args) => manual::man(&args),
         Command::Mirror(mut args) => {
@@ -75,7 +90,7 @@ fn main() -> ExitCode {
         Ok(code) => return code,
         Err(failure) => failure.told(),
     };
-    say!("alike: {text}");
+    journald::Priority::Error.say(&text);
     ExitCode::from(code)
 }
 

@@ -1,15 +1,17 @@
 //! `alike plan`: what a pass would do, for each replica below a heading of its own.
 
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use alike_engine::claims::Claims;
 use alike_engine::hold::Hold;
-use alike_engine::monitor::Monitor;
+use alike_engine::monitor::{Event, Monitor};
 use alike_engine::pace::Pace;
 use alike_engine::pair::{Pair, Spec};
 use alike_engine::pass::{Work, rehearse};
+use alike_engine::stop::Stop;
 use alike_model::dirty::Dirty;
+use alike_model::path::RelPath;
 
 use crate::args::{AlsoArgs, MirrorArgs, OnceArgs, OutputArgs, PairArgs, PassArgs};
 use crate::console::Console;
@@ -92,4 +94,28 @@ fn plan_of(
     let code = exit_code(&outcome.ending, || signals.exit_code());
     // That of the pass, which would halt.
     Ok(if hold.is_some() { worst([code, HALTED]) } else { code })
+}
+
+/// What the next pass would do to one path, or say of it; beside a mirror at work too.
+///
+/// # Errors
+/// When no pass could be made.
+pub(crate) fn would(spec: &Spec, args: &PassArgs, path: &RelPath) -> Result<Vec<Event>, Failure> {
+    #[derive(Default)]
+    struct Heard(Mutex<Vec<Event>>);
+    impl Monitor for Heard {
+        fn event(&self, event: Event) {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(event);
+        }
+    }
+    let pair = Pair::open_to_check(spec)?;
+    let (pace, heard, stop) = (Pace::new(None), Heard::default(), Stop::default());
+    let work = Work { threads: 1, ..work((&pair, spec), (args, &pace), &heard, &stop) };
+    let mut dirty = Dirty::new();
+    match path.split() {
+        Some((folder, name)) => dirty.mark_name(folder, name),
+        None => dirty = Dirty::everything(),
+    }
+    rehearse(&work, dirty)?;
+    Ok(heard.0.into_inner().unwrap_or_else(PoisonError::into_inner))
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use alike_engine::batch::Settles;
 use alike_engine::pair::Spec;
+use alike_engine::remembered::CommandLine;
 use alike_engine::watch::Means;
 use alike_engine::worker::Rhythm;
 use alike_model::filter::{Filter, Patterns};
@@ -15,10 +16,13 @@ use etcetera::BaseStrategy;
 
 use crate::args::{
     AlsoArgs, CompareArg, HashArg, MirrorArgs, OutputArgs, PairArgs, PassArgs, SyncArg, WatcherArg, WhenArg,
+    is_verbose_by_environment,
 };
 use crate::config::Job;
 use crate::console::{Console, Options};
-use crate::log::{Form, LogFile};
+use crate::log::Form;
+use crate::log_file::LogFile;
+use crate::rotation;
 
 /// A command line that cannot be carried out; the text says what to do.
 #[derive(Debug)]
@@ -79,7 +83,7 @@ pub(crate) fn spec(pair: &PairArgs, args: &PassArgs, output: &OutputArgs) -> Res
         patterns.ignore_files.push(String::from_utf8_lossy(&bytes).into_owned());
     }
     if let Some(log) = &output.log_file {
-        patterns.exclude.extend(own_log_pattern(log, pair)?);
+        patterns.exclude.extend(own_log_patterns(log, pair)?);
     }
     let filter = Filter::new(&patterns).map_err(|why| Usage(why.to_string()))?;
     let spec = Spec {
@@ -90,6 +94,9 @@ pub(crate) fn spec(pair: &PairArgs, args: &PassArgs, output: &OutputArgs) -> Res
         deletes: policy(args).deletes,
         saving: Saving { reflink: args.reflink == WhenArg::Auto, delta: args.inplace_delta == WhenArg::Auto },
         keep: args.trash.0,
+        command_line: std::env::current_dir()
+            .ok()
+            .map(|folder| CommandLine { folder, words: std::env::args_os().collect() }),
     };
     refuse_state_inside(&spec)?;
     Ok(spec)
@@ -133,11 +140,11 @@ fn refuse_state_inside(spec: &Spec) -> Result<(), Usage> {
     Ok(())
 }
 
-/// The pattern that leaves out a log file inside one of the ends: mirrored, it would feed itself; on the replica it would
-/// be deleted.
-fn own_log_pattern(log: &Path, pair: &PairArgs) -> Result<Option<String>, Usage> {
+/// The patterns that leave out a log file inside one of the ends, and what it is turned into: mirrored, it would feed itself;
+/// on the replica it would be deleted.
+fn own_log_patterns(log: &Path, pair: &PairArgs) -> Result<Vec<String>, Usage> {
     let Some(rest) = inside(log, &pair.source).or_else(|| inside(log, &pair.replica)) else {
-        return Ok(None);
+        return Ok(Vec::new());
     };
     let Some(rest) = rest.to_str() else {
         return Err(Usage(format!(
@@ -147,7 +154,7 @@ fn own_log_pattern(log: &Path, pair: &PairArgs) -> Result<Option<String>, Usage>
     };
     let escaped =
         rest.chars().flat_map(|ch| [Some('\\').filter(|_| "\\*?[]{}!# ".contains(ch)), Some(ch)]).flatten();
-    Ok(Some(format!("/{}", escaped.collect::<String>())))
+    Ok(rotation::patterns(&format!("/{}", escaped.collect::<String>())))
 }
 
 /// The path below `folder`, when it lies there.
@@ -163,18 +170,17 @@ fn whole(path: &Path) -> Option<PathBuf> {
 
 pub(crate) fn console(output: &OutputArgs, plan: bool) -> Result<Console, Usage> {
     let stdout_form = match plan {
-        true if !output.json => Some(Form::Step),
+        true if !output.json => Some(Form::step()),
         true => Some(Form::Json),
         false => stdout_form(output.quiet, output.json),
     };
     // A plan leaves no trace, not even in a log.
-    let path = output.log_file.as_deref().filter(|_| !plan);
-    let log = path.map(LogFile::open).transpose().map_err(Usage)?;
+    let log = if plan { None } else { log_file(output)? };
     Ok(Console::new(Options {
         stdout_form,
         status: stdout_form.is_some(),
         least: output.log_level,
-        verbose: output.verbose,
+        verbose: output.verbose || is_verbose_by_environment(),
         log,
         log_form: output.log_format.into(),
     }))
@@ -191,30 +197,28 @@ pub(crate) fn stdout_form(quiet: bool, json: bool) -> Option<Form> {
     match (quiet, json) {
         (true, _) => None,
         (false, true) => Some(Form::Json),
-        (false, false) => Some(Form::Text),
+        (false, false) => Some(Form::text()),
     }
 }
 
 /// The console of one of several jobs: what it says, and how, is for all of them alike; its log is its own.
 pub(crate) fn console_of_job(job: &Job, form: Option<Form>, verbose: bool) -> Result<Console, Usage> {
-    let (pair, output) = (&job.mirror.pair, &job.mirror.output);
-    let log = output.log_file.as_deref().map(LogFile::open).transpose().map_err(Usage)?;
+    let output = &job.mirror.output;
+    let log = log_file(output)?;
     let console = Console::new(Options {
         stdout_form: form,
         status: false,
         least: output.log_level,
-        verbose,
+        verbose: verbose || is_verbose_by_environment(),
         log,
         log_form: output.log_format.into(),
     });
-    let replicas = std::iter::once(&pair.replica).chain(&job.mirror.also.also);
-    let replicas: Vec<&Path> = replicas.map(PathBuf::as_path).collect();
-    Ok(console.telling_of(&replicas, Some(&job.name)))
+    Ok(console.telling_of(&job.replicas().collect::<Vec<&Path>>(), Some(&job.name)))
 }
 
 /// The console of a check: what a pass does for it goes to the log file only.
 pub(crate) fn console_of_check(output: &OutputArgs) -> Result<Console, Usage> {
-    let log = output.log_file.as_deref().map(LogFile::open).transpose().map_err(Usage)?;
+    let log = log_file(output)?;
     Ok(Console::new(Options {
         stdout_form: None,
         status: !output.quiet,
@@ -223,6 +227,12 @@ pub(crate) fn console_of_check(output: &OutputArgs) -> Result<Console, Usage> {
         log,
         log_form: output.log_format.into(),
     }))
+}
+
+/// The log file, where there is to be one.
+pub(crate) fn log_file(output: &OutputArgs) -> Result<Option<LogFile>, Usage> {
+    let open = |path: &PathBuf| LogFile::open(path, output.turns);
+    output.log_file.as_ref().map(open).transpose().map_err(Usage)
 }
 
 pub(crate) fn threads(args: &PassArgs) -> usize {

@@ -43,7 +43,7 @@ fn whatever_is_typed_in_the_older_orders_is_read_or_a_mistake() {
     for _ in 0..rounds(5_000) {
         let [one, two] = [(); 2].map(|()| scramble.mutate_text(&TIMES));
         let words = ["alike", "mirror", "source", "replica", "--", &one, &two];
-        if let Ok(Cli { command: Command::Mirror(mut args) }) = Cli::try_parse_from(words) {
+        if let Ok(Cli { command: Command::Mirror(mut args), .. }) = Cli::try_parse_from(words) {
             assert_eq!(args.older, [PathBuf::from(&one), PathBuf::from(&two)]);
             let _ = args.read_older_order();
         }

@@ -149,3 +149,22 @@ fn a_drive_mounted_inside_the_replica_later_is_written_to() {
     live.stop();
     drop(drive);
 }
+
+#[test]
+fn a_link_from_a_folder_that_is_moved_out_is_no_target_without_links_and_is_made_when_that_is_back() {
+    if !root_or_say("strace") || !has_landlock() {
+        return;
+    }
+    let mut pair = pair_with_files(30);
+    pair.source.file("folder/name", "of many names");
+    pair.mirrored();
+    pair.source.hard_link("folder/name", "y").hard_link("folder/name", "z");
+    let (folder, out) = (pair.replica.path("folder"), pair.beside("moved out"));
+    // Nothing else is linked in this pass, and the second name waits for the first.
+    let code = stopped_at(&mut pair, ("linkat", 1), &[], |_| fs::rename(&folder, &out).unwrap());
+    assert_eq!(code, Some(1), "what could not be joined is not identical");
+    pair.replica.remove("folder");
+    fs::rename(&out, &folder).unwrap();
+    let run = pair.mirrored();
+    assert!(!run.err().contains("cannot hold"), "{}", run.report());
+}

@@ -267,6 +267,31 @@ fn a_link_that_is_refused_once_is_no_target_without_links() {
 }
 
 #[test]
+fn a_link_that_is_refused_for_good_makes_copies_that_are_no_work_later() {
+    for answer in ["EXDEV", "EPERM"] {
+        let mut pair = pair_with_files(4);
+        pair.source.file("one", "of many names").file("folder/other", "x").hard_link("one", "two");
+        pair.mirrored();
+        pair.source.hard_link("one", "folder/three").hard_link("two", "folder/four");
+        // Copied already, they take no link to get their names.
+        pair.replica.file("folder/three", "of many names").file("folder/four", "of many names");
+        pair.alike.run_after(&format!(
+            "exec strace -f -q -o /dev/null -e trace=linkat -e inject=linkat:error={answer} \"$0\" \"$@\""
+        ));
+        let run = pair.once();
+        run.expect(0).expect_message_with("cannot hold: hard links");
+        let inodes = || ["one", "two", "folder/three", "folder/four"].map(|name| pair.replica.ino(name));
+        let before = inodes();
+        assert!(before[0] == before[1] && before[2] != before[0] && before[3] != before[0], "{before:?}");
+        pair.alike.run_after("true");
+        for _ in 0..2 {
+            pair.once().expect(0);
+            assert_eq!(inodes(), before, "{answer}");
+        }
+    }
+}
+
+#[test]
 fn a_folder_that_moved_to_where_nobody_could_look_at_first_takes_its_links_along() {
     let mut pair = pair_with_files(30);
     pair.source.file("folder/one", "of two names").hard_link("folder/one", "two").folder("far");

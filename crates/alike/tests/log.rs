@@ -295,3 +295,21 @@ fn a_running_mirror_logs_watching_each_change_and_its_stop() {
     assert!(has(&events, "create", "new") && has(&events, "delete", "new"), "{}", live.out());
     assert_eq!(events.last().unwrap().action, "stop");
 }
+
+#[test]
+fn rust_log_says_how_much_is_told_unless_a_flag_does() {
+    let pair = common::pair();
+    let lines = |level: &str, flags: &[&str]| {
+        pair.source.file("file", format!("{level}{flags:?}"));
+        let words = ["once", "--state-dir", common::text(&pair.alike.state_dir())].map(str::to_owned);
+        let words = words.into_iter().chain(flags.iter().map(|flag| (*flag).to_owned()));
+        let ends = [pair.source.top(), pair.replica.top()].map(|end| common::text(end).to_owned());
+        let mut command = pair.alike.command(words.chain(ends));
+        command.env("RUST_LOG", level);
+        let done = command.output().unwrap();
+        String::from_utf8_lossy(&done.stdout).lines().count()
+    };
+    assert!(lines("info", &[]) >= 3);
+    assert_eq!((lines("error", &[]), lines("other=debug,alike=warn", &[])), (0, 0));
+    assert!(lines("error", &["--log-level", "info"]) >= 3);
+}

@@ -116,3 +116,51 @@ fn ctrl_c_at_the_question_of_an_undo_does_not_leave_the_replica_held() {
     assert_ne!(terminal.exit_code(), 0, "{}", terminal.shown());
     pair.once().expect(0);
 }
+
+/// What a pass with all kinds of actions shows at a terminal.
+fn shown(pair: &Pair, verb: &str, flags: &[&str], variables: &[(&str, &str)]) -> String {
+    let state = pair.alike.state_dir();
+    let mut words: Vec<&std::ffi::OsStr> = vec![verb.as_ref(), "--state-dir".as_ref(), state.as_os_str()];
+    words.extend(flags.iter().map(std::ffi::OsStr::new));
+    words.extend([pair.source.top().as_os_str(), pair.replica.top().as_os_str()]);
+    let mut command = pair.alike.command(words);
+    command.envs(variables.iter().copied());
+    let mut terminal = Terminal::run(&command);
+    terminal.exit_code();
+    terminal.shown()
+}
+
+#[test]
+fn actions_have_colours_at_a_terminal_unless_somebody_says_otherwise() {
+    let pair = pair();
+    pair.source.file("file", "x");
+    const GREEN: &str = "\x1b[32mcreate";
+    assert!(shown(&pair, "plan", &[], &[]).contains(GREEN));
+    for (flags, variables) in
+        [(&["--color", "never"][..], &[][..]), (&[], &[("NO_COLOR", "1")]), (&[], &[("TERM", "dumb")])]
+    {
+        let shown = shown(&pair, "plan", flags, variables);
+        assert!(!shown.contains("\x1b[3") && shown.contains("create"), "{variables:?}: {shown}");
+    }
+    let piped = pair.alike.plan(&[], pair.source.top(), pair.replica.top());
+    assert!(!piped.out().contains('\x1b'), "{}", piped.report());
+    let forced = pair.alike.plan(&["--color", "always"], pair.source.top(), pair.replica.top());
+    assert!(forced.out().contains(GREEN), "{}", forced.report());
+    let log = pair.beside("log");
+    let once = shown(&pair, "once", &["--log-file", common::text(&log)], &[]);
+    assert!(once.contains(GREEN), "{once}");
+    assert!(!std::fs::read_to_string(log).unwrap().contains('\x1b'), "a log file has no colours");
+}
+
+#[test]
+fn a_pass_at_a_terminal_ends_with_what_it_came_to() {
+    let pair = pair();
+    pair.source.file("one", "x").file("two", "y");
+    let first = shown(&pair, "once", &[], &[]);
+    assert!(first.contains("identical: 2 files; 2 copied (2 B) in "), "{first}");
+    pair.source.remove("two");
+    let second = shown(&pair, "once", &[], &[]);
+    assert!(second.contains("1 deleted in ") && second.contains("alike undo "), "{second}");
+    let third = shown(&pair, "once", &[], &[]);
+    assert!(third.contains("identical: 1 files; nothing to do in "), "{third}");
+}

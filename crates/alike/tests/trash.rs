@@ -167,6 +167,32 @@ fn on_a_full_disk_what_was_kept_longest_goes_before_a_copy_fails() {
 }
 
 #[test]
+fn a_file_that_is_written_to_all_day_does_not_drive_out_what_was_deleted() {
+    if !root_or_say("a small filesystem") {
+        return;
+    }
+    let pair = pair();
+    let mount = Mount::tmpfs(pair.replica.top(), "24m");
+    pair.source.file("precious", vec![7; 2 << 20]).file("edited once", "first").file("log", "x");
+    pair.once().expect(0);
+    pair.source.remove("precious").file("edited once", "second, and longer");
+    pair.once().expect(0);
+    for round in 0..60_u8 {
+        pair.source.file("log", vec![round; 3 << 20]);
+        let run = pair.once();
+        assert_eq!(run.code, Some(0), "round {round}\n{}", run.report());
+    }
+    let kept = listed(&pair);
+    assert!(kept.iter().any(|line| line.starts_with("delete precious")), "{kept:?}");
+    assert!(kept.iter().any(|line| line.starts_with("update edited once")), "{kept:?}");
+    assert!(
+        kept.iter().any(|line| line.starts_with("update log")),
+        "its last version is kept as well: {kept:?}"
+    );
+    drop(mount);
+}
+
+#[test]
 fn a_pass_with_nothing_to_do_makes_no_bucket() {
     let pair = pair();
     pair.source.file("a", "x");

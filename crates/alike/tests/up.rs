@@ -88,6 +88,26 @@ fn a_job_whose_log_cannot_be_written_yet_halts_says_why_and_is_tried_again() {
 }
 
 #[test]
+fn log_and_why_know_the_jobs() {
+    let mut up = two_jobs();
+    up.source("one").file("left.tmp", "out");
+    up.configure(&format!("{}{}", up.job("one", "exclude = [\"*.tmp\"]"), up.job("two", "")));
+    up.start();
+    up.wait_for_state("one", "identical");
+    let config = up.config_file();
+    let log = up.ask(&["log", "--job", "one", "-c", text(&config)]);
+    log.expect(0);
+    assert!(log.out().contains("deep/er") && !log.out().contains("  b  "), "{}", log.report());
+    up.ask(&["log", "--job", "three", "-c", text(&config)])
+        .expect(2)
+        .expect_message_with("there are one, two");
+    let why = up.ask(&["why", text(&up.path("one/left.tmp"))]);
+    why.expect(1);
+    assert!(why.out().contains("*.tmp"), "{}", why.report());
+    up.ask(&["why", text(&up.path("one/a"))]).expect(0);
+}
+
+#[test]
 fn reload_starts_stops_and_changes_only_what_changed() {
     let mut up = two_jobs();
     up.start();

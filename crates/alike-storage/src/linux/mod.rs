@@ -27,7 +27,7 @@ pub use fs::*;
 pub use inotify::{Change, Half, Inotify, Mark, What, advice};
 pub use lease::{Mappings, end_lease, is_lease_whole, is_written_back, mappings, take_lease};
 pub use locks::{holder_of_lock, wake_process};
-pub use mounts::{Mounts, kind_of_mount, mounts_below, path_in_filesystem};
+pub use mounts::{Listed, Mounts, kind_of_mount, listed, mounts_below, path_in_filesystem};
 pub use order::{
     begin_to_settle, is_synced_as_a_whole, settle_contents, sync_file, sync_folder, sync_way_to,
 };

@@ -105,6 +105,33 @@ pub fn path_in_filesystem(path: &Path) -> Option<(String, PathBuf)> {
     found
 }
 
+/// A line of `fstab`: what the system is to mount, and when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Where.
+    pub point: PathBuf,
+    /// The options, as they are written.
+    pub options: Vec<String>,
+}
+
+/// What `fstab` lists, in its order; swap and the like have no place and are left out.
+#[must_use]
+pub fn listed(fstab: &[u8]) -> Vec<Listed> {
+    let lines = fstab.split(|byte| *byte == b'\n');
+    let fields = lines.map(|line| {
+        let fields = line.split(|byte| matches!(byte, b' ' | b'\t')).filter(|field| !field.is_empty());
+        fields.take(4).collect::<Vec<_>>()
+    });
+    let of = |fields: Vec<&[u8]>| {
+        let [device, point, _, rest @ ..] = fields.as_slice() else { return None };
+        let point = unescape(point);
+        let options = rest.first().map(|field| String::from_utf8_lossy(field).into_owned());
+        let options = options.unwrap_or_default().split(',').map(str::to_owned).collect();
+        (!device.starts_with(b"#") && point.is_absolute()).then_some(Listed { point, options })
+    };
+    fields.filter_map(of).collect()
+}
+
 /// The table has space, tab, newline and backslash as three octal digits.
 fn unescape(field: &[u8]) -> PathBuf {
     let mut bytes = Vec::with_capacity(field.len());

@@ -116,7 +116,7 @@ fn missing(program: &str) -> Option<String> {
 }
 
 fn replicas(job: &Job) -> String {
-    let all = std::iter::once(&job.mirror.pair.replica).chain(&job.mirror.also.also);
+    let all = job.replicas();
     all.map(|replica| shown(replica)).collect::<Vec<_>>().join(", ")
 }
 

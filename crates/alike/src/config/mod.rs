@@ -16,12 +16,12 @@ mod whatever_is_written;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub(crate) use command::{ConfigArgs, config};
 pub(crate) use init::explained;
-pub(crate) use load::load;
+pub(crate) use load::{load, of_user};
 pub(crate) use save::{SaveArgs, save};
 pub(crate) use trouble::Trouble;
 
@@ -43,6 +43,27 @@ pub(crate) struct Config {
     pub(crate) web: Option<Web>,
     /// What was read: the file itself first, then its drop-ins.
     pub(crate) files: Vec<PathBuf>,
+}
+
+impl Config {
+    /// The replicas of a job, by its name.
+    ///
+    /// # Errors
+    /// When there is no such job; the text names those that there are.
+    pub(crate) fn replicas_of(&self, name: &str) -> Result<Vec<PathBuf>, Failure> {
+        let Some(job) = self.jobs.iter().find(|job| job.name == name) else {
+            let all: Vec<&str> = self.jobs.iter().map(|job| job.name.as_str()).collect();
+            return Err(Failure::Usage(format!("there is no job {name}; there are {}", all.join(", "))));
+        };
+        Ok(job.replicas().map(Path::to_owned).collect())
+    }
+}
+
+impl Job {
+    /// All its replicas, in the order of the config.
+    pub(crate) fn replicas(&self) -> impl Iterator<Item = &Path> {
+        std::iter::once(&self.mirror.pair.replica).chain(&self.mirror.also.also).map(PathBuf::as_path)
+    }
 }
 
 /// One source and its replicas.

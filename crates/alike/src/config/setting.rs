@@ -347,7 +347,7 @@ pub(crate) fn parsed<'a>(
     job: &Spot<'a>,
 ) -> Result<MirrorArgs, Mistake<'a>> {
     let error = match Cli::try_parse_from(words) {
-        Ok(Cli { command: Command::Mirror(args) }) => return Ok(args),
+        Ok(Cli { command: Command::Mirror(args), .. }) => return Ok(args),
         Ok(_) => return Err(Mistake::new("this is no job of a mirror", job.clone(), "")),
         Err(error) => error,
     };

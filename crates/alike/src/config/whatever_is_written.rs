@@ -31,7 +31,7 @@ fn read(lines: &str) -> Result<MirrorArgs, String> {
 fn typed(flags: &[OsString]) -> MirrorArgs {
     let words = ["alike", "mirror"].map(OsString::from).into_iter().chain(flags.iter().cloned());
     match Cli::try_parse_from(words.chain(["/nowhere/s", "/nowhere/r"].map(OsString::from))) {
-        Ok(Cli { command: Command::Mirror(args) }) => args,
+        Ok(Cli { command: Command::Mirror(args), .. }) => args,
         other => panic!("{flags:?}: {other:?}"),
     }
 }

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use super::report::{JobReport, ReplicaReport, Report, Standing, Trouble};
 use super::socket::{Answer, Question, ask};
 use crate::log::{json_line, size};
+use crate::paint;
 use crate::run::{DIFFERS, Failure, HALTED, IDENTICAL};
 
 #[derive(Debug, Args)]
@@ -104,12 +105,16 @@ fn in_words(report: &Report) -> String {
     let mut text = String::new();
     let since = ago(&report.since);
     let well = if report.well { "all is well" } else { "not all is well" };
+    let well = paint::verdict(report.well, well);
     let _ = writeln!(text, "{well} · alike {} up for {since}, process {}", report.version, report.pid);
     if let Some(why) = &report.config_trouble {
         let _ = writeln!(text, "the config file is broken; what was loaded before is in force:\n{why}");
     }
     if let Some(web) = &report.web {
         let _ = writeln!(text, "page: {web}");
+    }
+    if let Some(why) = &report.web_trouble {
+        let _ = writeln!(text, "{why}");
     }
     for job in &report.jobs {
         let _ = writeln!(text, "\n{}  {}", job.name, job.source);
@@ -119,7 +124,8 @@ fn in_words(report: &Report) -> String {
 }
 
 fn replica_in_words(replica: &ReplicaReport) -> String {
-    let mut text = format!("  → {}\n    {}", replica.replica, replica.state.word());
+    let state = paint::verdict(replica.well, replica.state.word());
+    let mut text = format!("  → {}\n    {state}", replica.replica);
     if !replica.why.is_empty() {
         let _ = write!(text, ": {}", replica.why);
     }

@@ -1,11 +1,12 @@
 //! What is known of all jobs that run, for whoever asks: `alike status`, the status page, hooks.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use alike_engine::chronicle;
-use alike_engine::hold::Site;
+use alike_engine::hold::{Hold, Site};
 use alike_engine::kept::kept;
 use alike_engine::monitor::{Event, Monitor, State};
 use jiff::Timestamp;
@@ -18,8 +19,13 @@ use crate::config::Job;
 use crate::console::Voice;
 use crate::log::one_line;
 
-/// A trash is looked through at most this often.
+/// A trash is looked through at most this often, and more often when something went into it; but never for a large part of the time.
 const TRASH_AGE: Duration = Duration::from_secs(10);
+const TRASH_GREW: Duration = Duration::from_secs(1);
+const TRASH_SHARE: u32 = 50;
+
+/// The folder of alike's own on a replica.
+const OWN: &str = ".alike";
 
 /// What is known of all jobs.
 pub(crate) struct Board {
@@ -34,6 +40,8 @@ struct Config {
     files: Vec<PathBuf>,
     trouble: Option<String>,
     web: Option<String>,
+    web_trouble: Option<String>,
+    token: String,
 }
 
 /// What is known of one job.
@@ -47,9 +55,17 @@ pub(crate) struct JobBoard {
 /// What is known of one replica.
 pub(crate) struct ReplicaBoard {
     pub(crate) path: PathBuf,
-    shown: Arc<str>,
+    pub(crate) shown: Arc<str>,
     pub(crate) record: Record,
-    trash: Mutex<Option<(Instant, Option<TrashReport>)>>,
+    trash: Mutex<Option<Trash>>,
+    trash_grew: AtomicBool,
+}
+
+/// What a trash keeps, as it was lately; `None` where it could not be told.
+struct Trash {
+    at: Instant,
+    took: Duration,
+    keeps: Option<TrashReport>,
 }
 
 impl Board {
@@ -79,11 +95,39 @@ impl Board {
 
     /// Where the status page is.
     pub(crate) fn page_is_at(&self, web: Option<String>) {
-        lock(&self.told).web = web;
+        let mut told = lock(&self.told);
+        (told.web, told.web_trouble) = (web, None);
+    }
+
+    /// It cannot be shown, and why.
+    pub(crate) fn page_trouble(&self, why: String) {
+        let mut told = lock(&self.told);
+        (told.web, told.web_trouble) = (None, Some(why));
+    }
+
+    /// What the page takes changes with.
+    pub(crate) fn token_is(&self, token: &str) {
+        token.clone_into(&mut lock(&self.told).token);
+    }
+
+    /// The same with what only the owner of the control socket may know: the address of the page that brings the token.
+    pub(crate) fn report_to_owner(&self) -> Report {
+        let report = self.report();
+        let token = lock(&self.told).token.clone();
+        Report { web: report.web.map(|web| format!("{web}#token={token}")), ..report }
     }
 
     pub(crate) fn report(&self) -> Report {
-        let jobs: Vec<JobReport> = self.jobs().iter().map(|job| job.report()).collect();
+        self.report_by(ReplicaBoard::report)
+    }
+
+    /// The same without what has to be looked for on the replicas.
+    pub(crate) fn glance(&self) -> Report {
+        self.report_by(|replica| replica.record.report(&replica.shown))
+    }
+
+    fn report_by(&self, of: impl Fn(&ReplicaBoard) -> ReplicaReport) -> Report {
+        let jobs: Vec<JobReport> = self.jobs().iter().map(|job| job.report(&of)).collect();
         let told = lock(&self.told);
         Report {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -93,6 +137,7 @@ impl Board {
             config: told.files.iter().map(|file| shown(file)).collect(),
             config_trouble: told.trouble.clone(),
             web: told.web.clone(),
+            web_trouble: told.web_trouble.clone(),
             jobs,
         }
     }
@@ -104,13 +149,12 @@ impl JobBoard {
     /// # Errors
     /// When the system has no more threads for its hooks.
     pub(crate) fn of(job: &Job) -> std::io::Result<Self> {
-        let replicas = std::iter::once(&job.mirror.pair.replica).chain(&job.mirror.also.also);
         let name: Arc<str> = job.name.as_str().into();
         Ok(Self {
             hooks: Hooks::start(&name, &job.hooks)?,
             name,
             source: job.mirror.pair.source.clone(),
-            replicas: replicas.map(|path| ReplicaBoard::of(path)).collect(),
+            replicas: job.replicas().map(ReplicaBoard::of).collect(),
         })
     }
 
@@ -123,8 +167,8 @@ impl JobBoard {
         feed.tell((&self.name, replica), what);
     }
 
-    fn report(&self) -> JobReport {
-        let replicas: Vec<ReplicaReport> = self.replicas.iter().map(ReplicaBoard::report).collect();
+    fn report(&self, of: &impl Fn(&ReplicaBoard) -> ReplicaReport) -> JobReport {
+        let replicas: Vec<ReplicaReport> = self.replicas.iter().map(of).collect();
         JobReport {
             name: self.name.to_string(),
             source: shown(&self.source),
@@ -144,20 +188,45 @@ impl JobBoard {
 impl ReplicaBoard {
     fn of(path: &Path) -> Self {
         let shown = shown(path).into();
-        Self { path: path.to_owned(), shown, record: Record::new(), trash: Mutex::default() }
+        Self {
+            path: path.to_owned(),
+            shown,
+            record: Record::new(),
+            trash: Mutex::default(),
+            trash_grew: AtomicBool::new(false),
+        }
     }
 
     fn report(&self) -> ReplicaReport {
-        ReplicaReport { trash: self.trash(), ..self.record.report(&self.shown) }
+        let report = self.record.report(&self.shown);
+        let hold = match report.state {
+            // What holds it stands on the replica itself.
+            Standing::Halted => Hold::read(&self.path.join(OWN)).ok().flatten(),
+            _ => None,
+        };
+        ReplicaReport { trash: self.trash(), hold: hold.map(|hold| one_line(&hold.why)), ..report }
+    }
+
+    /// What its trash keeps is another now.
+    pub(crate) fn forget_trash(&self) {
+        *lock(&self.trash) = None;
     }
 
     /// What its trash keeps, as it was lately.
     fn trash(&self) -> Option<TrashReport> {
         let mut known = lock(&self.trash);
-        if known.as_ref().is_none_or(|(at, _)| at.elapsed() > TRASH_AGE) {
-            *known = Some((Instant::now(), count_trash(&self.path)));
+        let is_old = |trash: &Trash| {
+            let usual = if self.trash_grew.load(Ordering::Relaxed) { TRASH_GREW } else { TRASH_AGE };
+            // One that was not there is cheap to look for, and may come at any time.
+            trash.keeps.is_none() || trash.at.elapsed() > usual.max(trash.took * TRASH_SHARE)
+        };
+        if known.as_ref().is_none_or(is_old) {
+            self.trash_grew.store(false, Ordering::Relaxed);
+            let began = Instant::now();
+            let keeps = count_trash(&self.path);
+            *known = Some(Trash { at: Instant::now(), took: began.elapsed(), keeps });
         }
-        known.as_ref().and_then(|(_, trash)| trash.clone())
+        known.as_ref().and_then(|trash| trash.keeps.clone())
     }
 }
 
@@ -197,6 +266,9 @@ impl Sight<'_> {
 impl Monitor for Sight<'_> {
     fn event(&self, event: Event) {
         self.record().event(&event);
+        if event.kept.is_some() {
+            self.job.replicas[self.number].trash_grew.store(true, Ordering::Relaxed);
+        }
         self.tell(What::Event(Arc::new(event.clone())));
         self.voice.event(event);
     }

@@ -50,7 +50,7 @@ impl Fleet {
             self.found += running.end();
         }
         changes.unchanged = stay.len();
-        let replicas: usize = wanted.iter().map(|job| 1 + job.mirror.also.also.len()).sum();
+        let replicas: usize = wanted.iter().map(|job| job.replicas().count()).sum();
         let manner = Manner { held_folders: self.manner.held_folders / replicas.max(4), ..self.manner };
         let mut stay: Vec<Option<Running>> = stay.into_iter().map(Some).collect();
         for job in wanted {

@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use alike_engine::monitor::{Event, Monitor};
+use alike_engine::remembered::CommandLine;
 use alike_engine::several::mirror;
 use alike_engine::stop::Stop;
 use alike_engine::turns::Share;
@@ -166,7 +167,12 @@ impl Work {
 
     fn mirror_with(&self, console: &Console) -> Result<u64, Failure> {
         let args = &self.job.mirror;
-        let specs = settings::specs((&args.pair, &args.also), &args.pass, &args.output)?;
+        let mut specs = settings::specs((&args.pair, &args.also), &args.pass, &args.output)?;
+        for spec in &mut specs {
+            // What `alike why` finds later is how to run this job alone, not how to run all.
+            spec.command_line =
+                spec.command_line.take().map(|line| CommandLine { words: self.job.argv.clone(), ..line });
+        }
         let rhythm = Rhythm {
             held_folders: self.manner.held_folders,
             waits_at_start: true,

@@ -1,34 +1,38 @@
 //! `alike up`: all jobs of a config file in one process, and the commands that ask it.
 
 pub(crate) mod asking;
-mod board;
+pub(crate) mod board;
+mod conduct;
 mod day;
-mod feed;
+pub(crate) mod feed;
 mod fleet;
 mod hooks;
 mod job;
 mod notify;
-mod record;
+pub(crate) mod record;
 pub(crate) mod report;
-mod socket;
+pub(crate) mod socket;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::{Duration, Instant};
+use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
 
+use alike_storage::plain;
 use clap::Args;
 use signal_hook::consts::{SIGHUP, SIGUSR1};
 
 use crate::config;
+use crate::page::Page;
 use crate::run::{DIFFERS, Failure, IDENTICAL};
 use crate::{settings, signals};
 use board::Board;
+use conduct::{Conductor, Wish};
 use fleet::Fleet;
 use job::Manner;
-use socket::{Answer, Asked, Question, Seat, serve};
+use socket::{Answer, Asked, Seat, serve};
 
 #[derive(Debug, Args)]
 pub(crate) struct UpArgs {
@@ -46,19 +50,6 @@ pub(crate) struct UpArgs {
     pub(crate) verbose: bool,
 }
 
-/// systemd and who looks at the status line are told of changes at most this often.
-const TELL_EVERY: Duration = Duration::from_secs(1);
-
-/// What the loop is woken by.
-enum Wish {
-    Asked(Asked),
-    Reload,
-    PassNow,
-    Stop,
-    /// Something changed that is worth a look.
-    Look,
-}
-
 pub(crate) fn up(args: &UpArgs) -> Result<ExitCode, Failure> {
     let config = config::load(args.config.as_deref())?;
     let seat = Seat::take(&config.files[0])?;
@@ -72,14 +63,18 @@ pub(crate) fn up(args: &UpArgs) -> Result<ExitCode, Failure> {
         verbose: args.verbose,
         held_folders: settings::held_folders(),
     };
-    let mut fleet = Fleet::new(Arc::clone(&board), manner);
-    say!("alike: {}", fleet.apply(config));
-    let _listens = notify::is_heard().then(|| wake_at_changes(&board, &wishes));
+    let page = page(&board, &wishes, &seat)?;
+    let (fleet, looks) = (Fleet::new(Arc::clone(&board), manner), Arc::default());
+    let mut conductor = Conductor { args, board: &board, fleet, page, looks };
+    conductor.page.apply(config.web.as_ref());
+    say!("alike: {}", conductor.fleet.apply(config));
+    let _listens = notify::is_heard().then(|| wake_at_changes(&board, &wishes, &conductor.looks));
     notify::ready();
-    let waiting = run(&heard, &board, &mut fleet, args);
+    let waiting = conductor.run(&heard);
     notify::stopping();
-    let found = fleet.end();
-    for reply in waiting {
+    conductor.page.end();
+    let found = conductor.fleet.end();
+    if let Some(reply) = waiting {
         let _ = reply.send(Answer::Done { text: "stopped".to_owned() });
     }
     // Who asked is still to be answered by another thread.
@@ -87,71 +82,18 @@ pub(crate) fn up(args: &UpArgs) -> Result<ExitCode, Failure> {
     Ok(ExitCode::from(if found == 0 { IDENTICAL } else { DIFFERS }))
 }
 
-/// Until it is to end. Returns who wants to know when it has.
-fn run(heard: &Receiver<Wish>, board: &Board, fleet: &mut Fleet, args: &UpArgs) -> Vec<Sender<Answer>> {
-    let mut due: Option<Instant> = Some(Instant::now());
-    let watchdog = notify::watchdog();
-    loop {
-        let until_due = due.map(|due| due.saturating_duration_since(Instant::now()));
-        let longest = [until_due, watchdog].into_iter().flatten().min().unwrap_or(Duration::MAX);
-        let wish = match heard.recv_timeout(longest) {
-            Ok(wish) => Some(wish),
-            Err(RecvTimeoutError::Timeout) => None,
-            Err(RecvTimeoutError::Disconnected) => return Vec::new(),
-        };
-        if watchdog.is_some() {
-            notify::alive();
-        }
-        match wish {
-            Some(Wish::Stop) => return Vec::new(),
-            Some(Wish::Asked((Question::Down, reply))) => return vec![reply],
-            Some(Wish::Reload) => drop(reload(board, fleet, args)),
-            Some(Wish::PassNow) => fleet.pass_now(),
-            Some(Wish::Look) => due = due.or_else(|| Some(Instant::now() + TELL_EVERY)),
-            Some(Wish::Asked((question, reply))) => {
-                let _ = reply.send(do_as_asked(&question, board, fleet, args));
-            }
-            None => {}
-        }
-        if due.is_some_and(|due| due <= Instant::now()) {
-            notify::status(&notify::line(&board.report()));
-            due = None;
-        }
-    }
-}
-
-fn do_as_asked(question: &Question, board: &Board, fleet: &mut Fleet, args: &UpArgs) -> Answer {
-    let done = match question {
-        Question::Reload => reload(board, fleet, args),
-        Question::Pass { job: None } => {
-            fleet.pass_now();
-            Ok("a pass of every job begins".to_owned())
-        }
-        Question::Pass { job: Some(name) } => fleet.pass_of(name),
-        Question::Status | Question::Down => Ok(String::new()),
-    };
-    match done {
-        Ok(text) => Answer::Done { text },
-        Err(text) => Answer::Refused { text },
-    }
-}
-
-/// Takes up the config file as it is now. A broken one changes nothing.
-fn reload(board: &Board, fleet: &mut Fleet, args: &UpArgs) -> Result<String, String> {
-    notify::reloading();
-    let loaded = config::load(args.config.as_deref()).map_err(|trouble| Failure::from(trouble).told().0);
-    fleet.reopen_logs();
-    let told = match loaded {
-        Ok(config) => Ok(fleet.apply(config)),
-        Err(why) => {
-            board.config_is_broken(why.clone());
-            Err(format!("the config file is broken, and nothing was changed:\n{why}"))
-        }
-    };
-    let (Ok(text) | Err(text)) = &told;
-    say!("alike: {text}");
-    notify::ready();
-    told
+/// The page, shown nowhere yet.
+fn page(board: &Arc<Board>, wishes: &Sender<Wish>, seat: &Seat) -> Result<Page, Failure> {
+    let wishes = wishes.clone();
+    let ask = move |question, reply| drop(wishes.send(Wish::Asked((question, reply))));
+    let file = seat.token_file();
+    Page::new(board, Box::new(ask), &file).map_err(|why| {
+        Failure::Failed(format!(
+            "the token of the page, {}, cannot be written: {}",
+            file.display(),
+            plain(&why)
+        ))
+    })
 }
 
 fn hear_signals(wishes: &Sender<Wish>) -> Result<(), Failure> {
@@ -179,7 +121,7 @@ fn answer_others(
     wishes: &Sender<Wish>,
 ) -> Result<(), Failure> {
     let (board, wishes) = (Arc::clone(board), wishes.clone());
-    let report = move || board.report();
+    let report = move || board.report_to_owner();
     let asked = move |asked: Asked| {
         let _ = wishes.send(Wish::Asked(asked));
     };
@@ -188,10 +130,17 @@ fn answer_others(
 }
 
 /// Wakes the loop when something changes; as long as the value lives.
-fn wake_at_changes(board: &Board, wishes: &Sender<Wish>) -> Arc<dyn Fn() + Send + Sync> {
-    let wishes = wishes.clone();
+fn wake_at_changes(
+    board: &Board,
+    wishes: &Sender<Wish>,
+    looks: &Arc<AtomicBool>,
+) -> Arc<dyn Fn() + Send + Sync> {
+    let (wishes, looks) = (wishes.clone(), Arc::clone(looks));
     let listener: Arc<dyn Fn() + Send + Sync> = Arc::new(move || {
-        let _ = wishes.send(Wish::Look);
+        // One at a time, or a first copy of many files would fill the queue.
+        if !looks.swap(true, Ordering::Relaxed) {
+            let _ = wishes.send(Wish::Look);
+        }
     });
     board.feed.listen(&listener);
     listener

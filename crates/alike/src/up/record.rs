@@ -198,6 +198,7 @@ impl Record {
             state: facts.standing(),
             why: facts.why.clone(),
             well: facts.verdict == Standing::Identical && lag <= LATE,
+            hold: None,
             files: facts.files,
             identical_at: facts.identical_at.map(rfc),
             lag_ms: u64::try_from(lag.as_millis()).unwrap_or(u64::MAX),

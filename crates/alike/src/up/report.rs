@@ -21,6 +21,9 @@ pub(crate) struct Report {
     /// Where the status page is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) web: Option<String>,
+    /// Why it is nowhere, though the config file wants it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) web_trouble: Option<String>,
     /// In the order of the config file.
     pub(crate) jobs: Vec<JobReport>,
 }
@@ -44,6 +47,9 @@ pub(crate) struct ReplicaReport {
     #[serde(skip_serializing_if = "String::is_empty", default)]
     pub(crate) why: String,
     pub(crate) well: bool,
+    /// Why it is held, until a person lets it go on.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) hold: Option<String>,
     /// Entries of the source that are no folders.
     pub(crate) files: u64,
     /// When it was last known to be identical.

@@ -21,6 +21,8 @@ use crate::settings;
 
 /// Who asks does so within this time, or is not heard.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Where they are of root, where nothing else is given.
+const OF_ROOT: &str = "/run/alike";
 /// No question is longer.
 const LONGEST: u64 = 64 * 1024;
 
@@ -109,6 +111,13 @@ impl Seat {
     }
 }
 
+impl Seat {
+    /// Where the token of the page is, for programs of its owner.
+    pub(crate) fn token_file(&self) -> PathBuf {
+        self.folder.join(self.name.replace(".sock", ".page-token"))
+    }
+}
+
 impl Drop for Seat {
     fn drop(&mut self) {
         let _ = fs::remove_file(self.folder.join(&self.name));
@@ -155,10 +164,13 @@ fn answer(stream: &UnixStream, report: impl Fn() -> Report, wishes: impl Fn(Aske
 /// # Errors
 /// When none answers; the text says how to start one.
 pub(crate) fn ask(config: Option<&Path>, question: &Question) -> Result<Answer, Failure> {
-    let folder = folder()?;
+    let folders = folders()?;
     let stream = match config {
-        Some(config) => connect(&folder, &socket_name(config)),
-        None => only_one(&folder)?,
+        Some(config) => folders
+            .iter()
+            .find_map(|folder| connect(folder, &socket_name(config)).ok())
+            .ok_or_else(|| io::ErrorKind::NotFound.into()),
+        None => only_one(&folders)?,
     };
     let stream = stream.map_err(|_| {
         let which = config.map_or_else(String::new, |config| format!(" of {}", config.display()));
@@ -169,10 +181,13 @@ pub(crate) fn ask(config: Option<&Path>, question: &Question) -> Result<Answer, 
 }
 
 /// The one that runs.
-fn only_one(folder: &Path) -> Result<io::Result<UnixStream>, Failure> {
-    let names = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
-    let names = names.filter_map(|name| name.into_string().ok()).filter(|name| name.ends_with(".sock"));
-    let mut running: Vec<UnixStream> = names.filter_map(|name| connect(folder, &name).ok()).collect();
+fn only_one(folders: &[PathBuf]) -> Result<io::Result<UnixStream>, Failure> {
+    let in_folder = |folder: &PathBuf| {
+        let names = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
+        let names = names.filter_map(|name| name.into_string().ok()).filter(|name| name.ends_with(".sock"));
+        names.filter_map(|name| connect(folder, &name).ok()).collect::<Vec<_>>()
+    };
+    let mut running: Vec<UnixStream> = folders.iter().flat_map(in_folder).collect();
     match running.len() {
         0 | 1 => Ok(running.pop().ok_or_else(|| io::ErrorKind::NotFound.into())),
         several => Err(Failure::Usage(format!("{several} of alike up are running; say which with -c FILE"))),
@@ -194,9 +209,18 @@ fn folder() -> Result<PathBuf, Failure> {
     let given = etcetera::choose_base_strategy().ok().and_then(|strategy| strategy.runtime_dir());
     match given {
         Some(runtime) => Ok(runtime.join("alike")),
-        None if linux::am_root() => Ok(PathBuf::from("/run/alike")),
+        None if linux::am_root() => Ok(PathBuf::from(OF_ROOT)),
         None => Ok(settings::state_folder(None)?.join("run")),
     }
+}
+
+/// Where they may be. Root that has logged in is given a folder, and the service of the system is not.
+fn folders() -> Result<Vec<PathBuf>, Failure> {
+    let mut folders = vec![folder()?];
+    if linux::am_root() && folders[0] != Path::new(OF_ROOT) {
+        folders.push(PathBuf::from(OF_ROOT));
+    }
+    Ok(folders)
 }
 
 fn socket_name(config: &Path) -> String {

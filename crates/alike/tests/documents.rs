@@ -3,8 +3,7 @@
 //! The fence word of a block says what becomes of it:
 //! `console` is run, line by line, in one shell and one folder a page; `console,beside` is one command that goes on beside
 //! those that follow, as in a second terminal. `console,no-run WHY` and `sh` cannot be run here, but their flags are looked
-//! up. `console,unmerged` is of a program that is not there yet, and is only counted. `toml` goes through
-//! `alike config check`. Any other is another program's, or no command, and has to be one of those in `OTHERS`.
+//! up. `toml` goes through `alike config check`. Any other is another program's, or no command, and has to be one of those in `OTHERS`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -107,9 +106,7 @@ fn what_is_not_run_says_why_and_has_flags_that_exist() {
             match word {
                 "console" | "console,beside" | "toml" => continue,
                 "console,no-run" if rest.is_empty() => wrong.push(format!("{at}: say why it cannot be run")),
-                "console,no-run" | "console,unmerged" | "toml,unmerged" => {
-                    told.push(format!("{at}: not run: {word} {rest}"));
-                }
+                "console,no-run" => told.push(format!("{at}: not run: {rest}")),
                 other if OTHERS.contains(&other) => {}
                 other => {
                     wrong.push(format!("{at}: a block of \"{other}\"; see the words in tests/documents.rs"))

@@ -164,6 +164,7 @@ mod tests {
                 deletes: Deletes::default(),
                 saving: Saving::default(),
                 keep: None,
+                command_line: None,
             };
             Self { spec, source, replica }
         }

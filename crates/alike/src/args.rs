@@ -348,7 +348,7 @@ fn rust_log() -> Option<String> {
     let all = std::env::var("RUST_LOG").ok()?;
     let concerns = |directive: &str| match directive.trim().split_once('=') {
         None => Some(directive.trim().to_ascii_lowercase()),
-        Some((of, level)) if of == "alike" => Some(level.to_ascii_lowercase()),
+        Some(("alike", level)) => Some(level.to_ascii_lowercase()),
         Some(_) => None,
     };
     all.split(',').filter_map(concerns).next_back()

@@ -298,12 +298,12 @@ fn a_running_mirror_logs_watching_each_change_and_its_stop() {
 
 #[test]
 fn rust_log_says_how_much_is_told_unless_a_flag_does() {
-    let pair = common::pair();
+    let pair = pair();
     let lines = |level: &str, flags: &[&str]| {
         pair.source.file("file", format!("{level}{flags:?}"));
-        let words = ["once", "--state-dir", common::text(&pair.alike.state_dir())].map(str::to_owned);
+        let words = ["once", "--state-dir", text(&pair.alike.state_dir())].map(str::to_owned);
         let words = words.into_iter().chain(flags.iter().map(|flag| (*flag).to_owned()));
-        let ends = [pair.source.top(), pair.replica.top()].map(|end| common::text(end).to_owned());
+        let ends = [pair.source.top(), pair.replica.top()].map(|end| text(end).to_owned());
         let mut command = pair.alike.command(words.chain(ends));
         command.env("RUST_LOG", level);
         let done = command.output().unwrap();

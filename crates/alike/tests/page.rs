@@ -1,16 +1,20 @@
 //! The page over HTTP: what it answers, whom it refuses, and what it changes.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 #[path = "common/page.rs"]
 mod asked;
 mod common;
 
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use alike_testkit::{Pair, name, wait_until};
 use asked::Page;
 use common::{SOON, pair, pair_with_files};
-use serde_json::{Value, json};
+use serde_json::json;
 
 fn page() -> Page {
     Page::of(pair_with_files(4))
@@ -22,7 +26,7 @@ fn every_address_answers_and_forbids_a_browser_all_that_it_needs_not() {
     for (path, form, text) in [
         ("/", "text/html; charset=utf-8", "<h2>documents</h2>"),
         ("/healthz", "text/plain; charset=utf-8", "ok\n"),
-        ("/metrics", "application/openmetrics-text; version=1.0.0; charset=utf-8", "# EOF"),
+        ("/metrics", "text/plain; version=0.0.4; charset=utf-8", "alike_up_info{version="),
         ("/api/status", "application/json", "\"state\":\"identical\""),
         ("/api/history?job=documents", "application/json", "even/file-000"),
         ("/api/trash?job=documents", "application/json", "\"trash\":[]"),
@@ -110,7 +114,7 @@ fn without_the_token_nothing_is_changed_and_only_its_owner_can_read_it() {
     let page = page();
     let origin = format!("http://{}", page.at);
     page.pair.source.remove("even/file-000");
-    gone(&page, "even/file-000");
+    page.wait_gone("even/file-000");
     for path in ["/api/restore", "/api/undo", "/api/resume", "/api/pass"] {
         let wish = page.wish(json!({ "path": "even/file-000", "pass": 1 }));
         page.post_with(path, &wish, &[("origin", &origin)]).expect(401, "a change needs the token");
@@ -133,100 +137,6 @@ fn without_the_token_nothing_is_changed_and_only_its_owner_can_read_it() {
     for path in ["/", "/api/status", "/metrics"] {
         assert!(!page.get(path).text.contains(&page.token), "{path} tells the token to whoever asks");
     }
-}
-
-#[test]
-fn a_wish_that_is_wrong_is_refused_with_what_is_wrong() {
-    let page = page();
-    for (path, wish, status, text) in [
-        ("/api/restore", json!({}), 400, "say which path"),
-        ("/api/restore", json!({ "path": "../etc" }), 400, "no path on the replica"),
-        ("/api/restore", json!({ "path": "/etc" }), 400, "no path on the replica"),
-        ("/api/restore", json!({ "path": ".alike/lock" }), 400, "name a path on the replica"),
-        ("/api/restore", json!({ "path": "even", "at": "soon" }), 400, "at is no time"),
-        ("/api/restore", json!({ "path": "never", "replica": "/x" }), 404, "no such replica"),
-        ("/api/restore", json!({ "path": "never" }), 409, "nothing is kept"),
-        ("/api/undo", json!({}), 400, "say which pass"),
-        ("/api/undo", json!({ "pass": 99 }), 409, "pass 99 did nothing"),
-        ("/api/undo", json!({ "pass": 1, "force": true }), 422, "unknown field"),
-        ("/api/pass", json!({ "job": "other" }), 409, "there is no job other"),
-    ] {
-        page.post(path, &page.wish(wish)).expect(status, text);
-    }
-    let long = json!({ "job": "x".repeat(100_000) });
-    page.post("/api/pass", &long).expect(413, "");
-    assert!(!page.pair.replica.path(".alike/hold").exists());
-}
-
-#[test]
-fn what_was_deleted_comes_back_while_the_mirror_runs_and_stays_until_it_may_go_on() {
-    let page = page();
-    page.pair.source.remove("even/file-000");
-    gone(&page, "even/file-000");
-    let kept = page.get("/api/trash?job=documents").json()["trash"][0].clone();
-    assert_eq!((&kept["path"], &kept["kind"]), (&json!("even/file-000"), &json!("file")), "{kept}");
-    let started = Instant::now();
-    let wish = page.wish(json!({ "path": kept["path"], "at": kept["at"] }));
-    let done = page.post("/api/restore", &wish);
-    done.expect(200, "even/file-000 is back on the replica");
-    done.expect(200, "The mirror is held, or its next pass would take it away again");
-    assert!(started.elapsed() < Duration::from_secs(5), "it took {:?}", started.elapsed());
-    assert_eq!(page.pair.replica.read("even/file-000"), b"content 0");
-    page.wait_for(SOON, "held", |report| {
-        let replica = &report["jobs"][0]["replicas"][0];
-        replica["state"] == "halted" && replica["hold"] == "even/file-000 was brought back"
-    });
-    page.get("/healthz").expect(503, "documents").expect(503, "halted");
-    page.pair.source.file("new", "waits");
-    page.post("/api/pass", &page.wish(json!({}))).expect(200, "begins");
-    std::thread::sleep(Duration::from_millis(1500));
-    assert!(
-        page.pair.replica.has("even/file-000") && !page.pair.replica.has("new"),
-        "a pass was made in spite of the hold"
-    );
-    std::fs::copy(page.pair.replica.path("even/file-000"), page.pair.source.path("even/file-000")).unwrap();
-    page.post("/api/resume", &page.wish(json!({}))).expect(200, "the mirror goes on");
-    page.wait_for(SOON, "identical", |report| report["jobs"][0]["replicas"][0]["state"] == "identical");
-    page.pair.assert_identical("after the restore");
-    assert_eq!(page.pair.replica.read("even/file-000"), b"content 0");
-    page.get("/healthz").expect(200, "ok");
-    page.post("/api/resume", &page.wish(json!({}))).expect(200, "nothing is held");
-}
-
-#[track_caller]
-fn gone(page: &Page, path: &str) {
-    assert!(wait_until(SOON, || !page.pair.replica.has(path)), "{path} is still there");
-    let all_told = |report: &Value| {
-        let replica = &report["jobs"][0]["replicas"][0];
-        replica["state"] == "identical" && replica["lag_paths"] == 0
-    };
-    page.wait_for(SOON, "calm", all_told);
-}
-
-#[test]
-fn a_pass_is_undone_only_as_it_was_shown() {
-    let page = page();
-    page.pair.source.remove("even/file-000").remove("even/file-002");
-    gone(&page, "even/file-000");
-    gone(&page, "even/file-002");
-    let passes = page.get("/api/history?job=documents").json();
-    let pass =
-        passes["passes"].as_array().unwrap().iter().find(|pass| pass["counts"]["delete"].is_u64()).unwrap();
-    let number = &pass["pass"];
-    let shown = page.post("/api/undo", &page.wish(json!({ "pass": number }))).expect(200, "preview").json();
-    let steps = shown["undone"]["steps"].as_u64().unwrap();
-    assert!(steps >= 1 && !shown["actions"].as_array().unwrap().is_empty(), "{shown:#}");
-    assert!(!page.pair.replica.path(".alike/hold").exists(), "a look holds nothing");
-    let other = page.wish(json!({ "pass": number, "steps": steps + 1 }));
-    page.post("/api/undo", &other).expect(409, "the replica changed since this was shown");
-    assert!(!page.pair.replica.path(".alike/hold").exists(), "what was refused holds nothing");
-    let done = page.post("/api/undo", &page.wish(json!({ "pass": number, "steps": steps })));
-    done.expect(200, &format!("pass {number} is undone: {steps} step"));
-    assert!(page.pair.replica.has("even/file-000") || page.pair.replica.has("even/file-002"));
-    page.wait_for(SOON, "held", |report| report["jobs"][0]["replicas"][0]["hold"].is_string());
-    page.post("/api/resume", &page.wish(json!({}))).expect(200, "goes on");
-    gone(&page, "even/file-000");
-    gone(&page, "even/file-002");
 }
 
 #[test]
@@ -265,6 +175,32 @@ fn the_events_tell_each_action_once_also_to_who_was_away() {
 }
 
 #[test]
+fn of_a_storm_a_part_is_told_and_the_rest_is_counted() {
+    const FILES: u64 = 3000;
+    let page = page();
+    let mut events = page.follow(None);
+    events.next().unwrap();
+    for number in 0..FILES {
+        page.pair.source.file(format!("storm/{number}"), "x");
+    }
+    let (mut told, mut missed, mut is_over) = (0, 0, false);
+    while !is_over || told + missed < FILES {
+        let sent = events.next().unwrap();
+        match sent.event.as_str() {
+            "event" if sent.json()["action"] == "create" => told += 1,
+            "missed" => missed += sent.json()["missed"].as_u64().unwrap(),
+            "status" => {
+                let replica = &sent.json()["jobs"][0]["replicas"][0];
+                is_over = replica["state"] == "identical" && replica["files"].as_u64() >= Some(FILES);
+            }
+            _ => {}
+        }
+    }
+    assert!(told > 0, "nothing was told, {missed} missed");
+    page.get("/healthz").expect(200, "ok");
+}
+
+#[test]
 fn names_are_told_whole_in_json_and_harmless_in_html() {
     let hostile =
         ["<img src=x onerror=alert(1)>", "line\nbreak", "\u{202e}txt.exe", "</script><b>", "\"'&amp;"];
@@ -290,7 +226,7 @@ fn names_are_told_whole_in_json_and_harmless_in_html() {
     assert!(!html.contains("<img"), "a name became markup");
     for name in hostile {
         page.pair.source.remove(name);
-        gone(&page, name);
+        page.wait_gone(name);
     }
     let trash = page.get("/api/trash?job=documents").json();
     assert_eq!(trash["trash"].as_array().unwrap().len(), hostile.len());
@@ -307,7 +243,25 @@ fn names_are_told_whole_in_json_and_harmless_in_html() {
 #[test]
 fn the_figures_follow_the_conventions() {
     let page = page();
-    let text = page.get("/metrics").text;
+    let plain = page.get("/metrics").text;
+    if let Some(promtool) = promtool(&plain) {
+        assert!(promtool.status.success() && promtool.stderr.is_empty(), "{promtool:?}\n{plain}");
+    }
+    for line in plain.lines() {
+        assert!(
+            line.starts_with("# HELP ") || line.starts_with("# TYPE ") || line.starts_with("alike_"),
+            "{line}"
+        );
+    }
+    for told in ["# TYPE alike_up_info gauge\n", "# TYPE alike_replica_changes_total counter\n"] {
+        assert!(plain.contains(told), "{plain}");
+    }
+    let answer = page.get_with(
+        "/metrics",
+        &[("accept", "application/openmetrics-text;version=1.0.0;q=0.7,text/plain;q=0.3")],
+    );
+    assert_eq!(answer.header("content-type"), "application/openmetrics-text; version=1.0.0; charset=utf-8");
+    let text = answer.text;
     let mut families = std::collections::BTreeMap::new();
     for line in text.lines().take_while(|line| *line != "# EOF") {
         let words: Vec<&str> = line.splitn(4, ' ').collect();
@@ -335,6 +289,15 @@ fn the_figures_follow_the_conventions() {
     let labels = format!("{{job=\"documents\",replica=\"{}\"}}", page.pair.replica.top().display());
     assert!(text.contains(&format!("alike_replica_identical{labels} 1.0\n")), "{text}");
     assert!(text.contains(&format!("alike_replica_copied_bytes_total{labels} ")), "{text}");
+}
+
+/// What Prometheus' own checker says, where it is installed.
+fn promtool(text: &str) -> Option<std::process::Output> {
+    let mut child = std::process::Command::new("promtool");
+    child.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = child.spawn().ok()?;
+    child.stdin.take()?.write_all(text.as_bytes()).ok()?;
+    child.wait_with_output().ok()
 }
 
 /// A sample belongs to a family that was announced, and its value is a number.

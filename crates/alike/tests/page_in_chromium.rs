@@ -1,5 +1,7 @@
 //! The page in a real Chromium, driven by WebDriver as a person would: what it shows, what it forbids itself, and what its buttons do.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 #[path = "common/chromium.rs"]
 mod chromium;
 mod common;
@@ -221,6 +223,52 @@ fn a_lost_connection_is_said_and_found_again() {
     browser.until("what happens", "return document.body.innerText.includes('later')");
 }
 
+#[test]
+fn a_changed_config_shows_and_so_does_a_broken_one() {
+    let mut page = Page::of(pair_with_files(2));
+    let browser = opened(&page);
+    let (music, config) = (page.pair.beside("music"), page.pair.beside("alike.toml"));
+    std::fs::create_dir(&music).unwrap();
+    std::fs::write(music.join("song"), "la").unwrap();
+    let text = std::fs::read_to_string(&config).unwrap();
+    let more = format!(
+        "[[job]]\nname = \"music\"\nsource = {music:?}\nreplicas = [{:?}]",
+        page.pair.beside("there")
+    );
+    std::fs::write(&config, format!("{text}\n{more}\n")).unwrap();
+    page.live.hang_up();
+    browser.until(
+        "the job",
+        "return [...document.querySelectorAll('h2')].some((one) => one.textContent === 'music')",
+    );
+    browser.until("what it did", "return document.body.innerText.includes('song')");
+    std::fs::write(&config, format!("{text}\ncolour = 1\n")).unwrap();
+    page.live.hang_up();
+    browser.until("why", "return document.querySelector('#banner').innerText.includes('colour')");
+    std::fs::write(&config, text).unwrap();
+    page.live.hang_up();
+    browser.until("that it is over", "return document.querySelector('#banner').hidden");
+    browser.until("one job", "return document.querySelectorAll('.replica').length === 1");
+    browser.assert_innocent(&page.at);
+}
+
+#[test]
+fn what_is_held_back_is_shown_with_its_reason() {
+    let pair = pair_with_files(40);
+    pair.mirrored();
+    for number in 0..38 {
+        pair.source.remove(format!("{}/file-{number:03}", if number % 2 == 0 { "even" } else { "odd" }));
+    }
+    let page = Page::starting(pair, "");
+    let browser = opened(&page);
+    let shown = "return [...document.querySelectorAll('.replica details')].find((one) => one.textContent.startsWith('Not as in the source'))";
+    browser.until("what is held", &format!("{shown}?.innerText.includes('even/file-000') === true"));
+    let text = browser.run(&format!("{shown}.innerText")).as_str().unwrap().to_owned();
+    assert!(text.contains("held back or skipped") && text.contains("hold"), "{text}");
+    assert_ne!(browser.text(".state .word"), "identical");
+    browser.assert_innocent(&page.at);
+}
+
 /// Not only for the documents: a page that cannot be drawn fails here. `ALIKE_SCREENSHOTS=docs` writes them there.
 #[test]
 fn it_is_drawn_light_and_dark() {
@@ -242,36 +290,6 @@ fn it_is_drawn_light_and_dark() {
         }
     }
     browser.assert_innocent(&page.at);
-    // TEMP
-    browser.prefers("light");
-    browser.click_text("summary", "Trash");
-    browser.click_text("summary", "Passes");
-    browser.until("b", "return !!document.querySelector('[aria-label^=Restore]')");
-    browser.run("document.querySelectorAll('.pass details')[1].open = true; document.querySelectorAll('.day details')[0].open = true");
-    let shot = |name: &str, w: u32, h: u32| {
-        browser.size(w, h);
-        std::fs::write(format!("/tmp/s12-page-{name}.png"), browser.screenshot()).unwrap();
-    };
-    shot("long", 1080, 2600);
-    shot("phone", 360, 3000);
-    browser.size(1080, 900);
-    browser.click("[aria-label^=Restore]");
-    browser.until("q", "return document.querySelector('#ask').open");
-    shot("ask", 1080, 700);
-    browser.click("#ask-yes");
-    browser.until("that it is done", "return document.querySelector('#ask-title').textContent === 'Done'");
-    browser.click("#ask-no");
-    browser.until("the hold", "return !document.querySelector('.hold').hidden");
-    browser.run("scrollTo(0,0)");
-    shot("hold", 800, 900);
-    browser.click_text("button", "Lock");
-    browser.run("scrollTo(0,0)");
-    browser.click_text("button", "Unlock");
-    shot("unlock", 400, 700);
-    browser.without_scripts();
-    browser.open(&page.url("/"));
-    shot("plain", 800, 1000);
-    // ENDTEMP
 }
 
 fn screenshot_page() -> Page {

@@ -117,7 +117,7 @@ fn missing(program: &str) -> Option<String> {
 
 fn replicas(job: &Job) -> String {
     let all = job.replicas();
-    all.map(|replica| shown(replica)).collect::<Vec<_>>().join(", ")
+    all.map(shown).collect::<Vec<_>>().join(", ")
 }
 
 /// The command line of the job as it would be typed.

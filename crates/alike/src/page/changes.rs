@@ -3,9 +3,8 @@
 //! The same as the commands of these names do from another process. Here the mirror runs in this one, so it is woken by
 //! a word to whoever owns the jobs, not by a signal.
 
-use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::time::Duration;
 
 use alike_engine::chronicle;
@@ -13,6 +12,7 @@ use alike_engine::hold::Site;
 use alike_engine::monitor::{Event, Monitor};
 use alike_engine::resuming::complete;
 use alike_engine::undoing::{Job, Undone, preview};
+use alike_model::event::Action;
 use alike_model::path::RelPath;
 use alike_storage::linux;
 use axum::http::StatusCode;
@@ -33,6 +33,8 @@ use crate::recovery::{
     undone_in_words,
 };
 use crate::run::{Failure, now};
+use crate::up::board::ReplicaBoard;
+use crate::up::feed::What;
 use crate::up::socket::{Answer, Question};
 
 /// Whoever owns the jobs answers within this time.
@@ -61,8 +63,8 @@ pub(crate) struct Wish {
 /// A replica that something is to be done to.
 pub(crate) struct On<'a> {
     pub(crate) shared: &'a Shared,
-    pub(crate) job: &'a str,
-    pub(crate) replica: &'a Path,
+    pub(crate) job: &'a Arc<str>,
+    pub(crate) replica: &'a ReplicaBoard,
 }
 
 impl From<Failure> for Refused {
@@ -93,11 +95,17 @@ impl On<'_> {
         }
         let at = wish.at.as_deref().map(moment).transpose().map_err(|why| wrong(&format!("at {why}")))?;
         let _alone = self.alone()?;
-        let mut site = Site::open(self.replica)?;
+        let mut site = Site::open(&self.replica.path)?;
         let back = bring_back(&mut site, (&path, at), &|pid| self.wake(pid), &self.shared.stop)?;
         let more = back.earlier.map(|(path, earlier)| more_was_deleted(&path, &earlier, &TimeZone::UTC));
         let failed: Vec<Value> = back.copied.failed.iter().map(|(path, why)| trouble(path, why)).collect();
         let text = back_in_words(&path, back.pass, GO_ON);
+        self.tell(Event::about(
+            back.pass,
+            Action::Create,
+            path,
+            "brought back from the trash by a wish on the page",
+        ));
         Ok(json!({ "text": text, "pass": back.pass, "more": more, "failed": failed }))
     }
 
@@ -105,7 +113,7 @@ impl On<'_> {
     pub(crate) fn undo(&self, wish: &Wish) -> Result<Value, Refused> {
         let pass = wish.pass.ok_or_else(|| wrong("say which pass"))?;
         let _alone = self.alone()?;
-        let mut site = Site::open(self.replica)?;
+        let mut site = Site::open(&self.replica.path)?;
         let Some(seen) = wish.steps else { return self.preview(&site, pass) };
         site.seize(&hold(0, "a pass is being undone"), &|pid| self.wake(pid))?;
         let done = self.undo_held(&site, (pass, seen));
@@ -147,7 +155,9 @@ impl On<'_> {
             return no(format!("{}: {why}", named(&passes)));
         }
         let steps = Steps::default();
-        let undone = carry_out(site, job, &steps, &self.shared.stop).map_err(|why| (why.into(), true))?;
+        let undone = carry_out(site, job, &steps, &self.shared.stop);
+        steps.told().into_iter().for_each(|event| self.tell(event));
+        let undone = undone.map_err(|why| (why.into(), true))?;
         let text = undone_in_words(&passes, &undone, GO_ON);
         Ok(
             json!({ "text": text, "pass": pass, "undone": counts(&undone), "actions": steps.list(), "more": steps.more() }),
@@ -156,11 +166,16 @@ impl On<'_> {
 
     pub(crate) fn resume(&self) -> Result<Value, Refused> {
         let _alone = self.alone()?;
-        let text = match recovery::resume(&mut Site::open(self.replica)?)? {
+        let text = match recovery::resume(&mut Site::open(&self.replica.path)?)? {
             Some(why) => format!("{why}; the mirror goes on"),
             None => "nothing is held".to_owned(),
         };
         Ok(json!({ "text": text }))
+    }
+
+    /// Whoever follows sees what a wish did as they see what passes do.
+    fn tell(&self, event: Event) {
+        self.shared.board.feed.tell((self.job, &self.replica.shown), What::Event(Arc::new(event)));
     }
 
     fn alone(&self) -> Result<std::sync::MutexGuard<'_, ()>, Refused> {
@@ -178,7 +193,7 @@ impl On<'_> {
     fn wake(&self, pid: i32) {
         if u32::try_from(pid).is_ok_and(|pid| pid == std::process::id()) {
             let (reply, _) = std::sync::mpsc::channel();
-            (self.shared.ask)(Question::Pass { job: Some(self.job.to_owned()) }, reply);
+            (self.shared.ask)(Question::Pass { job: Some(self.job.to_string()) }, reply);
         } else {
             let _ = linux::wake_process(pid);
         }
@@ -224,9 +239,12 @@ struct Steps {
 }
 
 impl Steps {
+    fn told(&self) -> Vec<Event> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn list(&self) -> Vec<Value> {
-        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        told.iter().map(|event| in_json(event, Timestamp::now())).collect()
+        self.told().iter().map(|event| in_json(event, Timestamp::now())).collect()
     }
 
     fn more(&self) -> usize {

@@ -56,6 +56,8 @@ pub(crate) async fn keep_up(shared: Arc<Shared>) {
     loop {
         let _ = tokio::time::timeout(LOOK, shared.news.wake.notified()).await;
         if shared.news.status.receiver_count() == 0 {
+            // Of a large copy it is woken at each file.
+            tokio::time::sleep(PACE).await;
             continue;
         }
         let next = shared.board.feed.next();

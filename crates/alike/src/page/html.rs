@@ -14,7 +14,14 @@ use crate::up::report::{ReplicaReport, Report, Standing, Trouble};
 
 const FRAME: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
-const SCRIPT: &str = include_str!("page.js");
+/// One block, so that no name in it is a browser's own.
+const SCRIPT: &str = concat!(
+    "\"use strict\";\n{\n",
+    include_str!("words.js"),
+    include_str!("replica.js"),
+    include_str!("page.js"),
+    "}\n"
+);
 
 /// What a browser may do on this page: nothing but this style, this script, and questions to where it came from.
 pub(crate) fn policy() -> HeaderValue {

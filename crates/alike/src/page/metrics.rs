@@ -1,5 +1,6 @@
 //! How all replicas stand as figures, in the form and by the naming conventions of Prometheus.
 
+use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
 
 use prometheus_client::encoding::text::encode;
@@ -11,15 +12,35 @@ use prometheus_client::registry::Registry;
 
 use crate::up::report::{ReplicaReport, Report, Standing};
 
-/// What the text that [`metrics`] makes is called.
-pub(crate) const FORM: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// In which of the two forms of Prometheus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// What Prometheus asks for.
+    OpenMetrics,
+    /// What older readers and `promtool check metrics` read.
+    Plain,
+}
+
+impl Form {
+    /// The one that is asked for by an `Accept` header.
+    pub(crate) fn wanted(accept: &str) -> Self {
+        if accept.contains("application/openmetrics-text") { Self::OpenMetrics } else { Self::Plain }
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            Self::Plain => "text/plain; version=0.0.4; charset=utf-8",
+        }
+    }
+}
 
 type Labels = Vec<(&'static str, String)>;
 /// A replica with its labels.
 type Replica<'a> = (&'a ReplicaReport, Labels);
 
 /// All figures as text.
-pub(crate) fn metrics(report: &Report) -> String {
+pub(crate) fn metrics(report: &Report, form: Form) -> String {
     let mut registry = Registry::default();
     registry.register("alike_up", "The alike up that runs", Info::new([("version", report.version.clone())]));
     let replicas: Vec<Replica<'_>> = report
@@ -33,7 +54,33 @@ pub(crate) fn metrics(report: &Report) -> String {
     let mut text = String::new();
     // Writing to a string does not fail.
     let _ = encode(&mut text, &registry);
-    text
+    if form == Form::Plain { plain(&text) } else { text }
+}
+
+/// The older form: a family is called as its samples are, and there are only gauges and counters.
+fn plain(text: &str) -> String {
+    let kinds = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+    let kinds: HashMap<&str, &str> = kinds.collect();
+    let mut told = String::with_capacity(text.len());
+    for line in text.lines() {
+        let named = line.strip_prefix("# ").and_then(|rest| rest.split_once(' '));
+        let Some((word, (name, rest))) = named.and_then(|(word, rest)| Some((word, rest.split_once(' ')?)))
+        else {
+            if !line.starts_with('#') {
+                told.push_str(line);
+                told.push('\n');
+            }
+            continue;
+        };
+        let (ending, kind) = match kinds.get(name) {
+            Some(&"counter") => ("_total", "counter"),
+            Some(&"info") => ("_info", "gauge"),
+            _ => ("", "gauge"),
+        };
+        let rest = if word == "TYPE" { kind } else { rest };
+        told.push_str(&format!("# {word} {name}{ending} {rest}\n"));
+    }
+    told
 }
 
 fn state(registry: &mut Registry, replicas: &[Replica<'_>]) {

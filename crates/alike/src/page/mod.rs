@@ -82,11 +82,7 @@ impl Page {
             .thread_name("page reads")
             .build()?;
         let thread = std::thread::Builder::new().name("page".to_owned()).spawn(move || {
-            runtime.block_on(async {
-                let watch = tokio::spawn(follow::keep_up(Arc::clone(&theirs)));
-                run(&theirs, &mut where_to).await;
-                watch.abort();
-            });
+            runtime.block_on(run(&theirs, &mut where_to));
             theirs.board.page_is_at(None);
             runtime.shutdown_timeout(PATIENCE);
         })?;
@@ -160,6 +156,7 @@ async fn serve(
     wanted: &mut watch::Receiver<Option<SocketAddr>>,
 ) -> bool {
     let (end, ended) = watch::channel(false);
+    let watching = tokio::spawn(follow::keep_up(Arc::clone(shared)));
     let router = routes::router(Arc::clone(shared), at, ended.clone());
     let mut until = ended;
     let mut serving = tokio::spawn(async move {
@@ -174,5 +171,6 @@ async fn serve(
     if tokio::time::timeout(LAST_WORDS, &mut serving).await.is_err() {
         serving.abort();
     }
+    watching.abort();
     goes_on
 }

@@ -138,8 +138,10 @@ async fn health(State(place): State<Place>) -> Result<Response, Refused> {
     Ok((StatusCode::SERVICE_UNAVAILABLE, typed(form, text)).into_response())
 }
 
-async fn figures(State(place): State<Place>) -> Result<Response, Refused> {
-    Ok(typed(metrics::FORM, metrics::metrics(&report(&place).await?)))
+async fn figures(State(place): State<Place>, headers: HeaderMap) -> Result<Response, Refused> {
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    let form = metrics::Form::wanted(accept);
+    Ok(typed(form.name(), metrics::metrics(&report(&place).await?, form)))
 }
 
 async fn status(State(place): State<Place>) -> Result<Response, Refused> {
@@ -228,7 +230,7 @@ async fn change(
 ) -> Result<Response, Refused> {
     let done = beside(&place, move |shared| {
         let (job, number) = found(shared, &wish.job, wish.replica.as_deref())?;
-        let on = On { shared, job: &job.name, replica: &job.replicas[number].path };
+        let on = On { shared, job: &job.name, replica: &job.replicas[number] };
         let done = change(&on, &wish);
         job.replicas[number].forget_trash();
         shared.news.wake();

@@ -95,8 +95,10 @@ impl Conductor<'_> {
         self.fleet.reopen_logs();
         let told = match loaded {
             Ok(config) => {
-                self.page.apply(config.web.as_ref());
-                Ok(self.fleet.apply(config))
+                let web = config.web.clone();
+                let told = self.fleet.apply(config);
+                self.page.apply(web.as_ref());
+                Ok(told)
             }
             Err(trouble) => {
                 let why = Failure::from(trouble).told().0;

@@ -66,8 +66,10 @@ pub(crate) fn up(args: &UpArgs) -> Result<ExitCode, Failure> {
     let page = page(&board, &wishes, &seat)?;
     let (fleet, looks) = (Fleet::new(Arc::clone(&board), manner), Arc::default());
     let mut conductor = Conductor { args, board: &board, fleet, page, looks };
-    conductor.page.apply(config.web.as_ref());
+    let web = config.web.clone();
     say!("alike: {}", conductor.fleet.apply(config));
+    // Not before there are jobs to tell of: who asks whether all is well must not hear that nothing is wrong with none.
+    conductor.page.apply(web.as_ref());
     let _listens = notify::is_heard().then(|| wake_at_changes(&board, &wishes, &conductor.looks));
     notify::ready();
     let waiting = conductor.run(&heard);

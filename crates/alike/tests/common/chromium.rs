@@ -27,21 +27,9 @@ impl Chromium {
     /// Starts it with an empty profile.
     #[track_caller]
     pub fn start() -> Self {
-        let mut driver = Command::new("chromedriver")
-            .arg("--port=0")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap_or_else(|why| {
-                panic!("chromedriver: {why}; scripts/test installs chromium and chromium-driver")
-            });
-        let said = BufReader::new(driver.stdout.take().unwrap()).lines().map_while(Result::ok);
-        let mut said = said.filter_map(|line| {
-            line.split_once("on port ").map(|(_, port)| port.trim_end_matches('.').to_owned())
-        });
-        let port = said.find(|port| port.parse::<u16>().is_ok_and(|port| port > 0)).expect("a port");
-        // It must never wait for who reads what it says.
-        std::thread::spawn(move || said.for_each(drop));
+        // A port that is free for one kind of address may be taken for the other; then it ends.
+        let started = (0..10).find_map(|_| start_driver());
+        let (driver, port) = started.expect("chromedriver finds no port");
         let profile = tempfile::TempDir::with_prefix("alike-chromium-").unwrap();
         let data = format!("--user-data-dir={}", profile.path().display());
         let args = [
@@ -55,6 +43,7 @@ impl Chromium {
             "--disable-sync",
             "--disable-dev-shm-usage",
             "--force-color-profile=srgb",
+            "--hide-scrollbars",
             &data,
         ];
         let wanted = json!({ "capabilities": { "alwaysMatch": {
@@ -103,7 +92,8 @@ impl Chromium {
     /// Waits until a script returns true.
     #[track_caller]
     pub fn until(&self, what: &str, script: &str) {
-        let came = wait_until(SOON, || self.run(script) == true);
+        // What is brought back is brought to the disk, which others may keep busy.
+        let came = wait_until(SOON * 3, || self.run(script) == true);
         assert!(came, "never {what}:\n{}", self.text("body"));
     }
 
@@ -177,7 +167,6 @@ impl Chromium {
 
     #[track_caller]
     pub fn prefers(&self, scheme: &str) {
-        self.command("Emulation.setScrollbarsHidden", &json!({ "hidden": true }));
         let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
         self.command("Emulation.setEmulatedMedia", &json!({ "features": features }));
     }
@@ -189,8 +178,9 @@ impl Chromium {
 
     #[track_caller]
     pub fn screenshot(&self) -> Vec<u8> {
-        let png =
-            self.command("Page.captureScreenshot", &json!({ "format": "png", "optimizeForSpeed": false }));
+        // The last lines of the window are drawn late.
+        let clip = json!({ "x": 0, "y": 0, "width": 1080, "height": 880, "scale": 1 });
+        let png = self.command("Page.captureScreenshot", &json!({ "format": "png", "clip": clip }));
         BASE64_STANDARD.decode(png["data"].as_str().unwrap()).unwrap()
     }
 
@@ -217,6 +207,31 @@ impl Chromium {
         }
         assert!(asked >= 2, "the log of requests is empty");
     }
+}
+
+/// Starts it on a free port; `None` when it ended at once.
+#[track_caller]
+fn start_driver() -> Option<(Child, String)> {
+    let mut driver = Command::new("chromedriver")
+        .arg("--port=0")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap_or_else(|why| {
+            panic!("chromedriver: {why}; scripts/test installs chromium and chromium-driver")
+        });
+    let said = BufReader::new(driver.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let mut said = said.filter_map(|line| {
+        line.split_once("on port ").map(|(_, port)| port.trim_end_matches('.').to_owned())
+    });
+    let port = said.find(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
+    if port.is_none() {
+        let _ = driver.kill();
+        let _ = driver.wait();
+    }
+    // It must never wait for who reads what it says.
+    std::thread::spawn(move || said.for_each(drop));
+    Some((driver, port?))
 }
 
 impl Drop for Chromium {

@@ -175,6 +175,16 @@ impl Page {
         assert!(came, "never {what}: {last:#}\n{}", self.live.err());
     }
 
+    /// Waits until a path is gone from the replica, and all is calm.
+    #[track_caller]
+    pub fn wait_gone(&self, path: &str) {
+        assert!(wait_until(SOON, || !self.pair.replica.has(path)), "{path} is still there");
+        self.wait_for(SOON, "calm", |report| {
+            let replica = &report["jobs"][0]["replicas"][0];
+            replica["state"] == "identical" && replica["lag_paths"] == 0
+        });
+    }
+
     /// The stream of events, from after this one on.
     pub fn follow(&self, last: Option<&str>) -> Events {
         let mut request = agent().get(self.url("/api/events"));

@@ -39,7 +39,7 @@ pub(crate) fn trash(args: &TrashArgs) -> Result<ExitCode, Failure> {
     Ok(ExitCode::from(IDENTICAL))
 }
 
-fn entries(count: u64) -> String {
+pub(crate) fn entries(count: u64) -> String {
     if count == 1 { "1 entry".to_owned() } else { format!("{count} entries") }
 }
 

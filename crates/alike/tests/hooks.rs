@@ -61,6 +61,21 @@ fn a_missing_source_and_its_return_run_the_hooks_for_it() {
 }
 
 #[test]
+fn what_halted_and_why_is_in_the_environment_too_so_that_a_mail_needs_no_parser() {
+    let mut up = Up::new();
+    up.source("docs").file("a", "one");
+    let to = up.path("mail");
+    let script = format!("echo \"$ALIKE_HOOK $ALIKE_JOB $ALIKE_STATE: $ALIKE_WHY\" > '{}'", to.display());
+    up.configure(&up.job("docs", &format!("on_halt = [\"sh\", \"-c\", {script:?}]")));
+    up.start();
+    up.wait_for_state("docs", "identical");
+    fs::rename(up.path("docs"), up.path("away")).unwrap();
+    let mail = || fs::read_to_string(&to).unwrap_or_default();
+    assert!(wait_until(SOON, || mail().ends_with('\n')));
+    assert!(mail().starts_with("on_halt docs halted: the source "), "{}", mail());
+}
+
+#[test]
 fn changes_are_told_with_their_paths_and_soon_ones_together() {
     let mut up = told_by_hooks();
     up.start();

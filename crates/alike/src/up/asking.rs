@@ -14,6 +14,7 @@ use super::socket::{Answer, Question, ask};
 use crate::log::{json_line, size};
 use crate::paint;
 use crate::run::{DIFFERS, Failure, HALTED, IDENTICAL};
+use crate::trash::entries;
 
 #[derive(Debug, Args)]
 pub(crate) struct AskArgs {
@@ -131,7 +132,8 @@ fn replica_in_words(replica: &ReplicaReport) -> String {
     }
     match (&replica.identical_at, replica.state) {
         (Some(_), Standing::Identical) => {
-            let _ = write!(text, " · {} files", replica.files);
+            let files = if replica.files == 1 { "file" } else { "files" };
+            let _ = write!(text, " · {} {files}", replica.files);
         }
         (Some(at), _) => {
             let _ = write!(text, " · identical {} ago", ago(at));
@@ -157,7 +159,7 @@ fn replica_in_words(replica: &ReplicaReport) -> String {
         );
     }
     if let Some(trash) = replica.trash.as_ref().filter(|trash| trash.entries > 0) {
-        let _ = writeln!(text, "    trash: {} entries, {}", trash.entries, size(trash.bytes));
+        let _ = writeln!(text, "    trash: {}, {}", entries(trash.entries), size(trash.bytes));
     }
     troubles(&mut text, &replica.failed, replica.failed_count);
     troubles(&mut text, &replica.held, replica.held_count);

@@ -169,7 +169,12 @@ impl Hooks {
         occasion.told.count += 1;
         occasion.told.bytes += event.bytes.unwrap_or(0);
         match &event.path {
-            Some(path) => occasion.name(path, event),
+            Some(path) => {
+                if hook == Hook::Error && occasion.told.why.is_empty() {
+                    occasion.told.why = one_line(&format!("{}: {}", shown(path), event.reason));
+                }
+                occasion.name(path, event);
+            }
             None => occasion.told.why = one_line(&event.reason),
         }
         self.shared.woken.notify_one();
@@ -296,6 +301,8 @@ impl Shared {
             .env("ALIKE_HOOK", occasion.hook.key())
             .env("ALIKE_JOB", &*self.job)
             .env("ALIKE_REPLICA", &*occasion.replica)
+            .env("ALIKE_STATE", occasion.told.state.map_or("", Standing::word))
+            .env("ALIKE_WHY", &occasion.told.why)
             .stdin(Stdio::piped())
             // Standard output is for the log's lines.
             .stdout(Stdio::null())

@@ -256,6 +256,10 @@ impl Mirror<'_> {
             let now = Instant::now();
             let wants_full = self.controls.pass_now.load(Ordering::Relaxed) || now >= agenda.full;
             if wants_full && !self.full.is_under_way() {
+                if agenda.seen && self.can_watch_again() {
+                    // Whoever opens the pair anew gets a watcher before the pass that is due.
+                    return;
+                }
                 self.begin_full(agenda, deletes, scope);
             } else if !agenda.dirty.is_empty() && (agenda.halted || agenda.judge) {
                 agenda.wait_for_full();
@@ -267,6 +271,13 @@ impl Mirror<'_> {
                 self.wait(agenda);
             }
         }
+    }
+
+    /// True when there is no watcher, for want of one when the pair was opened, and one can be had now.
+    fn can_watch_again(&self) -> bool {
+        let wants = self.ear.seat.is_none() && self.rhythm.watch != Means::None;
+        let join = || self.common.hub.join(&self.pair.source, self.rhythm.watch, &self.controls.waker);
+        wants && join().is_ok()
     }
 
     pub(crate) fn halt(&self, reason: String) {

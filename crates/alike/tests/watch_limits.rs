@@ -207,3 +207,25 @@ fn what_a_program_serves_inside_the_source_is_known_as_shared() {
     assert!(text(disk.at()).ends_with("served"));
     drop(disk);
 }
+
+#[test]
+fn who_could_not_watch_at_the_start_does_so_as_soon_as_an_interval_finds_that_it_can() {
+    if !root_or_say("a limit of queues") {
+        return;
+    }
+    let mut pair = pair_with_files(4);
+    let lifted = pair.beside("lifted");
+    pair.alike.run_after(&format!(
+        "exec unshare --user --map-root-user sh -c 'echo 0 > /proc/sys/user/max_inotify_instances; \
+         (until [ -e {} ]; do sleep 0.1; done; echo 128 > /proc/sys/user/max_inotify_instances) & \
+         exec \"$0\" \"$@\"' \"$0\" \"$@\"",
+        text(&lifted)
+    ));
+    let mut live = pair.mirror_with(&["--interval", "2"]);
+    live.wait_for_output("not watching", SOON);
+    live.wait_identical(SOON);
+    fs::write(&lifted, "").unwrap();
+    live.wait_for_output("inotify: 3 folders", SOON);
+    assert_eq!(live.out().matches("not watching").count(), 1, "{}", live.out());
+    live.stop();
+}

@@ -78,7 +78,7 @@ impl Alike {
             .current_dir(home)
             .env("HOME", home.join("user"))
             .env("XDG_STATE_HOME", self.xdg_state())
-            .env("XDG_CONFIG_HOME", home.join("xdg-config"))
+            .env("XDG_CONFIG_HOME", self.config_home())
             .env("XDG_RUNTIME_DIR", self.runtime_dir())
             .env_remove("NOTIFY_SOCKET")
             .env_remove("JOURNAL_STREAM")
@@ -100,6 +100,11 @@ impl Alike {
     /// Where the environment says that state goes.
     pub fn xdg_state(&self) -> PathBuf {
         self.home.path().join("xdg-state")
+    }
+
+    /// Where the environment says that config files are.
+    pub fn config_home(&self) -> PathBuf {
+        self.home.path().join("xdg-config")
     }
 
     /// Where the environment says that sockets go.

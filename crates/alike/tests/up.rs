@@ -163,6 +163,10 @@ fn down_ends_it_and_returns_when_all_is_done() {
     up.start();
     up.wait_for_state("two", "identical");
     up.ask(&["down"]).expect(0).expect_message_with("stopped");
+    let config = up.config_file();
+    up.start_with(&["up", "-c", text(&config)]);
+    up.wait_for_state("two", "identical");
+    up.ask(&["down"]).expect(0).expect_message_with("stopped");
     assert_eq!(up.live().wait_exit(Duration::from_secs(2)), Some(0));
     up.ask(&["down"]).expect(1);
     up.ask(&["reload"]).expect(1);
@@ -215,6 +219,91 @@ fn paths_that_are_held_back_are_named_with_their_reason_and_are_gone_when_they_a
     up.live().ask_for_a_pass();
     up.wait_for_state("one", "identical");
     up.ask(&["status"]).expect(0);
+}
+
+/// A filesystem that stands still: whoever changes something on it waits until the value ends.
+struct Frozen(std::path::PathBuf);
+
+impl Frozen {
+    fn freeze(mount: &std::path::Path) -> Self {
+        let frozen = std::process::Command::new("fsfreeze").arg("-f").arg(mount).status().unwrap();
+        assert!(frozen.success());
+        Self(mount.to_owned())
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("fsfreeze").arg("-u").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_replica_that_hangs_holds_up_neither_status_nor_the_other_job_nor_a_reload() {
+    if !alike_testkit::root_or_say("a disk that hangs") {
+        return;
+    }
+    let mut up = two_jobs();
+    let disk = up.path("one.replica");
+    fs::create_dir(&disk).unwrap();
+    let mount = alike_testkit::Mount::loop_filesystem(&disk, "ext4", 32);
+    up.start();
+    up.wait_for_state("one", "identical");
+    up.wait_for_state("two", "identical");
+    let frozen = Frozen::freeze(&disk);
+    fs::write(up.path("one/waits"), "x").unwrap();
+    fs::write(up.path("two/arrives"), "x").unwrap();
+    up.wait_until_same("two");
+    let start = Instant::now();
+    assert!(up.status().is_some());
+    assert!(start.elapsed() < Duration::from_secs(5), "status took {:?}", start.elapsed());
+    up.source("three").file("c", "new");
+    up.configure(&format!(
+        "{}{}{}",
+        up.job("one", "exclude = [\"*.tmp\"]"),
+        up.job("two", ""),
+        up.job("three", "")
+    ));
+    up.ask(&["reload"]).expect(0).expect_message_with("told to end, and not ended yet: one");
+    up.wait_for_state("three", "identical");
+    drop(frozen);
+    // The job that hung ends, and lets go of its replica for the one that takes its place.
+    assert!(wait_until(Duration::from_secs(30), || same(&up.path("one"), &up.path("one.replica"))));
+    assert_eq!(up.stop(), Some(0));
+    drop(mount);
+}
+
+#[test]
+fn a_job_that_cannot_get_a_thread_is_shown_and_started_later() {
+    if !alike_testkit::root_or_say("a limit of processes for somebody else") {
+        return;
+    }
+    let mut up = two_jobs();
+    up.alike.run_after("ulimit -n 40");
+    let names: Vec<String> = (0..12).map(|number| format!("job{number}")).collect();
+    for name in &names {
+        up.source(name).file("x", "y");
+    }
+    up.configure(&names.iter().map(|name| up.job(name, "")).collect::<String>());
+    up.start();
+    let all_shown = || up.status().is_some_and(|status| status["jobs"].as_array().map(Vec::len) == Some(12));
+    assert!(wait_until(SOON, all_shown), "{:#}", up.status().unwrap_or_default());
+    up.ask(&["status"]).expect_one_of(&[1, 3]);
+}
+
+#[test]
+fn another_config_does_not_take_the_place_of_one_that_is_gone_for_a_moment() {
+    let mut up = two_jobs();
+    let home = up.alike.config_home().join("alike");
+    fs::create_dir_all(&home).unwrap();
+    fs::rename(up.config_file(), home.join("alike.toml")).unwrap();
+    up.start_with(&["up"]);
+    up.wait_for_state("one", "identical");
+    fs::rename(home.join("alike.toml"), home.join("away")).unwrap();
+    up.ask(&["reload"]).expect(2);
+    up.wait_for_state("two", "identical");
+    fs::rename(home.join("away"), home.join("alike.toml")).unwrap();
+    up.ask(&["reload"]).expect(0).expect_message_with("2 jobs unchanged");
 }
 
 #[test]

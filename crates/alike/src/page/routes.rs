@@ -232,7 +232,7 @@ async fn change(
         let (job, number) = found(shared, &wish.job, wish.replica.as_deref())?;
         let on = On { shared, job: &job.name, replica: &job.replicas[number] };
         let done = change(&on, &wish);
-        job.replicas[number].forget_trash();
+        job.replicas[number].on_replica.forget();
         shared.news.wake();
         done
     });

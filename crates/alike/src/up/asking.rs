@@ -10,7 +10,7 @@ use clap::Args;
 use jiff::Timestamp;
 
 use super::report::{JobReport, ReplicaReport, Report, Standing, Trouble};
-use super::socket::{Answer, Question, ask};
+use super::socket::{Answer, Question, ask, ask_to_end};
 use crate::log::{json_line, size};
 use crate::paint;
 use crate::run::{DIFFERS, Failure, HALTED, IDENTICAL};
@@ -90,7 +90,7 @@ pub(crate) fn reload(args: &AskArgs) -> Result<ExitCode, Failure> {
 }
 
 pub(crate) fn down(args: &AskArgs) -> Result<ExitCode, Failure> {
-    match ask(args.config.as_deref(), &Question::Down)? {
+    match ask_to_end(args.config.as_deref())? {
         Answer::Done { text } => Ok(said(&text)),
         Answer::Refused { text } => Err(Failure::Failed(text)),
         Answer::Status(_) => Ok(ExitCode::from(IDENTICAL)),

@@ -1,31 +1,20 @@
 //! What is known of all jobs that run, for whoever asks: `alike status`, the status page, hooks.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use alike_engine::chronicle;
-use alike_engine::hold::{Hold, Site};
-use alike_engine::kept::kept;
 use alike_engine::monitor::{Event, Monitor, State};
 use jiff::Timestamp;
 
 use super::feed::{Feed, What};
 use super::hooks::Hooks;
+use super::kept::OnReplica;
 use super::record::{Record, Turned, rfc};
-use super::report::{JobReport, ReplicaReport, Report, Standing, TrashReport};
+use super::report::{JobReport, ReplicaReport, Report, Standing};
 use crate::config::Job;
 use crate::console::Voice;
 use crate::log::one_line;
-
-/// A trash is looked through at most this often, and more often when something went into it; but never for a large part of the time.
-const TRASH_AGE: Duration = Duration::from_secs(10);
-const TRASH_GREW: Duration = Duration::from_secs(1);
-const TRASH_SHARE: u32 = 50;
-
-/// The folder of alike's own on a replica.
-const OWN: &str = ".alike";
 
 /// What is known of all jobs.
 pub(crate) struct Board {
@@ -57,15 +46,7 @@ pub(crate) struct ReplicaBoard {
     pub(crate) path: PathBuf,
     pub(crate) shown: Arc<str>,
     pub(crate) record: Record,
-    trash: Mutex<Option<Trash>>,
-    trash_grew: AtomicBool,
-}
-
-/// What a trash keeps, as it was lately; `None` where it could not be told.
-struct Trash {
-    at: Instant,
-    took: Duration,
-    keeps: Option<TrashReport>,
+    pub(crate) on_replica: OnReplica,
 }
 
 impl Board {
@@ -133,7 +114,7 @@ impl Board {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             since: rfc(self.since),
-            well: told.trouble.is_none() && jobs.iter().all(|job| job.well),
+            well: told.trouble.is_none() && !told.files.is_empty() && jobs.iter().all(|job| job.well),
             config: told.files.iter().map(|file| shown(file)).collect(),
             config_trouble: told.trouble.clone(),
             web: told.web.clone(),
@@ -149,13 +130,18 @@ impl JobBoard {
     /// # Errors
     /// When the system has no more threads for its hooks.
     pub(crate) fn of(job: &Job) -> std::io::Result<Self> {
-        let name: Arc<str> = job.name.as_str().into();
-        Ok(Self {
-            hooks: Hooks::start(&name, &job.hooks)?,
-            name,
+        let hooks = Hooks::start(&job.name.as_str().into(), &job.hooks)?;
+        Ok(Self { hooks, ..Self::of_none(job) })
+    }
+
+    /// One that does not run, and has no hooks.
+    pub(crate) fn of_none(job: &Job) -> Self {
+        Self {
+            hooks: None,
+            name: job.name.as_str().into(),
             source: job.mirror.pair.source.clone(),
-            replicas: job.replicas().map(ReplicaBoard::of).collect(),
-        })
+            replicas: job.replicas().map(|path| ReplicaBoard::of(path, job.mirror.interval)).collect(),
+        }
     }
 
     /// Tells whoever follows of something that becomes of a replica.
@@ -186,47 +172,20 @@ impl JobBoard {
 }
 
 impl ReplicaBoard {
-    fn of(path: &Path) -> Self {
-        let shown = shown(path).into();
+    fn of(path: &Path, interval: Duration) -> Self {
         Self {
             path: path.to_owned(),
-            shown,
-            record: Record::new(),
-            trash: Mutex::default(),
-            trash_grew: AtomicBool::new(false),
+            shown: shown(path).into(),
+            record: Record::new(interval),
+            on_replica: OnReplica::of(path),
         }
     }
 
     fn report(&self) -> ReplicaReport {
         let report = self.record.report(&self.shown);
-        let hold = match report.state {
-            // What holds it stands on the replica itself.
-            Standing::Halted => Hold::read(&self.path.join(OWN)).ok().flatten(),
-            _ => None,
-        };
-        ReplicaReport { trash: self.trash(), hold: hold.map(|hold| one_line(&hold.why)), ..report }
-    }
-
-    /// What its trash keeps is another now.
-    pub(crate) fn forget_trash(&self) {
-        *lock(&self.trash) = None;
-    }
-
-    /// What its trash keeps, as it was lately.
-    fn trash(&self) -> Option<TrashReport> {
-        let mut known = lock(&self.trash);
-        let is_old = |trash: &Trash| {
-            let usual = if self.trash_grew.load(Ordering::Relaxed) { TRASH_GREW } else { TRASH_AGE };
-            // One that was not there is cheap to look for, and may come at any time.
-            trash.keeps.is_none() || trash.at.elapsed() > usual.max(trash.took * TRASH_SHARE)
-        };
-        if known.as_ref().is_none_or(is_old) {
-            self.trash_grew.store(false, Ordering::Relaxed);
-            let began = Instant::now();
-            let keeps = count_trash(&self.path);
-            *known = Some(Trash { at: Instant::now(), took: began.elapsed(), keeps });
-        }
-        known.as_ref().and_then(|trash| trash.keeps.clone())
+        let found = self.on_replica.found();
+        let hold = found.hold.filter(|_| report.state == Standing::Halted);
+        ReplicaReport { trash: found.trash, hold, ..report }
     }
 }
 
@@ -234,14 +193,6 @@ impl From<Option<Turned>> for What {
     fn from(turned: Option<Turned>) -> Self {
         turned.map_or(Self::Stands, |Turned { was, is, why }| Self::Verdict { was, is, why })
     }
-}
-
-fn count_trash(replica: &Path) -> Option<TrashReport> {
-    let site = Site::open(replica).ok()?;
-    let all = chronicle::read(&site.trash).ok()?;
-    let kept = kept(&site, &all).ok()?;
-    let bytes = kept.iter().map(|kept| kept.bytes).sum();
-    Some(TrashReport { entries: kept.len() as u64, bytes })
 }
 
 /// Writes down what a mirror tells, and hands it on.
@@ -267,7 +218,7 @@ impl Monitor for Sight<'_> {
     fn event(&self, event: Event) {
         self.record().event(&event);
         if event.kept.is_some() {
-            self.job.replicas[self.number].trash_grew.store(true, Ordering::Relaxed);
+            self.job.replicas[self.number].on_replica.grew();
         }
         self.tell(What::Event(Arc::new(event.clone())));
         self.voice.event(event);

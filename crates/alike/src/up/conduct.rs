@@ -1,11 +1,11 @@
 //! The loop of `alike up`: it owns the jobs, and does one thing after the other that signals, questions and time ask for.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
-use super::UpArgs;
 use super::board::Board;
 use super::fleet::Fleet;
 use super::notify;
@@ -29,7 +29,8 @@ pub(crate) enum Wish {
 
 /// The loop, and what it owns.
 pub(crate) struct Conductor<'a> {
-    pub(crate) args: &'a UpArgs,
+    /// The config file: the one that was found at the start, also when it is gone for a moment and there is another.
+    pub(crate) config: PathBuf,
     pub(crate) board: &'a Board,
     pub(crate) fleet: Fleet,
     pub(crate) page: Page,
@@ -44,7 +45,7 @@ impl Conductor<'_> {
         let watchdog = notify::watchdog();
         loop {
             let until_due = due.map(|due| due.saturating_duration_since(Instant::now()));
-            let longest = [until_due, watchdog].into_iter().flatten().min().unwrap_or(Duration::MAX);
+            let longest = [until_due, watchdog, self.fleet.waits()].into_iter().flatten().min().unwrap_or(Duration::MAX);
             let wish = match heard.recv_timeout(longest) {
                 Ok(wish) => Some(wish),
                 Err(RecvTimeoutError::Timeout) => None,
@@ -53,6 +54,7 @@ impl Conductor<'_> {
             if watchdog.is_some() {
                 notify::alive();
             }
+            self.fleet.try_again();
             match wish {
                 Some(Wish::Stop) => return None,
                 Some(Wish::Asked((Question::Down, reply))) => return Some(reply),
@@ -91,7 +93,7 @@ impl Conductor<'_> {
     /// Takes up the config file as it is now. A broken one changes nothing.
     fn reload(&mut self) -> Result<String, String> {
         notify::reloading();
-        let loaded = config::load(self.args.config.as_deref());
+        let loaded = config::load(Some(&self.config));
         self.fleet.reopen_logs();
         let told = match loaded {
             Ok(config) => {

@@ -1,11 +1,14 @@
 //! The jobs that run, and what becomes of them when the config file changes.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use alike_engine::turns::{Share, Turns};
 
-use super::board::Board;
+use super::board::{Board, JobBoard};
 use super::job::{Manner, Running};
+use super::notify;
+use super::report::Standing;
 use crate::config::{Config, Job};
 
 /// The jobs that run.
@@ -15,9 +18,22 @@ pub(crate) struct Fleet {
     manner: Manner,
     running: Vec<Running>,
     started: u64,
+    replicas: usize,
+    /// Told to end, and not ended yet: their drives may hang.
+    ending: Vec<Running>,
+    /// Could not be started, for want of descriptors or threads; and when they are tried again.
+    waiting: Vec<(Arc<Job>, Arc<JobBoard>)>,
+    again: Instant,
     /// What the scrub found in jobs that have ended.
     found: u64,
 }
+
+/// Jobs that change are waited for so long; what is not over by then ends by itself.
+const CHANGING: Duration = Duration::from_secs(20);
+/// At the end everything is brought to the disk, and that may take a while.
+const ENDING: Duration = Duration::from_secs(60);
+/// Jobs that could not start are tried again this often.
+const TRY_AGAIN: Duration = Duration::from_secs(10);
 
 /// What a change of the config came to.
 #[derive(Default)]
@@ -26,12 +42,25 @@ struct Changes {
     changed: Vec<String>,
     stopped: Vec<String>,
     failed: Vec<String>,
+    /// Do not end.
+    hang: Vec<String>,
     unchanged: usize,
 }
 
 impl Fleet {
     pub(crate) fn new(board: Arc<Board>, manner: Manner) -> Self {
-        Self { board, turns: Arc::default(), manner, running: Vec::new(), started: 0, found: 0 }
+        Self {
+            board,
+            turns: Arc::default(),
+            manner,
+            running: Vec::new(),
+            started: 0,
+            replicas: 0,
+            ending: Vec::new(),
+            waiting: Vec::new(),
+            again: Instant::now(),
+            found: 0,
+        }
     }
 
     /// Makes the jobs that run those of this config: only what changed is started or stopped. Returns what was done, in words.
@@ -42,16 +71,19 @@ impl Fleet {
             .into_iter()
             .partition(|running| !running.has_ended() && wanted.contains(&running.job));
         // All are told at once, and none is started before all that go are gone: one may take up what another lets go of.
-        go.iter().for_each(Running::stop);
-        for running in go {
+        for running in &go {
+            running.stop();
             let name = running.job.name.clone();
             let is_wanted = wanted.iter().any(|job| job.name == name);
             if is_wanted { &mut changes.changed } else { &mut changes.stopped }.push(name);
-            self.found += running.end();
         }
+        self.ending.extend(go);
+        self.waiting.clear();
+        self.await_ends(CHANGING);
+        changes.hang = self.ending.iter().map(|running| running.job.name.clone()).collect();
         changes.unchanged = stay.len();
-        let replicas: usize = wanted.iter().map(|job| job.replicas().count()).sum();
-        let manner = Manner { held_folders: self.manner.held_folders / replicas.max(4), ..self.manner };
+        self.replicas = wanted.iter().map(|job| job.replicas().count()).sum();
+        let manner = self.manner_of_one();
         let mut stay: Vec<Option<Running>> = stay.into_iter().map(Some).collect();
         for job in wanted {
             let kept = stay.iter_mut().find(|slot| slot.as_ref().is_some_and(|running| running.job == job));
@@ -60,7 +92,7 @@ impl Fleet {
                 None => self.start(job, manner, &mut changes),
             }
         }
-        self.board.show(self.running.iter().map(|running| Arc::clone(&running.board)).collect());
+        self.show();
         self.board.configured(config.files);
         changes.told()
     }
@@ -68,14 +100,63 @@ impl Fleet {
     fn start(&mut self, job: Arc<Job>, manner: Manner, changes: &mut Changes) {
         self.started += 1;
         let (name, share) = (job.name.clone(), Share::of(&self.turns, self.started));
-        match Running::start(job, &self.board, (share, manner)) {
+        match Running::start(Arc::clone(&job), &self.board, (share, manner)) {
             Ok(running) => {
                 self.running.push(running);
                 if !changes.changed.contains(&name) {
                     changes.started.push(name);
                 }
             }
-            Err(failure) => changes.failed.push(format!("{name} ({})", failure.told().0)),
+            Err(failure) => {
+                let (why, _) = failure.told();
+                let board = Arc::new(JobBoard::of_none(&job));
+                board.ended(&self.board.feed, (Standing::Halted, &format!("it could not start: {why}")));
+                changes.failed.push(format!("{name} ({why}; it is tried again)"));
+                self.waiting.push((job, board));
+                self.again = Instant::now() + TRY_AGAIN;
+            }
+        }
+    }
+
+    fn manner_of_one(&self) -> Manner {
+        Manner { held_folders: self.manner.held_folders / self.replicas.max(4), ..self.manner }
+    }
+
+    /// How long until something is to be tried again.
+    pub(crate) fn waits(&self) -> Option<Duration> {
+        (!self.waiting.is_empty()).then(|| self.again.saturating_duration_since(Instant::now()))
+    }
+
+    /// Starts what could not be started before, when it is time.
+    pub(crate) fn try_again(&mut self) {
+        if self.waits() != Some(Duration::ZERO) {
+            return;
+        }
+        let mut changes = Changes::default();
+        for (job, _) in std::mem::take(&mut self.waiting) {
+            self.start(job, self.manner_of_one(), &mut changes);
+        }
+        self.show();
+    }
+
+    fn show(&self) {
+        let running = self.running.iter().map(|running| Arc::clone(&running.board));
+        self.board.show(running.chain(self.waiting.iter().map(|(_, board)| Arc::clone(board))).collect());
+    }
+
+    /// Waits for those that are to end, but not longer than this.
+    fn await_ends(&mut self, longest: Duration) {
+        let until = Instant::now() + longest;
+        while !self.ending.is_empty() {
+            let (over, ending): (Vec<Running>, Vec<Running>) =
+                std::mem::take(&mut self.ending).into_iter().partition(Running::has_ended);
+            self.found += over.into_iter().map(Running::found).sum::<u64>();
+            self.ending = ending;
+            if self.ending.is_empty() || Instant::now() >= until {
+                return;
+            }
+            notify::alive();
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 
@@ -97,10 +178,17 @@ impl Fleet {
         self.running.iter().for_each(Running::reopen_log);
     }
 
-    /// Ends all of them. Returns how much the scrub found damaged since the start.
-    pub(crate) fn end(self) -> u64 {
+    /// Ends all of them, or as many as end in time: what is left hangs, and ends with the process. Returns how much the scrub found
+    /// damaged since the start.
+    pub(crate) fn end(mut self) -> u64 {
         self.running.iter().for_each(Running::stop);
-        self.found + self.running.into_iter().map(Running::end).sum::<u64>()
+        let running = std::mem::take(&mut self.running);
+        self.ending.extend(running);
+        self.await_ends(ENDING);
+        for running in &self.ending {
+            say!("alike: {} does not end; what it was at is done again the next time", running.job.name);
+        }
+        self.found
     }
 }
 
@@ -120,6 +208,7 @@ impl Changes {
             list("changed", &self.changed),
             list("stopped", &self.stopped),
             list("could not start", &self.failed),
+            list("told to end, and not ended yet:", &self.hang),
             unchanged,
         ];
         told.into_iter().flatten().collect::<Vec<_>>().join("; ")

@@ -100,9 +100,8 @@ impl Running {
         self.thread.is_finished()
     }
 
-    /// Waits for its end. Returns how much the scrub found damaged.
-    pub(crate) fn end(self) -> u64 {
-        self.stop();
+    /// How much the scrub found damaged; it must have ended.
+    pub(crate) fn found(self) -> u64 {
         self.thread.join().unwrap_or(0)
     }
 }

@@ -8,6 +8,7 @@ pub(crate) mod feed;
 mod fleet;
 mod hooks;
 mod job;
+mod kept;
 mod notify;
 pub(crate) mod record;
 pub(crate) mod report;
@@ -52,12 +53,12 @@ pub(crate) struct UpArgs {
 
 pub(crate) fn up(args: &UpArgs) -> Result<ExitCode, Failure> {
     let config = config::load(args.config.as_deref())?;
-    let seat = Seat::take(&config.files[0])?;
+    let file = config.files[0].clone();
+    let seat = Seat::take(&file)?;
     let board = Arc::new(Board::new());
     let (wishes, heard) = channel();
     hear_signals(&wishes)?;
     let listener = seat.listen()?;
-    answer_others(listener, &board, &wishes)?;
     let manner = Manner {
         stdout_form: settings::stdout_form(args.quiet, args.json),
         verbose: args.verbose,
@@ -65,9 +66,11 @@ pub(crate) fn up(args: &UpArgs) -> Result<ExitCode, Failure> {
     };
     let page = page(&board, &wishes, &seat)?;
     let (fleet, looks) = (Fleet::new(Arc::clone(&board), manner), Arc::default());
-    let mut conductor = Conductor { args, board: &board, fleet, page, looks };
+    let mut conductor = Conductor { config: file, board: &board, fleet, page, looks };
     let web = config.web.clone();
     say!("alike: {}", conductor.fleet.apply(config));
+    // Who asks before knows nothing: all would be well with no job at all.
+    answer_others(listener, &board, &wishes)?;
     // Not before there are jobs to tell of: who asks whether all is well must not hear that nothing is wrong with none.
     conductor.page.apply(web.as_ref());
     let _listens = notify::is_heard().then(|| wake_at_changes(&board, &wishes, &conductor.looks));

@@ -30,6 +30,10 @@ struct Facts {
     working: Option<Working>,
     files: u64,
     identical_at: Option<Timestamp>,
+    /// When a pass said last how it stands.
+    told_at: Option<Instant>,
+    /// Full passes come this often.
+    interval: Duration,
     lag: Option<(Instant, u64)>,
     last_pass: Option<PassReport>,
     last_change: Option<Timestamp>,
@@ -100,13 +104,16 @@ pub(crate) struct Turned {
 }
 
 impl Record {
-    pub(crate) fn new() -> Self {
+    /// Of a mirror whose full passes come this often.
+    pub(crate) fn new(interval: Duration) -> Self {
         Self(Mutex::new(Facts {
             verdict: Standing::Starting,
             why: String::new(),
             working: None,
             files: 0,
             identical_at: None,
+            told_at: None,
+            interval,
             lag: None,
             last_pass: None,
             last_change: None,
@@ -179,6 +186,7 @@ impl Record {
             State::Halted(why) => (Standing::Halted, one_line(why)),
         };
         facts.working = None;
+        facts.told_at = Some(Instant::now());
         facts.turn(is, why)
     }
 
@@ -196,8 +204,8 @@ impl Record {
         ReplicaReport {
             replica: replica.to_owned(),
             state: facts.standing(),
-            why: facts.why.clone(),
-            well: facts.verdict == Standing::Identical && lag <= LATE,
+            why: if facts.is_overdue() { facts.overdue() } else { facts.why.clone() },
+            well: facts.verdict == Standing::Identical && lag <= LATE && !facts.is_overdue(),
             hold: None,
             files: facts.files,
             identical_at: facts.identical_at.map(rfc),
@@ -245,6 +253,18 @@ impl Facts {
         });
     }
 
+    /// True when no pass has come to its end for much longer than one takes: it may hang.
+    fn is_overdue(&self) -> bool {
+        let takes = self.last_pass.as_ref().map_or(Duration::ZERO, |pass| Duration::from_millis(pass.ms));
+        let longest = self.interval.saturating_mul(2).saturating_add(takes * 3).saturating_add(LATE);
+        self.verdict == Standing::Identical && self.told_at.is_some_and(|at| at.elapsed() > longest)
+    }
+
+    fn overdue(&self) -> String {
+        let since = self.told_at.map_or(Duration::ZERO, |at| at.elapsed());
+        format!("no pass has come to its end for {}: does its drive answer?", crate::standing::ago(since))
+    }
+
     /// What is wrong is said also while it is being mended.
     fn standing(&self) -> Standing {
         match (self.verdict, self.working) {
@@ -271,7 +291,7 @@ mod tests {
 
     #[test]
     fn a_path_is_in_trouble_until_it_is_done_or_a_full_pass_says_nothing_of_it() {
-        let record = Record::new();
+        let record = Record::new(Duration::from_secs(600));
         let named = || -> Vec<String> {
             record.report("/r").failed.into_iter().map(|trouble| trouble.path).collect()
         };
@@ -287,7 +307,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_said_also_while_it_is_being_mended() {
-        let record = Record::new();
+        let record = Record::new(Duration::from_secs(600));
         assert_eq!(record.report("/r").state, Standing::Starting);
         record.state(&State::Working { full: true });
         assert_eq!(record.report("/r").state, Standing::Comparing);
@@ -301,8 +321,19 @@ mod tests {
     }
 
     #[test]
+    fn a_replica_whose_passes_do_not_end_any_more_is_not_well() {
+        let record = Record::new(Duration::from_secs(2));
+        record.state(&State::Identical { files: 1 });
+        record.state(&State::Working { full: true });
+        assert!(record.report("/r").well, "a pass may well be under way");
+        record.lock().told_at = Instant::now().checked_sub(LATE + Duration::from_secs(5));
+        let report = record.report("/r");
+        assert!(!report.well && report.why.contains("does its drive answer?"), "{report:?}");
+    }
+
+    #[test]
     fn a_replica_that_is_far_behind_is_not_well() {
-        let record = Record::new();
+        let record = Record::new(Duration::from_secs(600));
         record.state(&State::Identical { files: 1 });
         record.lag(Instant::now().checked_sub(LATE * 2), 7);
         let report = record.report("/r");

@@ -23,6 +23,8 @@ use crate::settings;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Where they are of root, where nothing else is given.
 const OF_ROOT: &str = "/run/alike";
+/// An answer comes within this time, also when jobs have to end for it.
+const ANSWER: Duration = Duration::from_secs(90);
 /// No question is longer.
 const LONGEST: u64 = 64 * 1024;
 
@@ -164,32 +166,61 @@ fn answer(stream: &UnixStream, report: impl Fn() -> Report, wishes: impl Fn(Aske
 /// # Errors
 /// When none answers; the text says how to start one.
 pub(crate) fn ask(config: Option<&Path>, question: &Question) -> Result<Answer, Failure> {
+    reach(config, question).map(|(answer, _)| answer)
+}
+
+/// Asks it to end, and waits until it has.
+///
+/// # Errors
+/// As [`ask`]; and when it does not end in time.
+pub(crate) fn ask_to_end(config: Option<&Path>) -> Result<Answer, Failure> {
+    const LONGEST: Duration = Duration::from_secs(70);
+    let (answer, lock) = reach(config, &Question::Down)?;
+    let until = std::time::Instant::now() + LONGEST;
+    // It is held until the process is gone.
+    while File::open(&lock).is_ok_and(|lock| matches!(lock.try_lock(), Err(TryLockError::WouldBlock))) {
+        if std::time::Instant::now() > until {
+            return Err(Failure::Failed("alike up does not end; a drive may hang".to_owned()));
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(answer)
+}
+
+/// Asks, and tells which file is locked by who answers.
+fn reach(config: Option<&Path>, question: &Question) -> Result<(Answer, PathBuf), Failure> {
     let folders = folders()?;
-    let stream = match config {
-        Some(config) => folders
-            .iter()
-            .find_map(|folder| connect(folder, &socket_name(config)).ok())
-            .ok_or_else(|| io::ErrorKind::NotFound.into()),
+    let found = match config {
+        Some(config) => {
+            let name = socket_name(config);
+            folders.iter().find_map(|folder| Some((connect(folder, &name).ok()?, folder.join(&name))))
+        }
         None => only_one(&folders)?,
     };
-    let stream = stream.map_err(|_| {
+    let (stream, socket) = found.ok_or_else(|| {
         let which = config.map_or_else(String::new, |config| format!(" of {}", config.display()));
         Failure::Failed(format!("no alike up{which} is running here; start it with alike up"))
     })?;
+    stream.set_read_timeout(Some(ANSWER)).map_err(Failure::from)?;
     let asked = write_line(&stream, question).and_then(|()| read_line(&stream));
-    asked.map_err(|why| Failure::Failed(format!("alike up does not answer: {}", plain(&why))))
+    match asked {
+        Ok(answer) => Ok((answer, socket.with_extension("lock"))),
+        Err(why) => Err(Failure::Failed(format!("alike up does not answer: {}", plain(&why)))),
+    }
 }
 
-/// The one that runs.
-fn only_one(folders: &[PathBuf]) -> Result<io::Result<UnixStream>, Failure> {
+/// The one that runs, and its socket.
+fn only_one(folders: &[PathBuf]) -> Result<Option<(UnixStream, PathBuf)>, Failure> {
     let in_folder = |folder: &PathBuf| {
         let names = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
         let names = names.filter_map(|name| name.into_string().ok()).filter(|name| name.ends_with(".sock"));
-        names.filter_map(|name| connect(folder, &name).ok()).collect::<Vec<_>>()
+        names
+            .filter_map(|name| Some((connect(folder, &name).ok()?, folder.join(&name))))
+            .collect::<Vec<_>>()
     };
-    let mut running: Vec<UnixStream> = folders.iter().flat_map(in_folder).collect();
+    let mut running: Vec<(UnixStream, PathBuf)> = folders.iter().flat_map(in_folder).collect();
     match running.len() {
-        0 | 1 => Ok(running.pop().ok_or_else(|| io::ErrorKind::NotFound.into())),
+        0 | 1 => Ok(running.pop()),
         several => Err(Failure::Usage(format!("{several} of alike up are running; say which with -c FILE"))),
     }
 }

@@ -17,6 +17,8 @@ use crate::said::{LEFT_OUT, differences};
 const ELSEWHERE: [&str; 6] = ["/mnt/", "/srv/", "/home/you", "/usr/local/bin/", "/etc/alike", "/var/www"];
 /// Behind what a command said.
 const END: &str = "\u{1}end of it";
+/// How long a person takes between two commands, at least.
+const BETWEEN: Duration = Duration::from_millis(40);
 /// How long what goes on beside may take until it shows.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -101,6 +103,8 @@ impl Stage {
 
     fn run(&mut self, command: &str) -> String {
         let command = self.staged(command);
+        // Nobody types the next one at once: what is edited within a stamp's grain of a pass is not trusted, and told otherwise.
+        std::thread::sleep(BETWEEN);
         // A line of its own for the last brace: a here-document ends with its line.
         write!(self.to, "{{ (exit $code)\n{command}\n}} 2>&1 </dev/null; code=$?; printf '\\n{END}\\n'\n")
             .unwrap();

@@ -58,7 +58,10 @@ fn installed_it_runs_says_how_it_stands_reloads_comes_back_when_killed_and_goes_
     assert_eq!(machine.sh(&format!("{SHOW} MainPID alike")), pid);
     // A reload takes up a changed config without a new process.
     configure(&machine, "[defaults]\nexclude = [\"*.tmp\"]\n");
-    machine.sh("systemctl reload alike; echo x >/srv/docs/x.tmp; echo y >/srv/docs/y");
+    machine.sh("systemctl reload alike");
+    // Before systemd 253 that does not wait until it is done.
+    machine.wait_for("journalctl -q --no-pager | grep -q 'changed docs' || sleep 1");
+    machine.sh("echo x >/srv/docs/x.tmp; echo y >/srv/docs/y");
     machine.wait_for("test -e /srv/docs.replica/y");
     machine.sh("test ! -e /srv/docs.replica/x.tmp");
     assert_eq!(machine.sh(&format!("{SHOW} MainPID alike")), pid);

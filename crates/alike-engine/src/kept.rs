@@ -2,10 +2,10 @@
 
 use std::io;
 
-use alike_model::entry::{Stamp, Time};
-use alike_storage::Result;
+use alike_model::entry::{Kind, Stamp, Time};
+use alike_storage::{Error, Result};
 
-use crate::chronicle::Written;
+use crate::chronicle::{Written, slot};
 use crate::hold::Site;
 use crate::reach::Reach;
 
@@ -34,13 +34,34 @@ pub fn kept<'a>(site: &Site, all: &'a [Written]) -> Result<Vec<Kept<'a>>> {
         let Some(stamp) = reach.look(&slot)? else { continue };
         let mut bytes = 0;
         reach.walk(&slot, &mut |_, stamp| {
-            if stamp.kind != alike_model::entry::Kind::Folder {
+            if stamp.kind != Kind::Folder {
                 bytes += stamp.size;
             }
         });
         kept.push(Kept { written, stamp, bytes });
     }
     Ok(kept)
+}
+
+/// How many things are kept, and their length, without a look into the journals, which may be long.
+///
+/// # Errors
+/// When the replica cannot be looked at.
+pub fn total(site: &Site) -> Result<(u64, u64)> {
+    let mut reach = Reach::new(&site.tree)?;
+    let (mut entries, mut bytes) = (0, 0);
+    let failed = |why| Error::of("look at the trash", why);
+    for bucket in site.trash.buckets().map_err(failed)? {
+        for n in site.trash.numbers_in(&bucket).map_err(failed)? {
+            entries += 1;
+            reach.walk(&slot(&bucket, n), &mut |_, stamp| {
+                if stamp.kind != Kind::Folder {
+                    bytes += stamp.size;
+                }
+            });
+        }
+    }
+    Ok((entries, bytes))
 }
 
 /// What became of emptying.

@@ -45,7 +45,11 @@ impl Conductor<'_> {
         let watchdog = notify::watchdog();
         loop {
             let until_due = due.map(|due| due.saturating_duration_since(Instant::now()));
-            let longest = [until_due, watchdog, self.fleet.waits()].into_iter().flatten().min().unwrap_or(Duration::MAX);
+            let longest = [until_due, watchdog, self.fleet.waits()]
+                .into_iter()
+                .flatten()
+                .min()
+                .unwrap_or(Duration::MAX);
             let wish = match heard.recv_timeout(longest) {
                 Ok(wish) => Some(wish),
                 Err(RecvTimeoutError::Timeout) => None,

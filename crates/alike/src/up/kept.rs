@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use alike_engine::chronicle;
 use alike_engine::hold::{Hold, Site};
-use alike_engine::kept::kept;
+use alike_engine::kept::total;
 
 use super::report::TrashReport;
 use crate::log::one_line;
@@ -117,8 +116,6 @@ impl State {
 
 fn count(replica: &Path) -> Option<TrashReport> {
     let site = Site::open(replica).ok()?;
-    let all = chronicle::read(&site.trash).ok()?;
-    let kept = kept(&site, &all).ok()?;
-    let bytes = kept.iter().map(|kept| kept.bytes).sum();
-    Some(TrashReport { entries: kept.len() as u64, bytes })
+    let (entries, bytes) = total(&site).ok()?;
+    Some(TrashReport { entries, bytes })
 }

@@ -214,9 +214,7 @@ fn only_one(folders: &[PathBuf]) -> Result<Option<(UnixStream, PathBuf)>, Failur
     let in_folder = |folder: &PathBuf| {
         let names = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
         let names = names.filter_map(|name| name.into_string().ok()).filter(|name| name.ends_with(".sock"));
-        names
-            .filter_map(|name| Some((connect(folder, &name).ok()?, folder.join(&name))))
-            .collect::<Vec<_>>()
+        names.filter_map(|name| Some((connect(folder, &name).ok()?, folder.join(&name)))).collect::<Vec<_>>()
     };
     let mut running: Vec<(UnixStream, PathBuf)> = folders.iter().flat_map(in_folder).collect();
     match running.len() {

@@ -3,6 +3,8 @@
 use std::time::{Duration, Instant};
 
 use alike_model::dirty::Dirty;
+use alike_model::outcome::Withheld;
+use alike_model::path::Name;
 
 use crate::lag::Lag;
 use crate::watch::Heard;
@@ -36,6 +38,8 @@ pub(crate) struct Agenda {
     /// as well: else a file that is written to without rest would be all that is ever copied.
     pub(crate) restless: (Dirty, Option<Instant>),
     pub(crate) rest: Duration,
+    /// What was held back or skipped, and was not looked at since.
+    pub(crate) withheld: Withheld,
     /// What was looked at beside the full pass that is under way.
     pub(crate) beside_full: Dirty,
     /// When the next full pass is due.
@@ -74,6 +78,7 @@ impl Agenda {
             pause: FIRST_PAUSE,
             restless: (Dirty::new(), None),
             rest: FIRST_PAUSE,
+            withheld: Withheld::default(),
             beside_full: Dirty::new(),
             full: Instant::now(),
             unflushed: None,
@@ -97,6 +102,7 @@ impl Agenda {
         self.created = (Dirty::new(), None);
         self.failed = (Dirty::new(), None);
         self.restless = (Dirty::new(), None);
+        self.withheld = Withheld::default();
         self.judge = false;
         self.retrying = false;
         self.left_to_full = false;
@@ -159,13 +165,22 @@ impl Agenda {
     pub(crate) fn fail(&mut self, dirty: Dirty) {
         let again = Instant::now() + self.pause;
         if dirty.is_everything() {
-            // Nothing was seen of it, so it is judged like any other full pass.
+            // Nothing was seen of it, so it is judged like any other full pass. What was left before that is not known any more.
+            self.left_to_full = true;
             self.full = self.full.min(again);
         } else {
             self.failed.0.absorb(dirty);
             self.failed.1 = Some(again);
         }
         self.pause = (self.pause * 2).min(LONGEST_RETRY);
+    }
+
+    /// A live pass looked at `dirty`. What it touched without a look at it is for a full pass to tell.
+    pub(crate) fn looked_at(&mut self, dirty: &Dirty, rules: &[Name]) {
+        self.withheld.leave_to(dirty);
+        if self.withheld.is_touched_by(dirty, rules) {
+            self.full_soon();
+        }
     }
 
     pub(crate) fn settled(&mut self) {
@@ -207,9 +222,12 @@ impl Agenda {
         all.into_iter().map(Dirty::names).sum()
     }
 
-    /// True when nothing failed, kept changing or was left for later.
+    /// True when nothing failed, kept changing, was held back or was left for later.
     pub(crate) fn has_nothing_left(&self) -> bool {
-        self.failed.0.is_empty() && self.restless.0.is_empty() && !self.left_to_full
+        self.failed.0.is_empty()
+            && self.restless.0.is_empty()
+            && self.withheld.is_empty()
+            && !self.left_to_full
     }
 }
 

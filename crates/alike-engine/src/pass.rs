@@ -13,7 +13,7 @@ use alike_model::event::Action;
 use alike_model::filter::Filter;
 use alike_model::guard::{self, Judgement};
 use alike_model::known::{FolderId, Row};
-use alike_model::outcome::{Ending, Outcome, Tally};
+use alike_model::outcome::{Ending, Outcome, Tally, Withheld};
 use alike_model::path::RelPath;
 use alike_model::policy::{Deletes, Policy};
 use alike_storage::{Replica, Source, plain};
@@ -111,6 +111,7 @@ pub(crate) struct Run<'a, S: Source, R: Replica, H> {
     pub(crate) waiting: Mutex<Waiting<S, R>>,
     pub(crate) tally: Mutex<Tally>,
     pub(crate) unsettled: Mutex<Dirty>,
+    withheld: Mutex<Withheld>,
     pub(crate) awaited: Mutex<Dirty>,
     /// A folder is among what waits for the next pass, and with it what may be in it.
     pub(crate) folder_waits: AtomicBool,
@@ -216,6 +217,7 @@ impl<'a, S: Source, R: Replica, H: Hands<S, R>> Run<'a, S, R, H> {
             waiting: Mutex::new(Waiting::new()),
             tally: Mutex::default(),
             unsettled: Mutex::default(),
+            withheld: Mutex::default(),
             awaited: Mutex::default(),
             folder_waits: AtomicBool::new(false),
             linked: AtomicBool::new(false),
@@ -265,6 +267,7 @@ impl<'a, S: Source, R: Replica, H: Hands<S, R>> Run<'a, S, R, H> {
     fn report(self, judgement: Judgement) -> Outcome {
         let tally = self.tally.into_inner().unwrap_or_default();
         let unsettled = self.unsettled.into_inner().unwrap_or_default();
+        let withheld = self.withheld.into_inner().unwrap_or_default();
         let awaited = self.awaited.into_inner().unwrap_or_default();
         let linked = self.linked.into_inner();
         let restless = self.motion.into_restless();
@@ -281,7 +284,7 @@ impl<'a, S: Source, R: Replica, H: Hands<S, R>> Run<'a, S, R, H> {
             let event = Event::general(self.number, Action::PassEnd, summary(&tally, &ending));
             self.work.monitor.event(Event { took: Some(self.started.elapsed()), ..event });
         }
-        Outcome { pass: self.number, tally, ending, unsettled, restless, linked, awaited }
+        Outcome { pass: self.number, tally, ending, unsettled, restless, withheld, linked, awaited }
     }
 
     /// The row of a folder, as evidence for what this pass compares.
@@ -300,6 +303,10 @@ impl<'a, S: Source, R: Replica, H: Hands<S, R>> Run<'a, S, R, H> {
             tally.count(event.action, event.bytes.unwrap_or(0));
             tally.in_motion += u64::from(event.best_effort);
         });
+        if let (Action::Hold | Action::Skip, Some(path)) = (event.action, &event.path) {
+            let mut withheld = self.withheld.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            withheld.note(path.clone());
+        }
         self.work.monitor.event(event);
     }
 

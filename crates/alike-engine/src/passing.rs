@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use alike_model::dirty::Dirty;
 use alike_model::event::Action;
 use alike_model::outcome::{Ending, Outcome};
+use alike_model::path::Name;
 use alike_model::policy::{Deletes, MaxDelete, Policy};
 use alike_storage::{Folder, linux};
 
@@ -106,6 +107,7 @@ impl Mirror<'_> {
                 if outcome.ending == Ending::Stopped {
                     // What it was allowed it did not come to.
                     *deletes = given;
+                    agenda.left_to_full = true;
                 }
                 agenda.seen = true;
                 agenda.halted = matches!(outcome.ending, Ending::Halted(_));
@@ -175,8 +177,12 @@ impl Mirror<'_> {
         let began = agenda.lag.begin();
         self.monitor.lag(began, dirty.names());
         let part = Part::Live { beside_full, patient: is_patient.then_some(&awaited) };
+        let looked = dirty.clone();
         match self.pass((part, self.top(agenda)), dirty, Policy { deletes, ..self.policy }) {
             Ok(outcome) => {
+                if !beside_full && outcome.ending != Ending::Stopped {
+                    agenda.looked_at(&looked, &self.rules());
+                }
                 self.end_live(agenda, (&outcome, beside_full), started.elapsed());
                 agenda.lag.looked(began, agenda.waiting() > 0);
                 self.tell_lag(agenda);
@@ -229,6 +235,11 @@ impl Mirror<'_> {
             None => return,
         };
         self.monitor.event(Event::general(0, Action::Watch, text));
+    }
+
+    /// The names of files that say what is left out.
+    fn rules(&self) -> Vec<Name> {
+        self.spec.filter.ignore_files().iter().filter_map(|name| Name::new(name)).collect()
     }
 
     /// What is known of the replica's top folder.
@@ -287,6 +298,7 @@ impl Mirror<'_> {
 
     fn end(&self, agenda: &mut Agenda, outcome: &Outcome, took: Duration) {
         agenda.let_rest(outcome.restless.clone(), took);
+        agenda.withheld.absorb(outcome.withheld.clone());
         if outcome.unsettled.is_empty() {
             agenda.settled();
         } else {
@@ -303,8 +315,8 @@ impl Mirror<'_> {
             Ending::Identical if agenda.has_nothing_left() && found > 0 => State::Damaged { found },
             Ending::Identical if agenda.has_nothing_left() => State::Identical { files: agenda.files },
             Ending::Identical | Ending::Differs | Ending::Stopped => State::Differs {
-                failed: outcome.tally.failed,
-                held: outcome.tally.held + outcome.tally.skipped,
+                failed: outcome.tally.failed.max(agenda.failed.0.names()),
+                held: agenda.withheld.count(),
                 in_motion: agenda.restless.0.names(),
             },
         });

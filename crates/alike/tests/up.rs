@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use alike_testkit::wait_until;
 use common::up::{Up, same};
 use common::{SOON, parse, text};
+use serde_json::Value;
 
 fn two_jobs() -> Up {
     let up = Up::new();
@@ -304,6 +305,65 @@ fn another_config_does_not_take_the_place_of_one_that_is_gone_for_a_moment() {
     up.wait_for_state("two", "identical");
     fs::rename(home.join("away"), home.join("alike.toml")).unwrap();
     up.ask(&["reload"]).expect(0).expect_message_with("2 jobs unchanged");
+
+/// Makes a change that has nothing to do with what is held back, and waits until it was told of.
+fn change_something_else(up: &Up, name: &str) -> Value {
+    fs::write(up.path(&format!("one/{name}")), "x").unwrap();
+    assert!(wait_until(SOON, || up.path(&format!("one.replica/{name}")).exists()));
+    // The state is told after the change was made.
+    std::thread::sleep(Duration::from_millis(500));
+    up.replica("one")
+}
+
+#[test]
+fn what_a_full_pass_held_back_is_not_forgotten_when_something_else_changes() {
+    let mut up = two_jobs();
+    up.configure(&up.job("one", "no_delete = true"));
+    up.source("one.replica").file("stays", "of its own").file("stays-too", "of its own");
+    up.start();
+    up.wait_for_state("one", "differs");
+    for (name, held) in [("x", 2), ("y", 2)] {
+        let replica = change_something_else(&up, name);
+        assert_eq!(
+            (&replica["state"], &replica["held_count"]),
+            (&"differs".into(), &held.into()),
+            "{replica:#}"
+        );
+    }
+    fs::write(up.path("one/stays"), "the source has it now").unwrap();
+    let replica = change_something_else(&up, "z");
+    assert_eq!((&replica["state"], &replica["held_count"]), (&"differs".into(), &1.into()), "{replica:#}");
+    fs::write(up.path("one/stays-too"), "the source has it now").unwrap();
+    up.wait_for_state("one", "identical");
+    up.wait_until_same("one");
+    assert_eq!(up.replica("one")["last_pass"]["pass"], 1, "a look at the path itself is enough");
+}
+
+#[test]
+fn what_a_live_pass_held_back_is_not_forgotten_when_something_else_changes() {
+    let mut up = two_jobs();
+    up.configure(&up.job("one", "gitignore = true"));
+    up.source("one").file("dist/a", "built").file(".gitignore", "\n");
+    up.start();
+    up.wait_for_state("one", "identical");
+    let rule = |text: &str| {
+        fs::write(up.path("one/.gitignore"), text).unwrap();
+        std::thread::sleep(Duration::from_millis(500));
+    };
+    rule("dist/\n");
+    fs::remove_dir_all(up.path("one/dist")).unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    rule("\n");
+    let differs = up.wait_for_state("one", "differs");
+    assert_eq!(differs["held_count"], 1, "{differs:#}");
+    let replica = change_something_else(&up, "x");
+    assert!(up.path("one.replica/dist/a").exists());
+    assert_eq!((&replica["state"], &replica["held_count"]), (&"differs".into(), &1.into()), "{replica:#}");
+    rule("dist/\n");
+    let last = up.wait_for_state("one", "identical")["last_pass"]["pass"].clone();
+    change_something_else(&up, "y");
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(up.replica("one")["last_pass"]["pass"], last, "no full pass follows another by itself");
 }
 
 #[test]

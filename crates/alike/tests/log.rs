@@ -324,7 +324,7 @@ fn a_pipe_as_a_log_file_is_refused_at_once_and_a_device_is_taken() {
     assert!(refused.err().contains("neither a file nor a device"), "{}", refused.report());
     let _reader = fs::File::options().read(true).write(true).open(&pipe).unwrap();
     pair.once_with(&["--log-file", text(&pipe)]).expect(2).expect_short_message();
-    pair.once_with(&["--log-file", text(pair.replica.top())]).expect(2).expect_short_message();
+    pair.once_with(&["--log-file", text(pair.source.top())]).expect(2).expect_short_message();
     pair.mirrored_with(&["--log-file", "/dev/null", "--log-size", "1K"]);
     pair.mirrored_with(&["--log-file", "/dev/stderr", "--log-size", "1K"]);
 }

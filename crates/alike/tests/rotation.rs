@@ -319,10 +319,10 @@ fn only_what_a_log_can_become_is_left_out() {
         pair.source.file(name, "x");
     }
     let log = pair.source.path("book");
-    pair.mirrored_with(&["--log-file", text(&log)]);
+    pair.once_with(&["--log-file", text(&log)]).expect(0);
     assert!(["book.1", "book.2.gz", "book.turned"].iter().all(|name| pair.replica.has(name)));
     assert!(!pair.replica.has("book") && !pair.replica.has("book.turned-00000001.gz"));
-    pair.mirrored_with(&["--log-file", text(&log), "--log-size", "off"]);
+    pair.once_with(&["--log-file", text(&log), "--log-size", "off"]).expect(0);
     assert!(pair.replica.has("book.turned-00000001.gz") && !pair.replica.has("book"));
 }
 
@@ -335,7 +335,7 @@ fn a_log_behind_a_symlink_is_turned_over_where_it_is() {
     std::os::unix::fs::symlink(&log, &link).unwrap();
     turn_over(&pair, &link, &[], 2);
     assert!(link.is_symlink());
-    assert_eq!(generations(&log).len(), 3, "{:?}", generations(&log));
+    assert!(generations(&log).len() > 2, "{:?}", generations(&log));
 }
 
 #[test]

@@ -5,15 +5,21 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
+
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl, fstat};
 
 use crate::rotation::{Turned, Turns, begun, claim};
 
 /// What could not be done is tried again after this.
 const AGAIN: Duration = Duration::from_secs(60);
+
+/// What the system says of a pipe without a reader, and of a socket.
+const NO_READER: i32 = rustix::io::Errno::NXIO.raw_os_error();
 
 /// An open log file.
 pub(crate) struct LogFile {
@@ -29,6 +35,9 @@ struct Shared {
 
 struct Open {
     file: BufWriter<File>,
+    /// Where it really is: the path may be a symlink.
+    place: PathBuf,
+    turns: Turns,
     /// Device and inode.
     id: (u64, u64),
     length: u64,
@@ -40,18 +49,32 @@ struct Open {
 }
 
 impl Open {
-    fn of(file: File) -> io::Result<Self> {
+    fn at(path: &Path, turns: Turns) -> io::Result<Self> {
+        let file = open(path)?;
         let now = file.metadata()?;
+        let id = (now.dev(), now.ino());
         let _ = claim(&file);
         Ok(Self {
             file: BufWriter::with_capacity(64 * 1024, file),
-            id: (now.dev(), now.ino()),
+            place: path.canonicalize().unwrap_or_else(|_| path.to_owned()),
+            // A device stays; and a standard stream goes on where it is, whatever its file is called by then.
+            turns: if now.is_file() && !is_standard_stream(id) { turns } else { turns.never() },
+            id,
             length: now.len(),
             begun: begun(&now),
             complained: false,
             wanted: false,
             over: false,
         })
+    }
+
+    /// Ends a line that broke off on a full disk: the next must not be glued to it.
+    fn end_half_line(&mut self) {
+        if self.length > 0 && ends_within_a_line(&self.place) {
+            // It stays in memory until there is more.
+            let _ = self.file.write_all(b"\n");
+            self.length += 1;
+        }
     }
 
     fn complain(&mut self, path: &Path, written: io::Result<()>) {
@@ -78,8 +101,9 @@ impl LogFile {
         };
         // Whatever becomes of the current folder.
         let path = &std::path::absolute(path).map_err(refused)?;
-        let mut open = open(path).and_then(Open::of).map_err(refused)?;
-        open.wanted = turns.too_large(open.length);
+        let mut open = Open::at(path, turns).map_err(refused)?;
+        open.end_half_line();
+        open.wanted = open.turns.too_large(open.length);
         let shared = Shared { path: path.clone(), turns, open: Mutex::new(open), called: Condvar::new() };
         let shared = Arc::new(shared);
         if turns.ever() {
@@ -95,7 +119,7 @@ impl LogFile {
         let written = open.file.write_all(line.as_bytes());
         open.length += line.len() as u64;
         open.complain(&self.shared.path, written);
-        if self.shared.turns.too_large(open.length) {
+        if open.turns.too_large(open.length) {
             self.shared.call(&mut open);
         }
     }
@@ -106,7 +130,7 @@ impl LogFile {
         open.complain(&self.shared.path, written);
         // Another process with the same log, or another tool, has turned it over.
         let is_other = |there: fs::Metadata| (there.dev(), there.ino()) != open.id;
-        if self.shared.turns.ever() && fs::symlink_metadata(&self.shared.path).is_ok_and(is_other) {
+        if open.turns.ever() && fs::symlink_metadata(&open.place).is_ok_and(is_other) {
             self.shared.call(&mut open);
         }
     }
@@ -136,12 +160,16 @@ impl Shared {
     }
 
     fn reopen(&self) {
-        let fresh = open(&self.path).and_then(Open::of);
+        let fresh = Open::at(&self.path, self.turns);
         let mut open = self.lock();
         let written = open.file.flush();
         open.complain(&self.path, written);
         match fresh {
-            Ok(fresh) => *open = Open { over: open.over, ..fresh },
+            Ok(fresh) => {
+                // With this the old one writes what it still can; only then is it known how the file ends.
+                *open = Open { over: open.over, ..fresh };
+                open.end_half_line();
+            }
             Err(why) => open.complain(&self.path, Err(why)),
         }
     }
@@ -164,7 +192,7 @@ impl Shared {
     fn waits_until_due(&self) -> bool {
         let mut open = self.lock();
         while !open.over && !open.wanted {
-            let left = self.turns.left(open.begun);
+            let left = open.turns.left(open.begun);
             if left.is_some_and(|left| left.is_zero()) {
                 break;
             }
@@ -184,18 +212,21 @@ impl Shared {
     }
 
     fn turn(&self) -> io::Result<Turned> {
-        let mine = {
+        let (mine, place, turns) = {
             let mut open = self.lock();
             let written = open.file.flush();
             open.complain(&self.path, written);
-            open.file.get_ref().try_clone()?
+            (open.file.get_ref().try_clone()?, open.place.clone(), open.turns)
         };
-        let turned = self.turns.turn(&self.path, &mine)?;
+        if !turns.ever() {
+            return Ok(Turned::NotDue);
+        }
+        let turned = turns.turn(&place, &mine)?;
         match turned {
             Turned::Over | Turned::ByOthers => {
                 // What is written until then is in the file that was renamed.
                 self.reopen();
-                self.turns.tidy(&self.path);
+                turns.tidy(&place);
             }
             Turned::NotDue => {
                 let now = mine.metadata()?;
@@ -216,6 +247,32 @@ fn open(path: &Path) -> io::Result<File> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         fs::create_dir_all(folder)?;
     }
+    // A pipe that nobody reads would hold up whoever opens it, for ever.
+    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
     // It has the names of files in folders that are closed to others.
-    File::options().append(true).create(true).mode(0o640).open(path)
+    let file = File::options().append(true).create(true).mode(0o640).custom_flags(flags).open(path);
+    let no_file = || io::Error::other("it is neither a file nor a device such as /dev/null");
+    let file = file.map_err(|why| if why.raw_os_error() == Some(NO_READER) { no_file() } else { why })?;
+    let now = file.metadata()?;
+    let kind = now.file_type();
+    if !kind.is_file() && !kind.is_char_device() && !is_standard_stream((now.dev(), now.ino())) {
+        return Err(no_file());
+    }
+    // A terminal that is slow is waited for.
+    fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
+    Ok(file)
+}
+
+fn is_standard_stream(id: (u64, u64)) -> bool {
+    let is = |stream: BorrowedFd<'_>| fstat(stream).is_ok_and(|there| (there.st_dev, there.st_ino) == id);
+    is(io::stdout().as_fd()) || is(io::stderr().as_fd())
+}
+
+/// False as well for what cannot be read.
+fn ends_within_a_line(path: &Path) -> bool {
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let Ok(file) = File::options().read(true).custom_flags(flags).open(path) else { return false };
+    let Ok(now) = file.metadata() else { return false };
+    let mut last = [b'\n'];
+    now.is_file() && now.len() > 0 && file.read_exact_at(&mut last, now.len() - 1).is_ok() && last != *b"\n"
 }

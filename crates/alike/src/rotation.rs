@@ -1,6 +1,7 @@
 //! The log turned over: renamed when it is large or old enough, compressed one turn later, and so many of them kept.
 //!
-//! `FILE.1` is the last one and stays as it is, for another process may still write to it; `FILE.2.gz` and on are older.
+//! `FILE.turned-NUMBER-INODE` is the last one and stays as it is, for another process may still write to it;
+//! `FILE.turned-NUMBER.gz` are older. A file is taken for an old log by its name and by what shows that alike made it.
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Write};
@@ -9,15 +10,24 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use clap::Args;
-use flate2::Compression;
-use flate2::write::GzEncoder;
+use flate2::read::GzDecoder;
+use flate2::{Compression, GzBuilder};
+use rustix::fs::{CWD, OFlags, RenameFlags, renameat_with};
+use rustix::io::Errno;
 
 use crate::args::duration;
+
+/// What follows the name of a log in those that it became.
+const TURNED: &str = ".turned-";
+/// The last number that fits.
+const LAST: u32 = 99_999_999;
+/// In the header of each file that was compressed here; no other is ever removed.
+const MARK: &str = "alike log";
 
 /// When a log is turned over, and how many old ones there are.
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct Turns {
-    /// Turn the log file over when it is this large: it becomes FILE.1, and the one before FILE.2.gz
+    /// Turn the log file over when it is this large: it becomes FILE.turned-N..., later FILE.turned-N.gz
     #[arg(long, value_name = "SIZE|off", default_value = "10M", value_parser = size)]
     log_size: Limit<u64>,
     /// Turn it over when it is this old, however small
@@ -56,6 +66,11 @@ fn age(text: &str) -> Result<Limit<Duration>, String> {
 }
 
 impl Turns {
+    /// For what must stay under its name.
+    pub(crate) fn never(self) -> Self {
+        Self { log_size: Limit(None), log_age: Limit(None), ..self }
+    }
+
     /// False when nothing is ever to be done.
     pub(crate) fn ever(&self) -> bool {
         self.log_size.0.is_some() || self.log_age.0.is_some()
@@ -73,7 +88,7 @@ impl Turns {
         Some(most.saturating_sub(begun.elapsed().unwrap_or_default()))
     }
 
-    /// Makes the name of the log free: what has it becomes `FILE.1`.
+    /// Makes the name of the log free.
     ///
     /// # Errors
     /// When something cannot be renamed. No line is lost by it.
@@ -88,8 +103,8 @@ impl Turns {
             Err(why) => Err(why),
             Ok(_) if !self.is_due(&now) => Ok(Turned::NotDue),
             Ok(_) => {
-                self.make_room(path)?;
-                fs::rename(path, numbered(path, 1, ""))?;
+                let number = self.make_room(path)?;
+                rename_new(path, &plain(path, number, now.ino()))?;
                 Ok(Turned::Over)
             }
         }
@@ -103,36 +118,28 @@ impl Turns {
     /// After a turn: where none is to be kept, none is.
     pub(crate) fn tidy(&self, path: &Path) {
         if self.log_keep == 0 {
-            let _ = fs::remove_file(numbered(path, 1, ""));
+            for old in Found::beside(path).map(|found| found.ours).unwrap_or_default() {
+                let _ = fs::remove_file(old.path);
+            }
         }
     }
 
-    fn make_room(&self, path: &Path) -> io::Result<()> {
+    /// Lets go what is too old, packs the others, and says which number comes next.
+    fn make_room(&self, path: &Path) -> io::Result<u32> {
+        let Found { ours, last } = Found::beside(path)?;
         // First what goes: the disk may be full.
-        for (number, old) in old_ones(path)? {
-            if number >= u64::from(self.log_keep) {
-                fs::remove_file(old)?;
-            }
+        let too_many = ours.len().saturating_sub(usize::from(self.log_keep).saturating_sub(1));
+        let too_many = if self.log_keep == 0 { ours.len() } else { too_many };
+        for old in &ours[..too_many] {
+            fs::remove_file(&old.path)?;
         }
-        for (number, old) in old_ones(path)? {
-            if old.extension().is_none_or(|ending| ending != "gz") {
-                // Not compressed it is kept as well.
-                let _ = compress(&old, &numbered(path, number, ".gz"));
-            }
+        for old in ours[too_many..].iter().filter(|old| !old.is_packed) {
+            // Not compressed it is kept as well.
+            let _ = compress(&old.path, &packed(path, old.number));
         }
-        let forms = |number| [numbered(path, number, ""), numbered(path, number, ".gz")];
-        let is_free = |number: &u64| forms(*number).iter().all(|form| form.symlink_metadata().is_err());
-        let free = (1..).find(is_free).unwrap_or(1);
-        for number in (1..free).rev() {
-            for (from, to) in forms(number).iter().zip(forms(number + 1)) {
-                match fs::symlink_metadata(from) {
-                    Ok(there) if there.is_file() => fs::rename(from, to)?,
-                    Ok(_) => return Err(io::Error::other(format!("{} is in the way", from.display()))),
-                    Err(_) => {}
-                }
-            }
-        }
-        Ok(())
+        (last + 1 <= LAST)
+            .then_some(last + 1)
+            .ok_or_else(|| io::Error::other(format!("{} is in the way", packed(path, last).display())))
     }
 }
 
@@ -154,36 +161,94 @@ pub(crate) fn begun(file: &fs::Metadata) -> SystemTime {
     file.created().or_else(|_| file.modified()).unwrap_or_else(|_| SystemTime::now())
 }
 
-/// `FILE.1`, or with an ending `FILE.1.gz`.
-fn numbered(path: &Path, number: u64, ending: &str) -> PathBuf {
+/// A log that was turned over and is not compressed yet. Its inode in the name shows that it is ours: nobody else's has both.
+fn plain(path: &Path, number: u32, inode: u64) -> PathBuf {
+    beside(path, &format!("{TURNED}{number:08}-{inode:016x}"))
+}
+
+fn packed(path: &Path, number: u32) -> PathBuf {
+    beside(path, &format!("{TURNED}{number:08}.gz"))
+}
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{number}{ending}"));
+    name.push(ending);
     name.into()
 }
 
-/// The number of an old log, from what follows its name.
-fn number_in(rest: &str) -> Option<u64> {
-    let number = rest.strip_prefix('.')?;
-    let number = number.strip_suffix(".gz").unwrap_or(number);
-    let is_plain = number.bytes().all(|byte| byte.is_ascii_digit()) && !number.starts_with('0');
-    number.parse().ok().filter(|_| is_plain)
-}
-
-/// All old logs with their numbers.
-fn old_ones(path: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
-    use std::os::unix::ffi::OsStrExt;
-    let Some(name) = path.file_name() else { return Ok(Vec::new()) };
-    let mut old = Vec::new();
-    for entry in fs::read_dir(folder_of(path))? {
-        let entry = entry?;
-        let called = entry.file_name();
-        let rest = called.as_bytes().strip_prefix(name.as_bytes());
-        let number = rest.and_then(|rest| number_in(std::str::from_utf8(rest).ok()?));
-        if let Some(number) = number.filter(|_| entry.file_type().is_ok_and(|kind| kind.is_file())) {
-            old.push((number, entry.path()));
+/// The number of an old log, and its inode while it is not compressed, from what follows the log's name.
+fn number_in(rest: &str) -> Option<(u32, Option<u64>)> {
+    let rest = rest.strip_prefix(TURNED)?;
+    let (number, ending) = rest.split_at_checked(8)?;
+    let number = number.bytes().all(|byte| byte.is_ascii_digit()).then(|| number.parse().ok())??;
+    match ending.strip_prefix('-') {
+        None => (ending == ".gz").then_some((number, None)),
+        Some(inode) => {
+            let read = u64::from_str_radix(inode, 16).ok()?;
+            (inode == format!("{read:016x}")).then_some((number, Some(read)))
         }
     }
-    Ok(old)
+}
+
+struct Old {
+    number: u32,
+    is_packed: bool,
+    path: PathBuf,
+}
+
+/// What lies beside a log under a name as ours.
+struct Found {
+    /// Those that alike made, oldest first.
+    ours: Vec<Old>,
+    /// The highest number of all, whoever made them.
+    last: u32,
+}
+
+impl Found {
+    fn beside(path: &Path) -> io::Result<Self> {
+        use std::os::unix::ffi::OsStrExt;
+        let mut found = Self { ours: Vec::new(), last: 0 };
+        let Some(name) = path.file_name() else { return Ok(found) };
+        for entry in fs::read_dir(folder_of(path))? {
+            let entry = entry?;
+            let called = entry.file_name();
+            let rest = called.as_bytes().strip_prefix(name.as_bytes());
+            let number = rest.and_then(|rest| number_in(std::str::from_utf8(rest).ok()?));
+            let Some((number, inode)) = number else { continue };
+            found.last = found.last.max(number);
+            let path = entry.path();
+            // A name alone says nothing: somebody's own file may have it.
+            let is_ours = match (inode, fs::symlink_metadata(&path)) {
+                (Some(inode), Ok(there)) => there.is_file() && there.ino() == inode,
+                (None, Ok(there)) => there.is_file() && has_mark(&path),
+                (_, Err(_)) => false,
+            };
+            if is_ours {
+                found.ours.push(Old { number, is_packed: inode.is_none(), path });
+            }
+        }
+        found.ours.sort_by_key(|old| (old.number, old.is_packed));
+        Ok(found)
+    }
+}
+
+/// True for what [`compress`] wrote.
+fn has_mark(path: &Path) -> bool {
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let Ok(file) = File::options().read(true).custom_flags(flags).open(path) else { return false };
+    GzDecoder::new(file).header().is_some_and(|header| header.comment() == Some(MARK.as_bytes()))
+}
+
+/// Renames, and never over another file.
+fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // NFS and others cannot; a link is refused as well where the name is taken.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
+            fs::hard_link(from, to)?;
+            fs::remove_file(from)
+        }
+        renamed => Ok(renamed?),
+    }
 }
 
 fn folder_of(path: &Path) -> &Path {
@@ -200,33 +265,37 @@ pub(crate) fn claim(log: &File) -> io::Result<()> {
 
 /// Compresses an old log, unless somebody still writes to it.
 fn compress(plain: &Path, packed: &Path) -> io::Result<()> {
-    let made = packed.with_extension("gz.new");
-    // What broke off, or was put there to lead elsewhere, is not written through.
-    let _ = fs::remove_file(&made);
+    let made = beside(packed, ".new");
     let from = File::open(plain)?;
     from.try_lock()?;
+    // What broke off is made anew from the plain one, which is whole.
+    for broken_off in [&made, packed] {
+        if has_mark(broken_off) {
+            fs::remove_file(broken_off)?;
+        }
+    }
+    let mode = from.metadata()?.mode() & 0o777;
+    let file = File::options().write(true).create_new(true).mode(mode).open(&made)?;
     let pack = || -> io::Result<()> {
-        let mode = from.metadata()?.mode() & 0o777;
-        let file = File::options().write(true).create_new(true).mode(mode).open(&made)?;
-        let mut packer = GzEncoder::new(BufWriter::new(file), Compression::default());
+        let packer = GzBuilder::new().comment(MARK);
+        let mut packer = packer.write(BufWriter::new(file), Compression::default());
         io::copy(&mut BufReader::new(&from), &mut packer)?;
         let mut written = packer.finish()?;
         written.flush()?;
         // The plain one goes: this one must be on the disk.
         written.get_ref().sync_all()?;
-        fs::rename(&made, packed)
+        rename_new(&made, packed)
     };
     pack().inspect_err(|_| drop(fs::remove_file(&made)))?;
     fs::remove_file(plain)
 }
 
-/// The patterns that leave out a log in a tree and all that it becomes, from its pattern.
-pub(crate) fn patterns(log: &str) -> Vec<String> {
-    let numbers = ["[0-9]", "[0-9][0-9]", "[0-9][0-9][0-9]"];
-    let old = numbers
-        .iter()
-        .flat_map(|number| ["", ".gz", ".gz.new"].map(|ending| format!("{log}.{number}{ending}")));
-    std::iter::once(log.to_owned()).chain(old).collect()
+/// The patterns that leave out a log in a tree and, where it is turned over, all that it becomes, from its pattern.
+pub(crate) fn patterns(log: &str, turns: Turns) -> Vec<String> {
+    let (number, inode) = ("[0-9]".repeat(8), "[0-9a-f]".repeat(16));
+    let old = [format!("-{inode}"), ".gz".to_owned(), ".gz.new".to_owned()]
+        .map(|ending| format!("{log}{TURNED}{number}{ending}"));
+    std::iter::once(log.to_owned()).chain(old.into_iter().filter(|_| turns.ever())).collect()
 }
 
 #[cfg(test)]
@@ -246,11 +315,23 @@ mod tests {
 
     #[test]
     fn only_what_alike_names_so_is_an_old_log() {
-        for (rest, number) in [(".1", Some(1)), (".12.gz", Some(12)), (".2024", Some(2024))] {
-            assert_eq!(number_in(rest), number, "{rest}");
-        }
-        for rest in ["", ".", ".gz", ".1.bz2", ".01", ".1.gz.new", "-1", ".+1", ".0"] {
+        let inode = ".turned-00000012-00000000000000ff";
+        assert_eq!(number_in(".turned-00000012.gz"), Some((12, None)));
+        assert_eq!(number_in(inode), Some((12, Some(255))));
+        for rest in
+            ["", ".1", ".1.gz", ".2024", ".turned-12.gz", ".turned-00000012", ".turned-00000012.gz.new"]
+        {
             assert_eq!(number_in(rest), None, "{rest}");
         }
+        for rest in [".turned-+0000012.gz", ".turned-00000012-ff", ".turned-00000012-00000000000000FF"] {
+            assert_eq!(number_in(rest), None, "{rest}");
+        }
+    }
+
+    #[test]
+    fn a_log_that_is_not_turned_over_leaves_out_itself_alone() {
+        let on = Turns { log_size: Limit(Some(1)), log_age: Limit(None), log_keep: 1 };
+        assert_eq!(patterns("/log", on).len(), 4);
+        assert_eq!(patterns("/log", on.never()), ["/log"]);
     }
 }

@@ -22,7 +22,7 @@ use crate::config::Job;
 use crate::console::{Console, Options};
 use crate::log::Form;
 use crate::log_file::LogFile;
-use crate::rotation;
+use crate::rotation::{self, Turns};
 
 /// A command line that cannot be carried out; the text says what to do.
 #[derive(Debug)]
@@ -83,7 +83,7 @@ pub(crate) fn spec(pair: &PairArgs, args: &PassArgs, output: &OutputArgs) -> Res
         patterns.ignore_files.push(String::from_utf8_lossy(&bytes).into_owned());
     }
     if let Some(log) = &output.log_file {
-        patterns.exclude.extend(own_log_patterns(log, pair)?);
+        patterns.exclude.extend(own_log_patterns(log, output.turns, pair)?);
     }
     let filter = Filter::new(&patterns).map_err(|why| Usage(why.to_string()))?;
     let spec = Spec {
@@ -142,7 +142,7 @@ fn refuse_state_inside(spec: &Spec) -> Result<(), Usage> {
 
 /// The patterns that leave out a log file inside one of the ends, and what it is turned into: mirrored, it would feed itself;
 /// on the replica it would be deleted.
-fn own_log_patterns(log: &Path, pair: &PairArgs) -> Result<Vec<String>, Usage> {
+fn own_log_patterns(log: &Path, turns: Turns, pair: &PairArgs) -> Result<Vec<String>, Usage> {
     let Some(rest) = inside(log, &pair.source).or_else(|| inside(log, &pair.replica)) else {
         return Ok(Vec::new());
     };
@@ -154,7 +154,7 @@ fn own_log_patterns(log: &Path, pair: &PairArgs) -> Result<Vec<String>, Usage> {
     };
     let escaped =
         rest.chars().flat_map(|ch| [Some('\\').filter(|_| "\\*?[]{}!# ".contains(ch)), Some(ch)]).flatten();
-    Ok(rotation::patterns(&format!("/{}", escaped.collect::<String>())))
+    Ok(rotation::patterns(&format!("/{}", escaped.collect::<String>()), turns))
 }
 
 /// The path below `folder`, when it lies there.

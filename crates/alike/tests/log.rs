@@ -313,3 +313,18 @@ fn rust_log_says_how_much_is_told_unless_a_flag_does() {
     assert_eq!((lines("error", &[]), lines("other=debug,alike=warn", &[])), (0, 0));
     assert!(lines("error", &["--log-level", "info"]) >= 3);
 }
+
+#[test]
+fn a_pipe_as_a_log_file_is_refused_at_once_and_a_device_is_taken() {
+    let pair = pair_with_files(3);
+    let pipe = pair.beside("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let refused = pair.once_with(&["--log-file", text(&pipe)]);
+    refused.expect(2).expect_short_message();
+    assert!(refused.err().contains("neither a file nor a device"), "{}", refused.report());
+    let _reader = fs::File::options().read(true).write(true).open(&pipe).unwrap();
+    pair.once_with(&["--log-file", text(&pipe)]).expect(2).expect_short_message();
+    pair.once_with(&["--log-file", text(pair.source.top())]).expect(2).expect_short_message();
+    pair.mirrored_with(&["--log-file", "/dev/null", "--log-size", "1K"]);
+    pair.mirrored_with(&["--log-file", "/dev/stderr", "--log-size", "1K"]);
+}

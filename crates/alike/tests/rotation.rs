@@ -14,14 +14,14 @@ use common::{SOON, pair, pair_with_files, parse, text};
 
 /// A log and all that it became, oldest first.
 fn generations(log: &Path) -> Vec<PathBuf> {
-    let name = |number: usize| {
-        log.with_file_name(format!("{}.{number}", log.file_name().unwrap().to_str().unwrap()))
+    let start = format!("{}.turned-", log.file_name().unwrap().to_str().unwrap());
+    let is_old = |path: &PathBuf| {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        name.starts_with(&start) && !name.ends_with(".new")
     };
-    let mut found: Vec<PathBuf> = (1..200)
-        .rev()
-        .flat_map(|number| [name(number).with_extension(format!("{number}.gz")), name(number)])
-        .filter(|path| path.exists())
-        .collect();
+    let beside = fs::read_dir(log.parent().unwrap()).unwrap();
+    let mut found: Vec<PathBuf> = beside.map(|entry| entry.unwrap().path()).filter(is_old).collect();
+    found.sort();
     found.extend(log.exists().then(|| log.to_owned()));
     found
 }
@@ -85,7 +85,6 @@ fn a_log_that_is_turned_over_many_times_while_a_mirror_runs_has_every_line_once(
 fn so_many_old_logs_are_kept_and_the_oldest_go() {
     let pair = pair_with_files(3);
     let log = pair.beside("alike.log");
-    fs::write(pair.beside("alike.log.7.gz"), "of a longer past").unwrap();
     fs::write(pair.beside("alike.log.old"), "not alike's").unwrap();
     for round in 0..6 {
         many_files(&pair, round, 60);
@@ -99,7 +98,7 @@ fn so_many_old_logs_are_kept_and_the_oldest_go() {
     let all = generations(&log);
     assert_eq!(all.len(), 4, "{all:?}");
     assert!(pair.beside("alike.log.old").exists());
-    assert!(contents(&pair.beside("alike.log.1")).contains("round-5"), "the last is the last");
+    assert!(contents(&all[2]).contains("round-5"), "the last is the last");
 }
 
 #[test]
@@ -189,7 +188,7 @@ fn a_log_inside_the_source_is_never_mirrored_whatever_it_is_turned_into() {
 fn where_a_log_cannot_be_turned_over_that_is_said_once_and_the_mirror_goes_on() {
     let pair = pair_with_files(3);
     let log = pair.beside("alike.log");
-    fs::create_dir(pair.beside("alike.log.1")).unwrap();
+    fs::create_dir(pair.beside("alike.log.turned-99999999.gz")).unwrap();
     let mut live = pair.mirror_with(&["--log-file", text(&log), "--log-size", "2K"]);
     for round in 0..4 {
         many_files(&pair, round, 60);
@@ -245,6 +244,113 @@ fn on_a_full_disk_lines_are_lost_and_nothing_else() {
     live.wait_identical(SOON);
     assert!(wait_until(SOON, || all_contents(&log).contains("round-5/file-0002")));
     live.stop();
+}
+
+#[test]
+fn a_line_that_broke_off_on_a_full_disk_is_never_glued_to_another() {
+    let pair = pair_with_files(3);
+    let log = pair.beside("alike.log");
+    fs::write(&log, "a whole line\nhalf a li").unwrap();
+    pair.mirrored_with(&["--log-file", text(&log)]);
+    let written = contents(&log);
+    assert!(written.starts_with("a whole line\nhalf a li\n20"), "{written}");
+    pair.mirrored_with(&["--log-file", text(&log)]);
+    assert!(!contents(&log).contains("\n\n"), "{}", contents(&log));
+}
+
+/// Runs until the log has been turned over so often.
+fn turn_over(pair: &Pair, log: &Path, flags: &[&str], times: usize) {
+    for round in 0..times {
+        many_files(pair, round, 60);
+        let all = [&["--log-file", text(log), "--log-size", "2K"], flags].concat();
+        let before = fs::metadata(log).map(|there| std::os::unix::fs::MetadataExt::ino(&there)).ok();
+        let mut live = pair.mirror_with(&all);
+        let turned = || {
+            fs::metadata(log).is_ok_and(|there| {
+                there.len() < 2048 && Some(std::os::unix::fs::MetadataExt::ino(&there)) != before
+            })
+        };
+        assert!(wait_until(SOON, || pair.replica.has(format!("round-{round}/file-0059"))));
+        assert!(wait_until(SOON, turned), "{:?}", generations(log));
+        live.stop();
+    }
+}
+
+#[test]
+fn no_file_of_anybody_else_is_touched_whatever_its_name() {
+    let pair = pair_with_files(3);
+    let log = pair.source.path("x/sync");
+    fs::create_dir(pair.source.path("x")).unwrap();
+    let real_gzip = || {
+        let made = std::process::Command::new("sh").args(["-c", "echo theirs | gzip -c"]).output();
+        made.unwrap().stdout
+    };
+    let names = [
+        "sync.1",
+        "sync.2",
+        "sync.2024",
+        "sync.10.gz",
+        "sync.turned-00000001",
+        "sync.turned-00000001.gz",
+        "sync.turned-00000003.gz",
+        "sync.turned-00000006.gz.new",
+        "sync.turned-00000002-0000000000000001",
+        "sync.turned-00000004-0000000000000001",
+    ];
+    for name in names {
+        fs::write(pair.source.path(format!("x/{name}")), real_gzip()).unwrap();
+    }
+    turn_over(&pair, &log, &["--log-keep", "2"], 6);
+    for name in names {
+        let now = fs::read(pair.source.path(format!("x/{name}"))).ok();
+        assert_eq!(now, Some(real_gzip()), "{name}: {:?}", generations(&log));
+    }
+    assert!(pair.replica.has("x/sync.1") && pair.replica.has("x/sync.2024"));
+    turn_over(&pair, &log, &["--log-keep", "0"], 1);
+    for name in names {
+        assert!(pair.source.has(format!("x/{name}")), "{name}");
+    }
+}
+
+#[test]
+fn only_what_a_log_can_become_is_left_out() {
+    let pair = pair_with_files(1);
+    for name in ["book.1", "book.2.gz", "book.turned", "book.turned-00000001.gz"] {
+        pair.source.file(name, "x");
+    }
+    let log = pair.source.path("book");
+    pair.once_with(&["--log-file", text(&log)]).expect(0);
+    assert!(["book.1", "book.2.gz", "book.turned"].iter().all(|name| pair.replica.has(name)));
+    assert!(!pair.replica.has("book") && !pair.replica.has("book.turned-00000001.gz"));
+    pair.once_with(&["--log-file", text(&log), "--log-size", "off"]).expect(0);
+    assert!(pair.replica.has("book.turned-00000001.gz") && !pair.replica.has("book"));
+}
+
+#[test]
+fn a_log_behind_a_symlink_is_turned_over_where_it_is() {
+    let pair = pair_with_files(1);
+    let (link, log) = (pair.beside("link.log"), pair.beside("elsewhere/alike.log"));
+    fs::create_dir(pair.beside("elsewhere")).unwrap();
+    fs::write(&log, "").unwrap();
+    std::os::unix::fs::symlink(&log, &link).unwrap();
+    turn_over(&pair, &link, &[], 2);
+    assert!(link.is_symlink());
+    assert!(generations(&log).len() > 2, "{:?}", generations(&log));
+}
+
+#[test]
+fn what_standard_output_goes_to_is_never_turned_over() {
+    let mut pair = pair_with_files(1);
+    let out = pair.beside("out.log");
+    pair.alike.run_after(&format!("exec >>'{}'", text(&out)));
+    for log in [text(&out), "/dev/stdout"] {
+        let mut live = pair.mirror_with(&["--log-file", log, "--log-size", "2K"]);
+        many_files(&pair, log.len(), 100);
+        live.wait_identical(SOON);
+        std::thread::sleep(Duration::from_millis(200));
+        live.stop();
+    }
+    assert_eq!(generations(&out), [out]);
 }
 
 #[test]

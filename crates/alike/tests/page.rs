@@ -391,3 +391,37 @@ fn an_open_stream_does_not_hold_up_the_end() {
     streams.iter_mut().for_each(|stream| assert!(stream.next().is_some()));
     page.live.stop();
 }
+
+#[test]
+fn who_asks_half_a_question_or_none_gives_up_the_place_and_who_follows_stays() {
+    let page = page();
+    let mut stream = page.follow(None);
+    // More than are let in at once.
+    let idle: Vec<_> = (0..110)
+        .map(|number| {
+            let mut visitor = std::net::TcpStream::connect(&page.at).unwrap();
+            let half = if number % 2 == 0 { "GET / HTTP/1.1\r\nHost: x\r\n" } else { "" };
+            visitor.write_all(half.as_bytes()).unwrap();
+            visitor
+        })
+        .collect();
+    let start = Instant::now();
+    page.get("/healthz").expect(200, "ok");
+    assert!(start.elapsed() < Duration::from_secs(25), "{:?}", start.elapsed());
+    // Until who follows was there for longer than a visitor may rest.
+    let until = Instant::now() + Duration::from_secs(33).saturating_sub(start.elapsed());
+    while Instant::now() < until {
+        assert!(stream.next().is_some());
+    }
+    drop(idle);
+}
+
+#[test]
+fn a_body_that_is_no_wish_is_answered_with_the_fields_that_it_may_have() {
+    let page = page();
+    for wish in [json!({}), json!({ "job": 1 }), json!([]), json!({ "job": "documents", "what": 1 })] {
+        let answer = page.post("/api/pass", &wish);
+        answer.expect(422, "the text \"job\" and no other fields than");
+        assert!(!answer.text.contains("deserialize"), "{answer:?}");
+    }
+}

@@ -157,3 +157,62 @@ fn a_hook_that_does_not_read_holds_up_nobody() {
     std::thread::sleep(Duration::from_millis(100));
     assert!(!up.live().err().contains("hook"), "{}", up.live().err());
 }
+
+#[test]
+fn of_a_source_that_comes_and_goes_the_last_that_is_told_is_how_it_stands() {
+    let mut up = Up::new();
+    up.source("docs").file("a", "one");
+    let told = up.path("told");
+    let hook =
+        |key: &str| format!("{key} = [\"sh\", \"-c\", \"echo $ALIKE_HOOK >> '{}'\"]\n", told.display());
+    up.configure(&up.job("docs", &["on_halt", "on_recovered"].map(hook).concat()));
+    up.start();
+    up.wait_for_state("docs", "identical");
+    let (docs, away) = (up.path("docs"), up.path("away"));
+    for (from, to, state) in [
+        (&docs, &away, "halted"),
+        (&away, &docs, "identical"),
+        (&docs, &away, "halted"),
+        (&away, &docs, "identical"),
+        (&docs, &away, "halted"),
+    ] {
+        fs::rename(from, to).unwrap();
+        up.wait_for_state("docs", state);
+    }
+    // Longer than the gap between two runs of the same hook.
+    std::thread::sleep(Duration::from_secs(8));
+    let all = fs::read_to_string(&told).unwrap();
+    assert_eq!(all.lines().last(), Some("on_halt"), "{all}");
+    fs::rename(&away, &docs).unwrap();
+    let has_recovered = || fs::read_to_string(&told).unwrap().lines().last() == Some("on_recovered");
+    assert!(wait_until(SOON, has_recovered), "{}", fs::read_to_string(&told).unwrap());
+}
+
+#[test]
+fn a_halt_that_was_not_told_yet_is_told_at_the_end() {
+    let mut up = Up::new();
+    up.source("docs").file("a", "one");
+    let told = up.path("told");
+    let hooks = format!("on_change = [\"sleep\", \"2\"]\non_halt = [\"touch\", {told:?}]");
+    up.configure(&up.job("docs", &hooks));
+    up.start();
+    up.wait_for_state("docs", "identical");
+    fs::rename(up.path("docs"), up.path("away")).unwrap();
+    up.wait_for_state("docs", "halted");
+    up.stop();
+    assert!(told.exists());
+}
+
+#[test]
+fn a_hook_that_hangs_does_not_hold_up_the_end_for_long() {
+    let mut up = Up::new();
+    up.source("docs").file("a", "one");
+    up.configure(&up.job("docs", "on_halt = [\"sleep\", \"600\"]"));
+    up.start();
+    up.wait_for_state("docs", "identical");
+    fs::rename(up.path("docs"), up.path("away")).unwrap();
+    up.wait_for_state("docs", "halted");
+    let start = Instant::now();
+    assert!(up.stop().is_some());
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+}

@@ -6,7 +6,7 @@
 mod asked;
 mod common;
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -390,4 +390,41 @@ fn an_open_stream_does_not_hold_up_the_end() {
     let mut streams: Vec<_> = (0..5).map(|_| page.follow(None)).collect();
     streams.iter_mut().for_each(|stream| assert!(stream.next().is_some()));
     page.live.stop();
+}
+
+#[test]
+fn who_asks_half_a_question_or_none_gives_up_the_place_and_who_follows_stays() {
+    let page = page();
+    let connect = || std::net::TcpStream::connect(&page.at).unwrap();
+    let mut follower = connect();
+    write!(follower, "GET /api/events HTTP/1.1\r\nHost: {}\r\n\r\n", page.at).unwrap();
+    follower.set_read_timeout(Some(2 * SOON)).unwrap();
+    // More than are let in at once.
+    let idle: Vec<_> = (0..110)
+        .map(|number| {
+            let mut visitor = connect();
+            let half = if number % 2 == 0 { "GET / HTTP/1.1\r\nHost: x\r\n" } else { "" };
+            visitor.write_all(half.as_bytes()).unwrap();
+            visitor
+        })
+        .collect();
+    let start = Instant::now();
+    page.get("/healthz").expect(200, "ok");
+    assert!(start.elapsed() < Duration::from_secs(25), "{:?}", start.elapsed());
+    // Until who follows was there for longer than a visitor may rest.
+    let until = Instant::now() + Duration::from_secs(33).saturating_sub(start.elapsed());
+    while Instant::now() < until {
+        assert!(follower.read(&mut [0; 4096]).unwrap() > 0, "who follows was sent away");
+    }
+    drop(idle);
+}
+
+#[test]
+fn a_body_that_is_no_wish_is_answered_with_the_fields_that_it_may_have() {
+    let page = page();
+    for wish in [json!({}), json!({ "job": 1 }), json!([]), json!({ "job": "documents", "what": 1 })] {
+        let answer = page.post("/api/pass", &wish);
+        answer.expect(422, "the text \"job\" and no other fields than");
+        assert!(!answer.text.contains("deserialize"), "{answer:?}");
+    }
 }

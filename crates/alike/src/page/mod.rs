@@ -25,7 +25,7 @@ use tokio::sync::watch;
 use crate::config::Web;
 use crate::up::board::Board;
 use crate::up::socket::{Answer, Question};
-use door::Door;
+use door::{Answered, Door};
 use follow::News;
 pub(crate) use token::Token;
 
@@ -158,6 +158,7 @@ async fn serve(
     let (end, ended) = watch::channel(false);
     let watching = tokio::spawn(follow::keep_up(Arc::clone(shared)));
     let router = routes::router(Arc::clone(shared), at, ended.clone());
+    let router = router.into_make_service_with_connect_info::<Answered>();
     let mut until = ended;
     let mut serving = tokio::spawn(async move {
         let is_over = async move { drop(until.wait_for(|over| *over).await) };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{DefaultBodyLimit, Json, Query, Request, State};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequest, Json, Query, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -15,6 +15,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use super::changes::{self, On, Wish};
+use super::door::{Answered, TO_ASK};
 use super::gate::{Refused, judge};
 use super::past::{self, Part};
 use super::{Shared, follow, html, metrics};
@@ -24,6 +25,9 @@ use crate::up::report::Report;
 
 /// No wish is longer.
 const LONGEST: usize = 64 * 1024;
+/// What a wish may have.
+const FIELDS: &str = "the body must be one JSON object with the text \"job\" and no other fields than the texts \"replica\", \"path\", \
+     \"path_bytes\" (base64) and \"at\" (a time), and the numbers \"pass\" and \"steps\"";
 
 #[derive(Clone)]
 struct Place {
@@ -61,7 +65,11 @@ pub(crate) fn router(shared: Arc<Shared>, at: SocketAddr, ended: watch::Receiver
 async fn guard(State(place): State<Place>, request: Request, next: Next) -> Response {
     let head = (request.method(), request.uri(), request.headers());
     let mut response = match judge(place.at, &place.shared.token, head) {
-        Ok(()) => next.run(request).await,
+        Ok(()) => {
+            let visitor = request.extensions().get::<ConnectInfo<Answered>>();
+            let _answering = visitor.map(|visitor| visitor.0.begins());
+            next.run(request).await
+        }
         Err(refused) => refused.into_response(),
     };
     let fixed = [
@@ -207,25 +215,50 @@ async fn day(State(place): State<Place>, Query(about): Query<About>) -> Result<R
     Ok(json(&serde_json::json!({ "now": jiff::Timestamp::now().as_second() / 60, "minutes": minutes })))
 }
 
-async fn restore(place: State<Place>, wish: Json<Wish>) -> Result<Response, Refused> {
+/// A wish as it was sent, or why it is none, in words of ours.
+struct Sent(Wish);
+
+impl FromRequest<Place> for Sent {
+    type Rejection = Refused;
+
+    async fn from_request(request: Request, place: &Place) -> Result<Self, Refused> {
+        let refused = |status, why: &str| Err(Refused(status, why.to_owned()));
+        let Ok(read) = tokio::time::timeout(TO_ASK, Json::<Wish>::from_request(request, place)).await else {
+            return refused(StatusCode::REQUEST_TIMEOUT, "the body did not come within 10 s");
+        };
+        let status = match read {
+            Ok(Json(wish)) => return Ok(Self(wish)),
+            Err(why) => why.status(),
+        };
+        match status {
+            StatusCode::PAYLOAD_TOO_LARGE => refused(status, "the body is longer than 64 KiB"),
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+                refused(status, "the body is JSON, with the header Content-Type: application/json")
+            }
+            _ => refused(status, FIELDS),
+        }
+    }
+}
+
+async fn restore(place: State<Place>, wish: Sent) -> Result<Response, Refused> {
     change(place, wish, |on, wish| on.restore(wish)).await
 }
 
-async fn undo(place: State<Place>, wish: Json<Wish>) -> Result<Response, Refused> {
+async fn undo(place: State<Place>, wish: Sent) -> Result<Response, Refused> {
     change(place, wish, |on, wish| on.undo(wish)).await
 }
 
-async fn resume(place: State<Place>, wish: Json<Wish>) -> Result<Response, Refused> {
+async fn resume(place: State<Place>, wish: Sent) -> Result<Response, Refused> {
     change(place, wish, |on, _| on.resume()).await
 }
 
-async fn pass(State(place): State<Place>, Json(wish): Json<Wish>) -> Result<Response, Refused> {
+async fn pass(State(place): State<Place>, Sent(wish): Sent) -> Result<Response, Refused> {
     Ok(json(&beside(&place, move |shared| changes::pass(shared, &wish.job)).await?))
 }
 
 async fn change(
     State(place): State<Place>,
-    Json(wish): Json<Wish>,
+    Sent(wish): Sent,
     change: impl FnOnce(&On<'_>, &Wish) -> Result<Value, Refused> + Send + 'static,
 ) -> Result<Response, Refused> {
     let done = beside(&place, move |shared| {

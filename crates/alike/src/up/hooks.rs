@@ -3,7 +3,7 @@
 //! They run one after the other on a thread of their own, so that none can hold up a mirror. What happens while one runs, or
 //! too soon after it, is gathered for the next run.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -29,6 +29,8 @@ const GAP: Duration = Duration::from_secs(5);
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// How long it may take to end when it is told to.
 const GRACE: Duration = Duration::from_secs(2);
+/// How long what is still to be told may take once the job has ended.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 /// So many bytes of paths are named; the others are counted. All of it has room in a pipe, so nobody has to read.
 const NAMED_BYTES: usize = 32 * 1024;
 /// So many paths that failed are remembered: that they fail again is no news.
@@ -51,7 +53,11 @@ struct Pending {
     occasions: Vec<Occasion>,
     /// Paths that failed, by replica.
     failing: BTreeSet<(usize, RelPath)>,
+    /// What was told last of each replica, halted or recovered, and why.
+    last_told: BTreeMap<usize, (Hook, String)>,
     is_over: bool,
+    /// Nothing is run any more.
+    is_done: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +107,14 @@ struct Named {
 }
 
 impl Hook {
+    /// Hooks of one kind share a place and a gap, so that none tells of what is over.
+    const fn kind(self) -> Self {
+        match self {
+            Self::Recovered => Self::Halt,
+            other => other,
+        }
+    }
+
     const fn key(self) -> &'static str {
         match self {
             Self::Change => "on_change",
@@ -177,11 +191,12 @@ impl Hooks {
             }
             None => occasion.told.why = one_line(&event.reason),
         }
-        self.shared.woken.notify_one();
+        self.shared.woken.notify_all();
     }
 
     fn note_verdict(&self, at: (usize, &Arc<str>), (was, is): (Standing, Standing), why: &str) {
         let hook = match (was, is) {
+            (_, Standing::Stopped) => return self.shared.last_words(),
             (_, Standing::Halted) => Hook::Halt,
             (_, Standing::Damaged) => Hook::Error,
             (Standing::Starting | Standing::Identical, Standing::Identical) => return,
@@ -192,18 +207,56 @@ impl Hooks {
         if is == Standing::Identical {
             pending.failing.retain(|(number, _)| *number != at.0);
         }
+        let was = match pending.take_back(hook, at.0) {
+            Some(before) => match pending.since_told((hook, why), (at.0, before)) {
+                Some(was) => was,
+                None => return,
+            },
+            None => was,
+        };
         let Some(occasion) = self.shared.occasion(&mut pending, hook, at) else { return };
         occasion.told.state = Some(is);
         occasion.told.was.get_or_insert(was);
         occasion.told.why = why.to_owned();
-        self.shared.woken.notify_one();
+        self.shared.woken.notify_all();
+    }
+}
+
+impl Pending {
+    /// Forgets that a replica halted, or recovered, where that was not told yet and this is the other. Returns how it stood
+    /// before.
+    fn take_back(&mut self, hook: Hook, number: usize) -> Option<Standing> {
+        let is_other = |occasion: &Occasion| {
+            occasion.number == number && occasion.hook != hook && occasion.hook.kind() == hook.kind()
+        };
+        let at = self.occasions.iter().position(is_other)?;
+        self.occasions.remove(at).told.was
+    }
+
+    /// Takes out what is to be told now.
+    fn take(&mut self, at: usize) -> Occasion {
+        let occasion = self.occasions.remove(at);
+        if occasion.hook.kind() == Hook::Halt {
+            self.last_told.insert(occasion.number, (occasion.hook, occasion.told.why.clone()));
+        }
+        occasion
+    }
+
+    /// From what state this is a change for whoever was told last; none where it is no news to them.
+    fn since_told(&self, (hook, why): (Hook, &str), (number, before): (usize, Standing)) -> Option<Standing> {
+        match (hook, self.last_told.get(&number)) {
+            (Hook::Halt, Some((Hook::Halt, told))) if told == why => None,
+            (Hook::Halt, _) => Some(before),
+            (_, Some((Hook::Halt, _))) => Some(Standing::Halted),
+            _ => Some(before).filter(|before| matches!(before, Standing::Differs | Standing::Damaged)),
+        }
     }
 }
 
 impl Drop for Hooks {
     fn drop(&mut self) {
         self.shared.lock().is_over = true;
-        self.shared.woken.notify_one();
+        self.shared.woken.notify_all();
     }
 }
 
@@ -257,19 +310,30 @@ impl Shared {
     fn run(&self) {
         let mut last: Vec<((Hook, usize), Instant)> = Vec::new();
         while let Some(occasion) = self.next(&last) {
-            let key = (occasion.hook, occasion.number);
+            let key = (occasion.hook.kind(), occasion.number);
             last.retain(|(other, at)| *other != key && at.elapsed() < GAP);
             last.push((key, Instant::now()));
             if let Err(why) = self.tell(occasion) {
                 say!("alike: {}: {why}", self.job);
             }
         }
+        self.lock().is_done = true;
+        self.woken.notify_all();
     }
 
-    /// Waits for what is due next; `None` when it is over.
+    /// The job has ended: what is still to be told is told now, or never. Who is slower is not waited for.
+    fn last_words(&self) {
+        let mut pending = self.lock();
+        pending.is_over = true;
+        self.woken.notify_all();
+        let longest = LAST_WORDS + GRACE;
+        drop(self.woken.wait_timeout_while(pending, longest, |pending| !pending.is_done));
+    }
+
+    /// Waits for what is due next; `None` when it is over, and nothing but changes is left to tell.
     fn next(&self, last: &[((Hook, usize), Instant)]) -> Option<Occasion> {
         let due = |occasion: &Occasion| {
-            let key = (occasion.hook, occasion.number);
+            let key = (occasion.hook.kind(), occasion.number);
             let before = last.iter().find(|(other, _)| *other == key);
             before.map_or(occasion.due, |(_, at)| occasion.due.max(*at + GAP))
         };
@@ -278,7 +342,7 @@ impl Shared {
             let now = Instant::now();
             let first = pending.occasions.iter().enumerate().min_by_key(|(_, occasion)| due(occasion));
             match first.map(|(at, occasion)| (at, due(occasion))) {
-                Some((at, due)) if due <= now => return Some(pending.occasions.remove(at)),
+                Some((at, due)) if due <= now => return Some(pending.take(at)),
                 Some((_, due)) => {
                     let waited = self.woken.wait_timeout(pending, due - now);
                     pending = waited.unwrap_or_else(PoisonError::into_inner).0;
@@ -286,7 +350,8 @@ impl Shared {
                 None => pending = self.woken.wait(pending).unwrap_or_else(PoisonError::into_inner),
             }
         }
-        None
+        let left = pending.occasions.iter().position(|occasion| occasion.hook != Hook::Change)?;
+        Some(pending.take(left))
     }
 
     /// Runs a hook.
@@ -316,6 +381,7 @@ impl Shared {
                 input.write_all(json_line(&Told { ts: rfc(Timestamp::now()), ..occasion.told }).as_bytes());
         }
         let limit = self.wanted.hook_timeout.unwrap_or(TIMEOUT);
+        let limit = if self.lock().is_over { limit.min(LAST_WORDS) } else { limit };
         match wait(&mut child, limit) {
             Some(status) if status.success() => Ok(()),
             Some(status) => Err(failed(format!("failed: {status}"))),

@@ -4,7 +4,7 @@
 use std::fs::{self, File, TryLockError};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender};
@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use alike_storage::{linux, plain};
 use etcetera::BaseStrategy;
+use rustix::fs::OFlags;
+use rustix::process::geteuid;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -77,8 +79,9 @@ impl Seat {
         let folder = folder()?;
         let make = || -> io::Result<File> {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
-            fs::set_permissions(&folder, fs::Permissions::from_mode(0o700))?;
-            File::options().create(true).truncate(false).write(true).open(folder.join(lock_name(config)))
+            let open = own(&folder)?;
+            let at = linux::path_of_open(open.as_fd()).join(lock_name(config));
+            File::options().create(true).truncate(false).write(true).open(at)
         };
         let lock = make().map_err(|why| {
             let why = plain(&why);
@@ -233,10 +236,31 @@ fn through<T>(folder: &Path, name: &str, with: impl FnOnce(&Path) -> io::Result<
     with(&linux::path_of_open(open.as_fd()).join(name))
 }
 
+/// Opens a folder that is ours alone from now on: who put a symlink there, or a folder of their own, must not choose what is
+/// closed to others and where names of files are written.
+fn own(folder: &Path) -> io::Result<File> {
+    if fs::symlink_metadata(folder)?.is_symlink() {
+        return Err(io::Error::other("it is a symlink, and is not followed"));
+    }
+    let flags = OFlags::NOFOLLOW | OFlags::DIRECTORY;
+    let open = File::options().read(true).custom_flags(flags.bits().cast_signed()).open(folder)?;
+    let (owner, we) = (open.metadata()?.uid(), geteuid().as_raw());
+    if owner != we {
+        return Err(io::Error::other(format!("it belongs to user {owner}, and this runs as user {we}")));
+    }
+    open.set_permissions(fs::Permissions::from_mode(0o700))?;
+    Ok(open)
+}
+
+/// True for a folder that root may trust: what a user owns leads where the user wants. One that is missing, root makes.
+fn is_of_root(runtime: &Path) -> bool {
+    fs::metadata(runtime).map_or_else(|why| why.kind() == io::ErrorKind::NotFound, |found| found.uid() == 0)
+}
+
 /// Where the sockets are: what the system gives for this, else beside the state.
 fn folder() -> Result<PathBuf, Failure> {
     let given = etcetera::choose_base_strategy().ok().and_then(|strategy| strategy.runtime_dir());
-    match given {
+    match given.filter(|runtime| !linux::am_root() || is_of_root(runtime)) {
         Some(runtime) => Ok(runtime.join("alike")),
         None if linux::am_root() => Ok(PathBuf::from(OF_ROOT)),
         None => Ok(settings::state_folder(None)?.join("run")),
@@ -279,4 +303,42 @@ fn read_line<T: DeserializeOwned>(stream: &UnixStream) -> io::Result<T> {
     // Reports may be long, questions not; nobody sends without end.
     BufReader::new(stream.take(LONGEST * 1024)).read_until(b'\n', &mut line)?;
     Ok(serde_json::from_slice(&line)?)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_leads_elsewhere_or_is_of_somebody_else_is_neither_used_nor_closed() {
+        let room = tempfile::tempdir().unwrap();
+        let (theirs, link) = (room.path().join("theirs"), room.path().join("alike"));
+        fs::create_dir(&theirs).unwrap();
+        fs::set_permissions(&theirs, fs::Permissions::from_mode(0o755)).unwrap();
+        std::os::unix::fs::symlink("theirs", &link).unwrap();
+        assert!(own(&link).unwrap_err().to_string().contains("symlink"));
+        let of_another = if linux::am_root() {
+            std::os::unix::fs::chown(&theirs, Some(12345), None).unwrap();
+            theirs.as_path()
+        } else {
+            Path::new("/usr")
+        };
+        assert!(own(of_another).unwrap_err().to_string().contains("belongs to user"));
+        assert_eq!(fs::metadata(&theirs).unwrap().mode() & 0o777, 0o755);
+        let ours = room.path().join("ours");
+        fs::create_dir(&ours).unwrap();
+        own(&ours).unwrap();
+        assert_eq!(fs::metadata(&ours).unwrap().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn root_trusts_no_runtime_folder_of_a_user() {
+        let room = tempfile::tempdir().unwrap();
+        assert!(is_of_root(Path::new("/")) && is_of_root(&room.path().join("missing")));
+        if linux::am_root() {
+            std::os::unix::fs::chown(room.path(), Some(12345), None).unwrap();
+        }
+        assert!(!is_of_root(room.path()));
+    }
 }

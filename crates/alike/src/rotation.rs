@@ -137,7 +137,7 @@ impl Turns {
             // Not compressed it is kept as well.
             let _ = compress(&old.path, &packed(path, old.number));
         }
-        (last + 1 <= LAST)
+        (last < LAST)
             .then_some(last + 1)
             .ok_or_else(|| io::Error::other(format!("{} is in the way", packed(path, last).display())))
     }

@@ -305,6 +305,7 @@ fn another_config_does_not_take_the_place_of_one_that_is_gone_for_a_moment() {
     up.wait_for_state("two", "identical");
     fs::rename(home.join("away"), home.join("alike.toml")).unwrap();
     up.ask(&["reload"]).expect(0).expect_message_with("2 jobs unchanged");
+}
 
 /// Makes a change that has nothing to do with what is held back, and waits until it was told of.
 fn change_something_else(up: &Up, name: &str) -> Value {

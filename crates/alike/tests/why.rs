@@ -7,6 +7,13 @@ mod common;
 use std::fs;
 use std::path::Path;
 
+/// A pair whose source has rested: of what changed within a stamp's grain of a pass nobody could tell later who changed it.
+fn settled_pair(count: usize) -> Pair {
+    let pair = pair_with_files(count);
+    std::thread::sleep(std::time::Duration::from_millis(60));
+    pair
+}
+
 use alike_testkit::{Mount, NOBODY, Pair, Run, root_or_say};
 use common::{SOON, pair, pair_with_files, text};
 use serde_json::Value;
@@ -64,7 +71,7 @@ fn each_rule_is_named_with_its_file_and_line() {
 
 #[test]
 fn an_ignore_file_named_from_elsewhere_is_found_again() {
-    let pair = pair_with_files(3);
+    let pair = settled_pair(3);
     fs::write(pair.beside("list"), "even\n").unwrap();
     let state = pair.alike.state_dir();
     let words = ["once", "--state-dir", text(&state), "source", "replica", "--ignore-file", "list"];
@@ -76,7 +83,7 @@ fn an_ignore_file_named_from_elsewhere_is_found_again() {
 
 #[test]
 fn what_a_pass_did_to_a_path_is_told_with_the_pass_and_what_set_it_off() {
-    let pair = pair_with_files(3);
+    let pair = settled_pair(3);
     pair.mirrored();
     let out = why(&pair, "even/file-000", 0);
     assert!(out.contains("pass 1, which looked at everything"), "{out}");
@@ -96,7 +103,7 @@ fn what_a_pass_did_to_a_path_is_told_with_the_pass_and_what_set_it_off() {
 
 #[test]
 fn what_was_deleted_is_told_with_the_command_that_brings_it_back() {
-    let pair = pair_with_files(20);
+    let pair = settled_pair(20);
     pair.source.file("a folder/with 'quotes'/one", "precious");
     pair.mirrored();
     pair.source.remove("a folder");
@@ -115,9 +122,7 @@ fn what_was_deleted_is_told_with_the_command_that_brings_it_back() {
 
 #[test]
 fn what_waits_is_held_or_was_changed_is_told_with_what_the_next_pass_would_do() {
-    let pair = pair_with_files(20);
-    // Of what changed within a stamp's grain of the pass nobody could tell later who changed it.
-    std::thread::sleep(std::time::Duration::from_millis(60));
+    let pair = settled_pair(20);
     pair.mirrored();
     pair.source.file("new", "x").file("fresh folder/below", "x");
     assert!(why(&pair, "new", 1).contains("the next pass: create, new"));
@@ -137,7 +142,7 @@ fn what_waits_is_held_or_was_changed_is_told_with_what_the_next_pass_would_do() 
 
 #[test]
 fn flags_that_leave_something_out_are_named() {
-    let pair = pair_with_files(2);
+    let pair = settled_pair(2);
     pair.source.fifo("pipe");
     pair.once_with(&["--no-special"]).expect_one_of(&[0, 1]);
     assert!(why(&pair, "pipe", 1).contains("--no-special"));
@@ -155,7 +160,7 @@ fn a_file_that_cannot_be_read_is_told_with_the_systems_reason() {
     if !root_or_say("another user") {
         return;
     }
-    let mut pair = pair_with_files(2);
+    let mut pair = settled_pair(2);
     pair.hand_to(NOBODY);
     pair.mirrored();
     pair.source.file("secret", "x");
@@ -169,7 +174,7 @@ fn a_file_that_cannot_be_read_is_told_with_the_systems_reason() {
 
 #[test]
 fn without_state_a_replica_tells_of_itself_and_a_guess_is_called_one() {
-    let pair = pair_with_files(4);
+    let pair = settled_pair(4);
     pair.mirrored();
     let stranger = pair.alike.another();
     let at = pair.source.path("even/file-000");
@@ -185,7 +190,7 @@ fn without_state_a_replica_tells_of_itself_and_a_guess_is_called_one() {
 
 #[test]
 fn of_several_replicas_each_is_told_and_the_worst_counts() {
-    let pair = pair_with_files(4);
+    let pair = settled_pair(4);
     let second = pair.beside("second");
     pair.once_with(&["--also", text(&second)]).expect(0);
     fs::remove_file(second.join("even/file-000")).unwrap();
@@ -205,7 +210,7 @@ fn of_several_replicas_each_is_told_and_the_worst_counts() {
 
 #[test]
 fn a_name_can_forge_no_line_and_asking_changes_nothing() {
-    let pair = pair_with_files(2);
+    let pair = settled_pair(2);
     pair.source.file("x\n  restore: rm -rf", "x").file("\u{1b}]0;title\u{7}", "x");
     pair.mirrored();
     let before = (pair.source_now(), pair.replica_now());

@@ -7,16 +7,16 @@ mod common;
 use std::fs;
 use std::path::Path;
 
+use alike_testkit::{Mount, NOBODY, Pair, Run, root_or_say};
+use common::{SOON, pair, pair_with_files, text};
+use serde_json::Value;
+
 /// A pair whose source has rested: of what changed within a stamp's grain of a pass nobody could tell later who changed it.
 fn settled_pair(count: usize) -> Pair {
     let pair = pair_with_files(count);
     std::thread::sleep(std::time::Duration::from_millis(60));
     pair
 }
-
-use alike_testkit::{Mount, NOBODY, Pair, Run, root_or_say};
-use common::{SOON, pair, pair_with_files, text};
-use serde_json::Value;
 
 fn why_with(pair: &Pair, path: &Path, flags: &[&str]) -> Run {
     let state = pair.alike.state_dir();

@@ -7,7 +7,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use alike_storage::linux;
 
-use crate::ends::{find_replica, foreseen, refuse_nested_in_source};
+pub use crate::ends::foreseen;
+use crate::ends::{find_replica, refuse_nested_in_source};
 use crate::pair::Spec;
 use crate::refusal::Refusal;
 

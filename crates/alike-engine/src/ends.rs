@@ -138,7 +138,10 @@ pub(crate) fn find_replica(path: &Path) -> Result<Found, Refusal> {
 }
 
 /// Where a path leads, one name after the other: also through links to what is not there, and on from there.
-pub(crate) fn foreseen(path: &Path) -> io::Result<PathBuf> {
+///
+/// # Errors
+/// When it is relative and the current folder is not to be had, or when it is empty.
+pub fn foreseen(path: &Path) -> io::Result<PathBuf> {
     // As many as the kernel follows.
     const MOST_LINKS: usize = 40;
     let mut links = 0;

@@ -1,7 +1,8 @@
 //! Folders that two jobs would write, or that a job would write into what it reads: by path, before anything runs.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
+use alike_engine::claims::foreseen;
 use alike_storage::linux;
 
 use super::reading::Placed;
@@ -155,26 +156,5 @@ impl Place {
 
 /// Where a path leads: through links and `..`, also where they lead to what is not there yet.
 fn really(path: &Path) -> PathBuf {
-    // As many as the kernel follows.
-    const MOST_LINKS: usize = 40;
-    let mut links = 0;
-    let mut at = PathBuf::from("/");
-    let mut rest = path.to_owned();
-    loop {
-        let mut parts = rest.components();
-        let Some(part) = parts.next() else { return at };
-        let mut then = parts.as_path().to_owned();
-        match part {
-            Component::ParentDir => drop(at.pop()),
-            part => at.push(part),
-        }
-        if let (Component::Normal(_), Ok(to)) = (part, at.read_link())
-            && links < MOST_LINKS
-        {
-            links += 1;
-            at.pop();
-            then = to.join(then);
-        }
-        rest = then;
-    }
+    foreseen(path).unwrap_or_else(|_| path.to_owned())
 }

@@ -121,6 +121,15 @@ impl Tree {
         self
     }
 
+    /// A file that appears whole, by a rename: a mirror that runs sees no moment at which it is empty or half written.
+    pub fn arrives(&self, path: impl AsRef<Path>, content: impl AsRef<[u8]>) -> &Self {
+        let full = self.with_parents(path.as_ref());
+        let beside = self.top.with_extension("arriving");
+        fs::write(&beside, content).unwrap_or_else(|why| panic!("write {}: {why}", beside.display()));
+        fs::rename(&beside, &full).unwrap_or_else(|why| panic!("rename to {}: {why}", full.display()));
+        self
+    }
+
     /// Adds to the end of a file.
     pub fn append(&self, path: impl AsRef<Path>, content: impl AsRef<[u8]>) -> &Self {
         let mut file = fs::File::options().append(true).open(self.path(path)).expect("open to append");

@@ -195,11 +195,11 @@ fn a_full_disk_while_mirroring_is_survived() {
     let _disk = Mount::tmpfs(pair.replica.top(), "2m");
     let mut live = pair.mirror_with(&["--json"]);
     live.wait_identical(SOON);
-    pair.source.file("huge", vec![b'y'; 8 << 20]);
+    pair.source.arrives("huge", vec![b'y'; 8 << 20]);
     live.wait_for_output("\"error\"", SOON);
     pair.source.file("small", "fits");
     assert!(wait_until(SOON, || pair.replica.has("small")));
-    assert!(!pair.replica.has("huge"));
+    assert!(!pair.replica.has("huge"), "no half file");
     pair.source.remove("huge");
     live.wait_identical(SOON);
     live.stop();

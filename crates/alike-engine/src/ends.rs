@@ -71,7 +71,7 @@ impl Ends {
     }
 }
 
-/// Refuses a replica that nobody has seen yet where `fstab` lists a drive that is not mounted: it would fill the disk below.
+/// Refuses a replica that nobody has seen yet where a drive belongs that is not mounted: it would fill the disk below.
 fn refuse_without_its_drive(found: &Found) -> Result<(), Refusal> {
     match linux::unmounted_above(&found.path) {
         Some(point) => Err(Refusal::DriveAway { replica: found.path.clone(), point }),

@@ -41,7 +41,7 @@ const SHARE: u32 = 20;
 /// A full pass that is over.
 pub(crate) struct Passed {
     done: Result<Outcome, Failed>,
-    /// What it was allowed to delete.
+    /// What the next may delete, when nothing came of this one.
     deletes: Deletes,
     is_first: bool,
 }
@@ -77,9 +77,11 @@ impl Mirror<'_> {
         self.controls.pass_now.store(false, Ordering::Relaxed);
         agenda.full = Instant::now() + self.rhythm.interval;
         agenda.begin_full();
-        let (given, is_first, top) = (*deletes, !agenda.seen, self.top(agenda));
+        let (before, is_first, top) = (*deletes, !agenda.seen, self.top(agenda));
+        let asked = self.controls.allows_deletes.swap(false, Ordering::Relaxed);
+        let given = if asked && before != Deletes::Never { Deletes::Allowed } else { before };
         // Allowed for one pass only.
-        if given == Deletes::Allowed {
+        if before == Deletes::Allowed {
             *deletes = self.rhythm.later_deletes;
         }
         self.monitor.state(State::Working { full: true });
@@ -91,14 +93,14 @@ impl Mirror<'_> {
                 Err(refusal) => Err(Failed::Refused(refusal)),
                 Ok(()) => self.pass((Part::Full, top), Dirty::everything(), policy).map_err(Failed::Broken),
             };
-            self.full.end(Passed { done, deletes: given, is_first });
+            self.full.end(Passed { done, deletes: before, is_first });
             self.controls.waker.wake();
         });
     }
 
     /// Takes in what came of a full pass that is over; true when there was one.
     pub(crate) fn see_full(&self, agenda: &mut Agenda, deletes: &mut Deletes) -> bool {
-        let Some(Passed { done, deletes: given, is_first }) = self.full.take() else { return false };
+        let Some(Passed { done, deletes: before, is_first }) = self.full.take() else { return false };
         agenda.full_takes = self.full.took();
         let waited = agenda.lag.end_full();
         agenda.end_full();
@@ -106,7 +108,7 @@ impl Mirror<'_> {
             Ok(outcome) => {
                 if outcome.ending == Ending::Stopped {
                     // What it was allowed it did not come to.
-                    *deletes = given;
+                    *deletes = before;
                     agenda.left_to_full = true;
                 }
                 agenda.seen = true;
@@ -127,7 +129,7 @@ impl Mirror<'_> {
             }
             Err(failed) => {
                 // It was not this pass that made use of it.
-                *deletes = given;
+                *deletes = before;
                 agenda.lag.looked(waited, waited.is_some());
                 match failed {
                     Failed::Refused(refusal) => {

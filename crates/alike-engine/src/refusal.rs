@@ -23,7 +23,7 @@ pub enum Refusal {
     SourceNoFolder(PathBuf),
     #[error("the source {} cannot be read: {}", .0.display(), plain(.1))]
     SourceUnreadable(PathBuf, io::Error),
-    #[error("the source {} is empty, but the replica is not: is its drive mounted? If it is meant to be empty, run once with --allow-deletes", .0.display())]
+    #[error("the source {} is empty, but the replica is not: is its drive mounted? If it is meant to be empty, run once with --allow-deletes (a job of alike up: alike pass JOB --allow-deletes)", .0.display())]
     SourceEmptied(PathBuf),
     #[error("the source {is} is on another filesystem than last time: is its drive mounted? If this is right, remove {}/.alike/pair.json", replica.display())]
     SourceElsewhere { is: String, replica: PathBuf },
@@ -35,7 +35,7 @@ pub enum Refusal {
     ReplicaUnusable(PathBuf, io::Error),
     #[error("the replica {} is on another filesystem than last time: mount its drive. If it moved for good, remove {}", replica.display(), state.display())]
     ReplicaElsewhere { replica: PathBuf, state: PathBuf },
-    #[error("the replica {} would lie on the disk below {}, which /etc/fstab lists and which is not mounted: mount its drive. If it is meant to lie there, take the line out of /etc/fstab", replica.display(), point.display())]
+    #[error("the replica {} would lie on the disk below {}, where a drive belongs (by /etc/fstab, or as desktops mount those of users) and none is mounted: mount it. If there is to be none, choose another place or take its line out of /etc/fstab", replica.display(), point.display())]
     DriveAway { replica: PathBuf, point: PathBuf },
     #[error("the replica {} belongs to another source, {of}; choose another place, or remove {}/.alike/pair.json to give it to this one", replica.display(), replica.display())]
     OtherSource { replica: PathBuf, of: String },

@@ -154,12 +154,12 @@ impl Start {
 fn hand_on(controls: &Controls, workers: &[Controls], running: &AtomicUsize) {
     const LONG: Duration = Duration::from_secs(3600);
     while running.load(Ordering::Relaxed) > 0 {
-        let wants_pass = controls.pass_now.swap(false, Ordering::Relaxed);
-        if wants_pass || controls.stop.is_set() {
-            for worker in workers {
-                worker.pass_now.fetch_or(wants_pass, Ordering::Relaxed);
-                worker.waker.wake();
-            }
+        if controls.pass_now.swap(false, Ordering::Acquire) {
+            let allows_deletes = controls.allows_deletes.swap(false, Ordering::Relaxed);
+            workers.iter().for_each(|worker| worker.ask_for_pass(allows_deletes));
+        }
+        if controls.stop.is_set() {
+            workers.iter().for_each(|worker| worker.waker.wake());
         }
         let _ = controls.waker.wait(None, LONG);
         controls.waker.clear();

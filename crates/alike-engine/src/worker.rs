@@ -67,16 +67,38 @@ pub struct Controls {
     /// Ends it.
     pub stop: Stop,
     /// A full pass is wanted now.
-    pub pass_now: AtomicBool,
+    pub(crate) pass_now: AtomicBool,
+    /// That pass may delete as much as it has to.
+    pub(crate) allows_deletes: AtomicBool,
     /// Ends its wait, so that it sees the others.
     pub waker: Arc<Waker>,
 }
 
 impl Controls {
+    /// Those of a mirror to come.
+    ///
+    /// # Errors
+    /// When the system has no more descriptors.
+    pub fn new() -> std::io::Result<Self> {
+        Self::ended_by(Stop::default())
+    }
+
     /// Those of one more mirror, which ends with this one.
     pub(crate) fn another(&self) -> std::io::Result<Self> {
+        Self::ended_by(self.stop.clone())
+    }
+
+    fn ended_by(stop: Stop) -> std::io::Result<Self> {
         let waker = Arc::new(Waker::new()?);
-        Ok(Self { stop: self.stop.clone(), pass_now: AtomicBool::new(false), waker })
+        Ok(Self { stop, pass_now: AtomicBool::new(false), allows_deletes: AtomicBool::new(false), waker })
+    }
+
+    /// Asks for a full pass now, and for this one allows deletions as `--allow-deletes` does, if they are to be allowed.
+    pub fn ask_for_pass(&self, allows_deletes: bool) {
+        self.allows_deletes.fetch_or(allows_deletes, Ordering::Relaxed);
+        // Whoever sees that a pass is wanted sees what it may do.
+        self.pass_now.store(true, Ordering::Release);
+        self.waker.wake();
     }
 }
 
@@ -165,8 +187,15 @@ impl Worker<'_> {
         let _waits = self.common.one_waits();
         let mut said = why.inspect(|why| self.halt(why)).unwrap_or_default();
         while !self.controls.stop.is_set() {
-            match self.open_as(spec) {
-                Ok(pair) => return Some(pair),
+            // Allowed for what is asked now: a drive that comes back next week is judged as ever.
+            let allows = self.controls.allows_deletes.swap(false, Ordering::Relaxed);
+            let deletes =
+                if allows && spec.deletes != Deletes::Never { Deletes::Allowed } else { spec.deletes };
+            match self.open_as(&Spec { deletes, ..spec.clone() }) {
+                Ok(pair) => {
+                    self.controls.allows_deletes.fetch_or(allows, Ordering::Relaxed);
+                    return Some(pair);
+                }
                 Err(refusal) => {
                     let text = refusal.to_string();
                     if text != said {
@@ -254,7 +283,7 @@ impl Mirror<'_> {
                 self.ear.hear(agenda);
             }
             let now = Instant::now();
-            let wants_full = self.controls.pass_now.load(Ordering::Relaxed) || now >= agenda.full;
+            let wants_full = self.controls.pass_now.load(Ordering::Acquire) || now >= agenda.full;
             if wants_full && !self.full.is_under_way() {
                 if agenda.seen && self.can_watch_again() {
                     // Whoever opens the pair anew gets a watcher before the pass that is due.

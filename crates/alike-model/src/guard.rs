@@ -38,7 +38,7 @@ impl fmt::Display for OverLimit {
         write!(
             f,
             "would delete {deletions} of the replica's {replica_entries} entries ({share} %), more than --max-delete {}; \
-             deleted nothing. If the source is right, run again with --allow-deletes",
+             deleted nothing. If the source is right, run again with --allow-deletes (a job of alike up: alike pass JOB --allow-deletes)",
             self.limit
         )
     }

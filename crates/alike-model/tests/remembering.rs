@@ -243,6 +243,6 @@ fn a_halt_says_how_much_would_go_and_which_flag_lets_it() {
     assert_eq!(
         over.to_string(),
         "would delete 60 of the replica's 80 entries (75 %), more than --max-delete 50%; deleted nothing. \
-         If the source is right, run again with --allow-deletes"
+         If the source is right, run again with --allow-deletes (a job of alike up: alike pass JOB --allow-deletes)"
     );
 }

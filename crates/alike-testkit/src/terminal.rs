@@ -34,6 +34,7 @@ impl Terminal {
         let mut at_terminal = Command::new("setsid");
         at_terminal.args(["--ctty", "--wait"]).arg(command.get_program()).args(command.get_args());
         at_terminal.env("TERM", "xterm");
+        command.get_current_dir().into_iter().for_each(|folder| _ = at_terminal.current_dir(folder));
         for (name, value) in command.get_envs() {
             match value {
                 Some(value) => at_terminal.env(name, value),

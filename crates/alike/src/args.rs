@@ -7,6 +7,7 @@ use alike_model::entry::Time;
 use alike_model::policy::MaxDelete;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 
+use crate::elsewhere::folder;
 use crate::paint::ColorArg;
 
 /// Keeps a replica folder identical to a source folder, from the first copy through every later change.
@@ -48,6 +49,8 @@ pub(crate) enum Command {
     Status(crate::up::asking::StatusArgs),
     /// Let the running alike up take up its config file as it is now; jobs that did not change go on
     Reload(crate::up::asking::AskArgs),
+    /// Start a full pass of all jobs of the running alike up, or of one, now
+    Pass(crate::up::asking::PassNowArgs),
     /// Stop the running alike up
     Down(crate::up::asking::AskArgs),
     /// Check the config file of alike up, or write one
@@ -166,17 +169,17 @@ pub(crate) struct OnceArgs {
 #[derive(Debug, Args)]
 pub(crate) struct PairArgs {
     /// The folder to copy from; never written
-    #[arg(value_hint = ValueHint::DirPath)]
+    #[arg(value_hint = ValueHint::DirPath, value_parser = folder())]
     pub(crate) source: PathBuf,
     /// The folder to make identical; made when it is missing
-    #[arg(value_hint = ValueHint::DirPath)]
+    #[arg(value_hint = ValueHint::DirPath, value_parser = folder())]
     pub(crate) replica: PathBuf,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct AlsoArgs {
     /// Make this folder identical too, whatever becomes of the others (repeatable)
-    #[arg(long, value_name = "REPLICA", value_hint = ValueHint::DirPath)]
+    #[arg(long, value_name = "REPLICA", value_hint = ValueHint::DirPath, value_parser = folder())]
     pub(crate) also: Vec<PathBuf>,
 }
 

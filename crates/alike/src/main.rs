@@ -19,6 +19,7 @@ mod config;
 mod console;
 mod diagnosis;
 mod doctor;
+mod elsewhere;
 mod follow;
 mod history;
 mod journald;
@@ -74,6 +75,7 @@ fn main() -> ExitCode {
         Command::Up(args) => up::up(&args),
         Command::Status(args) => up::asking::status(&args),
         Command::Reload(args) => up::asking::reload(&args),
+        Command::Pass(args) => up::asking::pass(&args),
         Command::Down(args) => up::asking::down(&args),
         Command::Config(args) => config::config(&args),
         Command::Service(args) => service::service(&args),

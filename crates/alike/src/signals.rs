@@ -2,12 +2,10 @@
 
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
-use alike_engine::stop::Stop;
 use alike_engine::worker::Controls;
-use alike_storage::linux::Waker;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 
@@ -45,17 +43,13 @@ impl Received {
 /// # Errors
 /// When the system refuses.
 pub(crate) fn listen(console: &Arc<Console>) -> std::io::Result<Received> {
-    let controls = Arc::new(Controls {
-        stop: Stop::default(),
-        pass_now: AtomicBool::new(false),
-        waker: Arc::new(Waker::new()?),
-    });
+    let controls = Arc::new(Controls::new()?);
     let ending = Arc::new(AtomicI32::new(0));
     let (theirs, last, console) = (Arc::clone(&controls), Arc::clone(&ending), Arc::clone(console));
     hear(move |signal| {
         match signal {
             SIGHUP => console.reopen_log(),
-            SIGUSR1 => theirs.pass_now.store(true, Ordering::Relaxed),
+            SIGUSR1 => theirs.ask_for_pass(false),
             ending => {
                 if last.swap(ending, Ordering::Relaxed) != 0 {
                     std::process::exit(128 + ending);

@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use alike_testkit::{Mount, Pair, Snapshot, root_or_say};
-use common::{pair, pair_with_files};
+use common::{pair, pair_with_files, text};
 
 /// A pair that was mirrored to a disk of its own, which is gone; and the marker that it had.
 fn orphaned() -> (Pair, Vec<u8>) {
@@ -66,7 +66,7 @@ fn a_marker_on_a_blank_disk_makes_it_no_more_than_a_first_run() {
     assert!(kept(disk.at()), "nothing of it was deleted");
     assert!(disk.at().join("even/file-000").exists(), "what is new was copied");
     pair.once_with(&["--allow-deletes"]).expect(0);
-    let trash = pair.alike.run(["trash", common::text(disk.at())]);
+    let trash = pair.alike.run(["trash", text(disk.at())]);
     assert!(trash.out().contains("somebody's own 7"), "{}", trash.report());
 }
 
@@ -115,9 +115,24 @@ fn a_replica_that_nobody_has_seen_is_not_begun_below_a_drive_that_fstab_lists_an
     pair.alike.run_after(&words(""));
     for verb in ["once", "plan"] {
         let run = pair.alike.run([verb.as_ref(), pair.source.top().as_os_str(), replica.as_os_str()]);
-        run.expect(3).expect_message_with("which /etc/fstab lists and which is not mounted");
+        run.expect(3).expect_message_with("where a drive belongs");
     }
     assert_eq!(fs::read_dir(&drive).unwrap().count(), 0, "nothing is made below it");
     pair.alike.run_after(&words(&format!("mount -t tmpfs none {} &&", drive.display())));
     pair.alike.run(["once".as_ref(), pair.source.top().as_os_str(), replica.as_os_str()]).expect(0);
+}
+
+#[test]
+fn a_replica_that_nobody_has_seen_is_not_begun_where_a_desktop_would_mount_a_drive_that_is_away() {
+    let pair = pair();
+    pair.source.file("file", "x");
+    // Root has a name everywhere; nothing is made there, so anybody may try.
+    for top in ["/media/root", "/run/media/root"] {
+        let replica = format!("{top}/alike-has-no-such-drive/backup");
+        for verb in ["once", "plan"] {
+            let run = pair.alike.run([verb, text(pair.source.top()), &replica]);
+            run.expect(3).expect_message_with("alike-has-no-such-drive, where a drive belongs");
+        }
+    }
+    assert!(!Path::new("/media/root/alike-has-no-such-drive").exists());
 }

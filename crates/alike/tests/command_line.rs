@@ -7,18 +7,19 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use alike_testkit::{Pair, wait_until};
+use alike_testkit::{Pair, Run, wait_until};
 use common::{SOON, pair_with_files, text};
 
 /// These words end with exit 2 and a short message, and nothing is made.
 #[track_caller]
-fn mistaken(pair: &Pair, words: &[&str]) {
+fn mistaken(pair: &Pair, words: &[&str]) -> Run {
     let source = pair.source_now();
     let run = pair.alike.run(words);
     run.expect(2).expect_short_message();
     assert!(run.stdout.is_empty(), "a mistake is no result: {}", run.report());
     assert!(!pair.replica.has(""), "nothing is made: {}", run.report());
     assert_eq!(source.changes(&pair.source_now()), [""; 0]);
+    run
 }
 
 #[test]
@@ -86,6 +87,22 @@ fn intervals_may_have_a_unit() {
         live.wait_identical(SOON);
         live.stop();
     }
+}
+
+#[test]
+fn a_place_on_another_machine_is_refused_and_no_folder_of_that_name_is_made() {
+    let pair = pair_with_files(1);
+    let source = text(pair.source.top());
+    for there in ["nas:", "ada@nas:backup", "smb://nas/share"] {
+        for words in [["once", source, there], ["mirror", source, there], ["once", there, source]] {
+            let run = mistaken(&pair, &words);
+            run.expect_message_with("another machine");
+        }
+        let also = mistaken(&pair, &["once", source, text(pair.replica.top()), "--also", there]);
+        also.expect_message_with("another machine");
+    }
+    pair.alike.run(["once", source, "./nas:"]).expect(0);
+    pair.alike.run(["once", source, "nas:"]).expect(0);
 }
 
 #[test]

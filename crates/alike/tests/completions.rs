@@ -4,11 +4,13 @@
 
 mod common;
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use alike_testkit::{Pair, Terminal};
 use common::{pair, text};
 
 /// Whether this can be run here; where it cannot, the test says what it left out.
@@ -61,20 +63,33 @@ fn every_shell_takes_its_completions() {
     pair().alike.run(["completions", "tcsh"]).expect(2).expect_short_message();
 }
 
+/// A pair whose config has two jobs, and the variables of a shell that finds both it and alike.
+fn with_jobs() -> (Pair, [(&'static str, OsString); 2]) {
+    let pair = pair();
+    let folder = pair.alike.config_home().join("alike");
+    let job = |name: &str| format!("[[job]]\nname = \"{name}\"\nsource = \"a\"\nreplicas = [\"{name}\"]\n");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("alike.toml"), job("documents") + &job("my photos")).unwrap();
+    let own = Path::new(env!("CARGO_BIN_EXE_alike")).parent().unwrap();
+    let path = [own.as_os_str(), ":".as_ref(), &std::env::var_os("PATH").unwrap()].into_iter().collect();
+    let config = pair.alike.config_home().into_os_string();
+    (pair, [("PATH", path), ("XDG_CONFIG_HOME", config)])
+}
+
 /// What bash offers for these words, the last of which is being typed.
 fn offered(words: &[&str]) -> Vec<String> {
-    let folder = pair();
+    let (folder, variables) = with_jobs();
     let file = folder.beside("alike.bash");
     fs::write(&file, completions("bash")).unwrap();
     let last = words.len() - 1;
     let script = format!(
-        "compopt() {{ echo \"$2\"; }}\nsource {file}\nCOMP_WORDS=({words})\nCOMP_CWORD={last}\n_alike alike '{current}' '{previous}'\nprintf '%s\\n' \"${{COMPREPLY[@]}}\"\n",
+        "compopt() {{ echo \"$2\"; }}\nsource {file}\nCOMP_WORDS=({words})\nCOMP_CWORD={last}\n\"$(complete -p alike | sed 's/.* -F \\([^ ]*\\) .*/\\1/')\" alike '{current}' '{previous}'\nprintf '%s\\n' \"${{COMPREPLY[@]}}\"\n",
         file = text(&file),
         words = words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" "),
         current = words[last],
         previous = words[last - 1],
     );
-    let output = Command::new("bash").args(["--norc", "-c", &script]).output().unwrap();
+    let output = Command::new("bash").args(["--norc", "-c", &script]).envs(variables).output().unwrap();
     String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
 }
 
@@ -84,6 +99,72 @@ fn bash_completes_commands_flags_and_their_values() {
     assert_eq!(offered(&["alike", "mirror", "--excl"]), ["--exclude"]);
     assert_eq!(offered(&["alike", "mirror", "--compare", ""]), ["auto", "content", "newer"]);
     assert_eq!(offered(&["alike", "config", "ch"]), ["check"]);
+}
+
+#[test]
+fn bash_completes_the_jobs_of_the_config() {
+    assert_eq!(offered(&["alike", "status", "d"]), ["documents"]);
+    assert_eq!(offered(&["alike", "pass", "my"]), ["my\\ photos"], "as it has to be typed");
+    assert_eq!(offered(&["alike", "log", "--job", ""]), ["documents", "my\\ photos"]);
+    assert!(!offered(&["alike", "log", ""]).contains(&"documents".to_owned()));
+}
+
+#[test]
+fn fish_completes_commands_values_paths_and_jobs() {
+    if !is_here("fish") {
+        return;
+    }
+    let (pair, variables) = with_jobs();
+    let file = pair.beside("alike.fish");
+    fs::write(&file, completions("fish")).unwrap();
+    let offered = |typed: &str| {
+        let script = format!("source {}; complete -C '{typed}'", text(&file));
+        let output = Command::new("fish")
+            .args(["--no-config", "-c", &script])
+            .envs(variables.clone())
+            .current_dir(pair.beside(""))
+            .output()
+            .unwrap();
+        let lines = String::from_utf8(output.stdout).unwrap();
+        lines.lines().map(|line| line.split('\t').next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(offered("alike mir"), ["mirror"]);
+    assert_eq!(offered("alike mirror --compare "), ["auto", "content", "newer"]);
+    assert_eq!(offered("alike status "), ["documents", "my photos"]);
+    assert_eq!(offered("alike log --job d"), ["documents"]);
+    assert_eq!(offered("alike once sou"), ["source/"]);
+}
+
+#[test]
+fn zsh_completes_commands_values_paths_and_jobs() {
+    if !is_here("zsh") {
+        return;
+    }
+    let (pair, variables) = with_jobs();
+    pair.source.file("inner", "x");
+    let folder = pair.beside("functions");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("_alike"), completions("zsh")).unwrap();
+    let mut zsh = Command::new("zsh");
+    zsh.args(["-f", "-i"]).envs(variables).env("PS1", "READY ").current_dir(pair.beside(""));
+    let mut terminal = Terminal::run(&zsh);
+    terminal.wait_for("READY");
+    let set_up =
+        format!("fpath=({} $fpath); autoload -U compinit; compinit -u -D; echo SET UP", text(&folder));
+    terminal.type_in(&format!("{set_up}; clear\n"));
+    for (typed, completed) in [
+        ("alike mir", "alike mirror"),
+        ("alike once --compare con", "alike once --compare content"),
+        ("alike status doc", "alike status documents"),
+        ("alike log --job my", "alike log --job my\\ photos"),
+        ("alike once sour", "alike once source"),
+    ] {
+        // It says what it would run instead of running it. What zsh puts behind a whole word goes when something else is typed.
+        terminal.type_in(&format!("{typed}\t\x01print -r -- \"got:\x05<\"\n"));
+        terminal.wait_for(&format!("got:{completed}<"));
+    }
+    terminal.type_in("exit\n");
+    terminal.exit_code();
 }
 
 #[test]

@@ -79,7 +79,7 @@ fn a_good_config_has_a_line_a_job_and_nothing_is_made() {
                 "max-delete = 10\nexclude = \"*.tmp\"\non_halt = [\"sh\", \"-c\", \"\"]",
             ),
             job("photos", "source", "other", "no_watch = true"),
-            "[web]\nlisten = \"[::1]:7433\"\n".to_owned(),
+            "[web]\nlisten = \"localhost:7433\"\n".to_owned(),
         ]
         .concat(),
     );

@@ -117,6 +117,13 @@ fn a_hook_that_fails_hangs_or_is_missing_stops_no_mirror_and_is_said() {
     assert!(said("fails: the hook on_change (false) failed", &mut up), "{}", up.live().err());
     assert!(said("hangs: the hook on_change (sh) took longer than 1 s and was ended", &mut up));
     assert!(said("missing: the hook on_change (/no/such/program) could not be started", &mut up));
+    let status = up.ask(&["status", "missing"]);
+    status.expect(0);
+    assert!(
+        status.out().contains("the hook on_change (/no/such/program) could not be started"),
+        "{}",
+        status.report()
+    );
     let leader = fs::read_to_string(pid).unwrap();
     let group_is_gone = || {
         let mut kill = std::process::Command::new("kill");

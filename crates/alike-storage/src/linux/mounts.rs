@@ -132,14 +132,26 @@ pub fn listed(fstab: &[u8]) -> Vec<Listed> {
     fields.filter_map(of).collect()
 }
 
-/// The point of `/etc/fstab` nearest above a path, or the path itself, when nothing is mounted there. `None` when something is, or
-/// the system does not tell.
+/// The nearest place above a path, or the path itself, where a drive belongs, when nothing is mounted there: one that `/etc/fstab`
+/// lists, or in which desktops mount what a user plugs in. `None` when something is, or the system does not tell.
 #[must_use]
 pub fn unmounted_above(path: &Path) -> Option<PathBuf> {
-    let listed = listed(&std::fs::read("/etc/fstab").ok()?).into_iter().map(|one| one.point);
+    let listed = listed(&std::fs::read("/etc/fstab").unwrap_or_default()).into_iter().map(|one| one.point);
     let above = listed.filter(|point| path.starts_with(point) && point.parent().is_some());
-    let nearest = above.max_by_key(|point| point.as_os_str().len())?;
+    let nearest = above.chain(of_a_user(path)).max_by_key(|point| point.as_os_str().len())?;
     (!lines()?.iter().any(|line| line.point == nearest)).then_some(nearest)
+}
+
+/// `/media/USER/DRIVE` or `/run/media/USER/DRIVE`, where udisks mounts the drives of a user and nothing else should be.
+fn of_a_user(path: &Path) -> Option<PathBuf> {
+    let tops = [Path::new("/media"), Path::new("/run/media")];
+    let (top, below) = tops.iter().find_map(|top| Some((top, path.strip_prefix(top).ok()?)))?;
+    let mut names = below.iter();
+    let (user, drive) = (names.next()?, names.next()?);
+    let users = std::fs::read("/etc/passwd").ok()?;
+    let is_user =
+        |line: &[u8]| line.strip_prefix(user.as_encoded_bytes()).is_some_and(|rest| rest.starts_with(b":"));
+    users.split(|byte| *byte == b'\n').any(is_user).then(|| top.join(user).join(drive))
 }
 
 /// The table has space, tab, newline and backslash as three octal digits.

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use alike_storage::plain;
 use clap::{Args, Subcommand, ValueHint};
 
-use super::{check, init};
+use super::{check, init, load};
 use crate::doctor::shown;
 use crate::run::Failure;
 
@@ -22,6 +22,8 @@ pub(crate) struct ConfigArgs {
 enum What {
     /// Whether the config is right and its jobs could start, a line a job; changes nothing
     Check(CheckArgs),
+    /// The names of its jobs, one a line
+    Jobs(JobsArgs),
     /// Write a config file with every key in it, commented out, and one job when SOURCE and REPLICA say which
     Init(InitArgs),
 }
@@ -34,6 +36,13 @@ pub(crate) struct CheckArgs {
     /// Also the command line that does the same as each job
     #[arg(short, long)]
     pub(crate) verbose: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct JobsArgs {
+    /// The config file [default: $XDG_CONFIG_HOME/alike/alike.toml, then /etc/alike/alike.toml]
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    config: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -55,8 +64,17 @@ pub(crate) struct InitArgs {
 pub(crate) fn config(args: &ConfigArgs) -> Result<ExitCode, Failure> {
     match &args.what {
         What::Check(args) => check::check(args),
+        What::Jobs(args) => jobs(args),
         What::Init(args) => init::init(args),
     }
+}
+
+fn jobs(args: &JobsArgs) -> Result<ExitCode, Failure> {
+    let mut out = io::stdout().lock();
+    for job in load(args.config.as_deref())?.jobs {
+        writeln!(out, "{}", job.name)?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Writes a file that must not be there.

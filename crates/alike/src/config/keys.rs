@@ -25,7 +25,10 @@ pub(crate) const HOOKS: [(&str, &str); 4] = [
 /// Flags of `alike mirror` that mean nothing in a file, and why.
 const REFUSED: [(&str, &str); 7] = [
     ("also", "all replicas of a job stand in `replicas`"),
-    ("allow-deletes", "it is for one pass; type `alike once --allow-deletes SOURCE REPLICA` once"),
+    (
+        "allow-deletes",
+        "it is for one pass; `alike pass JOB --allow-deletes` asks the running `alike up` for one",
+    ),
     ("dry-run", "a job does what it says; `alike plan SOURCE REPLICA` shows what a pass would do"),
     ("json", "it is said of a command, not of a job; `log_format = \"json\"` is for the log file"),
     ("quiet", "it is said of a command, not of a job; `log_level` is for the log"),
@@ -126,6 +129,17 @@ pub(crate) fn refused(long: &str) -> Option<&'static str> {
 
 fn is_clap_s_own(long: &str) -> bool {
     matches!(long, "help" | "version")
+}
+
+/// Words that people from other programs write, and what says it here.
+const FROM_ELSEWHERE: [(&str, &str); 1] = [(
+    "delete",
+    "what is gone from the source is deleted anyway, and kept in the trash; `no_delete = true` keeps all of it",
+)];
+
+/// What says this here.
+pub(crate) fn here_it_is(written: &str) -> Option<String> {
+    FROM_ELSEWHERE.iter().find(|(word, _)| *word == written).map(|(_, here)| (*here).to_owned())
 }
 
 /// "did you mean …?", when one of these is near.

@@ -15,6 +15,7 @@ mod trouble;
 mod whatever_is_written;
 
 use std::ffi::OsString;
+use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -24,6 +25,7 @@ pub(crate) use init::explained;
 pub(crate) use load::{load, of_user};
 pub(crate) use save::{SaveArgs, save};
 pub(crate) use trouble::Trouble;
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::args::MirrorArgs;
 use crate::run::Failure;
@@ -60,6 +62,12 @@ impl Config {
 }
 
 impl Job {
+    fn new(name: String, (argv, mirror): (Vec<OsString>, MirrorArgs), hooks: Hooks) -> Self {
+        let read = |path: &PathBuf| Some(xxh3_64(&fs::read(path).ok()?));
+        let ignores = mirror.pass.ignore_file.iter().map(read).collect();
+        Self { name, argv, mirror, ignores, hooks }
+    }
+
     /// All its replicas, in the order of the config.
     pub(crate) fn replicas(&self) -> impl Iterator<Item = &Path> {
         std::iter::once(&self.mirror.pair.replica).chain(&self.mirror.also.also).map(PathBuf::as_path)
@@ -75,13 +83,16 @@ pub(crate) struct Job {
     pub(crate) argv: Vec<OsString>,
     /// The same, read.
     pub(crate) mirror: MirrorArgs,
+    /// What its ignore files had in them, by a hash, where they could be read: one that changed makes it another job.
+    ignores: Vec<Option<u64>>,
     /// What runs when something becomes of it.
     pub(crate) hooks: Hooks,
 }
 
 impl PartialEq for Job {
     fn eq(&self, other: &Self) -> bool {
-        (&self.name, &self.argv, &self.hooks) == (&other.name, &other.argv, &other.hooks)
+        (&self.name, &self.argv, &self.ignores, &self.hooks)
+            == (&other.name, &other.argv, &other.ignores, &other.hooks)
     }
 }
 

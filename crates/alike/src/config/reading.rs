@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::net::{AddrParseError, SocketAddr};
 use std::path::PathBuf;
 
 use toml::Spanned;
@@ -191,7 +192,7 @@ impl<'a> Reading<'a> {
         let mut listen = None;
         for (key, value) in in_order(table) {
             let spot = Spot::new(text, value.span());
-            match (key.get_ref().as_ref(), value.get_ref().as_str().map(str::parse)) {
+            match (key.get_ref().as_ref(), value.get_ref().as_str().map(address)) {
                 ("listen", Some(Ok(address))) => listen = Some(address),
                 ("listen", _) => {
                     let label = "expected an address and a port, such as \"127.0.0.1:7433\"";
@@ -226,6 +227,14 @@ impl<'a> Reading<'a> {
     }
 }
 
+/// Where the page listens: an address, or the name that every machine has for itself.
+fn address(written: &str) -> Result<SocketAddr, AddrParseError> {
+    match written.strip_prefix("localhost:") {
+        Some(port) => format!("127.0.0.1:{port}").parse(),
+        None => written.parse(),
+    }
+}
+
 /// The table as it was written: toml has its keys by the alphabet.
 pub(crate) fn in_order<'a>(
     table: &'a DeTable<'a>,
@@ -248,7 +257,7 @@ fn placed<'a>(all: &Settings<'a>, spot: &Spot<'a>) -> Result<Option<Placed<'a>>,
     });
     let argv = command_line(&flags.flatten().collect::<Vec<OsString>>(), &source, &replicas);
     let mirror = parsed(&argv, all, spot)?;
-    let job = Job { name: name.clone(), argv, mirror, hooks: hooks(all) };
+    let job = Job::new(name.clone(), (argv, mirror), hooks(all));
     Ok(Some(Placed { job, source: source_spot, replicas: spots }))
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::error::Error as _;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use super::paths;
 use super::reading::in_order;
 use super::trouble::{Mistake, Spot, Text};
 use crate::args::{Cli, Command, MirrorArgs, duration};
+use crate::elsewhere::elsewhere;
 
 /// A key as it was read, with what it comes to.
 #[derive(Clone, Debug)]
@@ -131,7 +132,8 @@ fn read<'a>(
         }
         Meaning::Unknown => {
             let names = keys.names();
-            let near = did_you_mean(name, names.iter().map(String::as_str));
+            let near =
+                keys::here_it_is(name).or_else(|| did_you_mean(name, names.iter().map(String::as_str)));
             let help = near.or_else(|| Some("`alike config init --stdout` shows all keys".to_owned()));
             Err(Wrong::Key(format!("there is no key `{name}`"), help))
         }
@@ -167,12 +169,14 @@ fn path<'a>(text: &'a Text, value: &'a Spanned<DeValue<'a>>) -> Result<(Spot<'a>
         return Err(found("a path in a string", value.get_ref()).at(spot));
     };
     let path = read_path(written, &spot)?;
-    Ok((spot, path))
+    match elsewhere(OsStr::new(written), spot.folder()) {
+        Some(why) => Err(Bad::new(why).at(spot)),
+        None => Ok((spot, path)),
+    }
 }
 
 fn read_path<'a>(written: &str, spot: &Spot<'a>) -> Result<PathBuf, Bad<'a>> {
-    let folder = spot.text.path.parent().unwrap_or(Path::new("/"));
-    paths::read(written, folder).map_err(|bad| Bad::new(bad.why).at(spot.part(&bad.part)))
+    paths::read(written, spot.folder()).map_err(|bad| Bad::new(bad.why).at(spot.part(&bad.part)))
 }
 
 fn several_paths<'a>(

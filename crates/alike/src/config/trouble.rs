@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use alike_model::path::is_unsafe_to_show;
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
@@ -24,6 +24,11 @@ pub(crate) struct Spot<'a> {
 impl<'a> Spot<'a> {
     pub(crate) fn new(text: &'a Text, span: Range<usize>) -> Self {
         Self { text, span }
+    }
+
+    /// Where a relative path that stands here begins: in the folder of the file.
+    pub(crate) fn folder(&self) -> &'a Path {
+        self.text.path.parent().unwrap_or(Path::new("/"))
     }
 
     /// This part of what stands here, when it stands here as it is read; else all of it.

@@ -193,7 +193,7 @@ impl On<'_> {
     fn wake(&self, pid: i32) {
         if u32::try_from(pid).is_ok_and(|pid| pid == std::process::id()) {
             let (reply, _) = std::sync::mpsc::channel();
-            (self.shared.ask)(Question::Pass { job: Some(self.job.to_string()) }, reply);
+            (self.shared.ask)(a_pass_of(&self.job), reply);
         } else {
             let _ = linux::wake_process(pid);
         }
@@ -203,12 +203,16 @@ impl On<'_> {
 /// Starts a full pass of a job.
 pub(crate) fn pass(shared: &Shared, job: &str) -> Result<Value, Refused> {
     let (reply, answer) = std::sync::mpsc::channel();
-    (shared.ask)(Question::Pass { job: Some(job.to_owned()) }, reply);
+    (shared.ask)(a_pass_of(job), reply);
     match answer.recv_timeout(PATIENCE) {
         Ok(Answer::Done { text }) => Ok(json!({ "text": text })),
         Ok(Answer::Refused { text }) => Err(Refused(StatusCode::CONFLICT, text)),
         _ => Err(Refused(StatusCode::SERVICE_UNAVAILABLE, "it is ending, or busy with a reload".to_owned())),
     }
+}
+
+fn a_pass_of(job: &str) -> Question {
+    Question::Pass { job: Some(job.to_owned()), allows_deletes: false }
 }
 
 fn path_of(wish: &Wish) -> Result<RelPath, Refused> {

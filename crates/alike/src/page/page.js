@@ -69,6 +69,7 @@
     const told = [];
     if (lost) told.push(`Connection lost at ${clock.format(lost)}. What is shown is as it was then; trying again.`);
     if (last?.config_trouble) told.push(`The config file is broken; what was loaded before is in force:\n${last.config_trouble}`);
+    for (const job of last?.jobs ?? []) for (const why of job.hook_troubles ?? []) told.push(`${job.name}: ${why}`);
     const text = told.join("\n\n");
     if ($("banner").dataset.text !== text) {
       $("banner").dataset.text = text;

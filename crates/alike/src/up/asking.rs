@@ -1,4 +1,4 @@
-//! `alike status`, `reload`, `down` and `pass`: asks the running `alike up`.
+//! `alike status`, `reload`, `pass` and `down`: asks the running `alike up`.
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
@@ -35,6 +35,17 @@ pub(crate) struct StatusArgs {
     /// Again every second, until Ctrl+C
     #[arg(short, long)]
     pub(crate) watch: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PassNowArgs {
+    /// Only this job
+    pub(crate) job: Option<String>,
+    /// Let this pass delete as much as it has to: what lets a job go on that halted, or that holds what a filter left out
+    #[arg(long, requires = "job")]
+    pub(crate) allow_deletes: bool,
+    #[command(flatten)]
+    pub(crate) of: AskArgs,
 }
 
 pub(crate) fn status(args: &StatusArgs) -> Result<ExitCode, Failure> {
@@ -82,24 +93,25 @@ fn code(report: &Report) -> u8 {
 }
 
 pub(crate) fn reload(args: &AskArgs) -> Result<ExitCode, Failure> {
-    match ask(args.config.as_deref(), &Question::Reload)? {
-        Answer::Done { text } => Ok(said(&text)),
-        Answer::Refused { text } => Err(Failure::Usage(text)),
-        Answer::Status(_) => Ok(ExitCode::from(IDENTICAL)),
-    }
+    said(ask(args.config.as_deref(), &Question::Reload)?, Failure::Usage)
+}
+
+pub(crate) fn pass(args: &PassNowArgs) -> Result<ExitCode, Failure> {
+    let question = Question::Pass { job: args.job.clone(), allows_deletes: args.allow_deletes };
+    said(ask(args.of.config.as_deref(), &question)?, Failure::Usage)
 }
 
 pub(crate) fn down(args: &AskArgs) -> Result<ExitCode, Failure> {
-    match ask_to_end(args.config.as_deref())? {
-        Answer::Done { text } => Ok(said(&text)),
-        Answer::Refused { text } => Err(Failure::Failed(text)),
-        Answer::Status(_) => Ok(ExitCode::from(IDENTICAL)),
-    }
+    said(ask_to_end(args.config.as_deref())?, Failure::Failed)
 }
 
-fn said(text: &str) -> ExitCode {
-    say!("alike: {text}");
-    ExitCode::from(IDENTICAL)
+fn said(answer: Answer, refused: fn(String) -> Failure) -> Result<ExitCode, Failure> {
+    match answer {
+        Answer::Done { text } => say!("alike: {text}"),
+        Answer::Refused { text } => return Err(refused(text)),
+        Answer::Status(_) => {}
+    }
+    Ok(ExitCode::from(IDENTICAL))
 }
 
 fn in_words(report: &Report) -> String {
@@ -119,6 +131,7 @@ fn in_words(report: &Report) -> String {
     }
     for job in &report.jobs {
         let _ = writeln!(text, "\n{}  {}", job.name, job.source);
+        job.hook_troubles.iter().for_each(|why| _ = writeln!(text, "  {why}"));
         job.replicas.iter().for_each(|replica| text.push_str(&replica_in_words(replica)));
     }
     text

@@ -159,6 +159,7 @@ impl JobBoard {
             name: self.name.to_string(),
             source: shown(&self.source),
             well: replicas.iter().all(|replica| replica.well),
+            hook_troubles: self.hooks.as_ref().map(Hooks::troubles).unwrap_or_default(),
             replicas,
         }
     }

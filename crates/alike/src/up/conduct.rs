@@ -81,11 +81,11 @@ impl Conductor<'_> {
     fn do_as_asked(&mut self, question: &Question) -> Answer {
         let done = match question {
             Question::Reload => self.reload(),
-            Question::Pass { job: None } => {
+            Question::Pass { job: None, .. } => {
                 self.fleet.pass_now();
                 Ok("a pass of every job begins".to_owned())
             }
-            Question::Pass { job: Some(name) } => self.fleet.pass_of(name),
+            Question::Pass { job: Some(name), allows_deletes } => self.fleet.pass_of(name, *allows_deletes),
             Question::Status | Question::Down => Ok(String::new()),
         };
         match done {

@@ -17,6 +17,8 @@ pub(crate) struct Fleet {
     turns: Arc<Turns>,
     manner: Manner,
     running: Vec<Running>,
+    /// The names of all jobs, as the config has them.
+    order: Vec<String>,
     started: u64,
     replicas: usize,
     /// Told to end, and not ended yet: their drives may hang.
@@ -54,6 +56,7 @@ impl Fleet {
             turns: Arc::default(),
             manner,
             running: Vec::new(),
+            order: Vec::new(),
             started: 0,
             replicas: 0,
             ending: Vec::new(),
@@ -77,11 +80,15 @@ impl Fleet {
             let is_wanted = wanted.iter().any(|job| job.name == name);
             if is_wanted { &mut changes.changed } else { &mut changes.stopped }.push(name);
         }
-        self.ending.extend(go);
         self.waiting.clear();
+        // Those that hang since an earlier change were waited for then.
+        let hang = std::mem::replace(&mut self.ending, go);
         self.await_ends(CHANGING);
+        self.ending.extend(hang);
+        self.await_ends(Duration::ZERO);
         changes.hang = self.ending.iter().map(|running| running.job.name.clone()).collect();
         changes.unchanged = stay.len();
+        self.order = wanted.iter().map(|job| job.name.clone()).collect();
         self.replicas = wanted.iter().map(|job| job.replicas().count()).sum();
         let manner = self.manner_of_one();
         let mut stay: Vec<Option<Running>> = stay.into_iter().map(Some).collect();
@@ -141,7 +148,10 @@ impl Fleet {
 
     fn show(&self) {
         let running = self.running.iter().map(|running| Arc::clone(&running.board));
-        self.board.show(running.chain(self.waiting.iter().map(|(_, board)| Arc::clone(board))).collect());
+        let waiting = self.waiting.iter().map(|(_, board)| Arc::clone(board));
+        let mut boards: Vec<Arc<JobBoard>> = running.chain(waiting).collect();
+        boards.sort_by_key(|board| self.order.iter().position(|name| **name == *board.name));
+        self.board.show(boards);
     }
 
     /// Waits for those that are to end, but not longer than this.
@@ -161,17 +171,28 @@ impl Fleet {
     }
 
     pub(crate) fn pass_now(&self) {
-        self.running.iter().for_each(Running::pass_now);
+        self.running.iter().for_each(|running| running.pass_now(false));
     }
 
-    pub(crate) fn pass_of(&self, name: &str) -> Result<String, String> {
-        match self.running.iter().find(|running| running.job.name == name) {
-            Some(running) => {
-                running.pass_now();
-                Ok(format!("a pass of {name} begins"))
-            }
-            None => Err(format!("there is no job {name}")),
+    pub(crate) fn pass_of(&self, name: &str, allows_deletes: bool) -> Result<String, String> {
+        let Some(running) = self.running.iter().find(|running| running.job.name == name) else {
+            return Err(self.no_such(name));
+        };
+        let keeps = allows_deletes && running.job.mirror.pass.no_delete;
+        if keeps {
+            return Err(format!("{name} deletes nothing, ever: its config says no_delete"));
         }
+        running.pass_now(allows_deletes);
+        let how = if allows_deletes { ", and may delete as much as it has to" } else { "" };
+        Ok(format!("a pass of {name} begins{how}"))
+    }
+
+    fn no_such(&self, name: &str) -> String {
+        if self.waiting.iter().any(|(job, _)| job.name == name) {
+            return format!("{name} could not start; alike status says why");
+        }
+        let all: Vec<&str> = self.running.iter().map(|running| running.job.name.as_str()).collect();
+        format!("there is no job {name}; there are {}", all.join(", "))
     }
 
     pub(crate) fn reopen_logs(&self) {

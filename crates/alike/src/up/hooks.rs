@@ -55,6 +55,8 @@ struct Pending {
     failing: BTreeSet<(usize, RelPath)>,
     /// What was told last of each replica, halted or recovered, and why.
     last_told: BTreeMap<usize, (Hook, String)>,
+    /// By hook, why its last run came to nothing.
+    failed: BTreeMap<&'static str, String>,
     is_over: bool,
     /// Nothing is run any more.
     is_done: bool,
@@ -154,6 +156,11 @@ impl Hooks {
         let theirs = Arc::clone(&shared);
         std::thread::Builder::new().name("hooks".to_owned()).spawn(move || theirs.run())?;
         Ok(Some(Self { shared }))
+    }
+
+    /// Of each hook whose last run came to nothing, why: who counts on being told should see it.
+    pub(crate) fn troubles(&self) -> Vec<String> {
+        self.shared.lock().failed.values().cloned().collect()
     }
 
     /// Takes in what happened on a replica, by its number in the job.
@@ -313,8 +320,13 @@ impl Shared {
             let key = (occasion.hook.kind(), occasion.number);
             last.retain(|(other, at)| *other != key && at.elapsed() < GAP);
             last.push((key, Instant::now()));
-            if let Err(why) = self.tell(occasion) {
-                say!("alike: {}: {why}", self.job);
+            let hook = occasion.hook.key();
+            match self.tell(occasion) {
+                Ok(()) => drop(self.lock().failed.remove(hook)),
+                Err(why) => {
+                    say!("alike: {}: {why}", self.job);
+                    self.lock().failed.insert(hook, one_line(&format!("{why} ({})", rfc(Timestamp::now()))));
+                }
             }
         }
         self.lock().is_done = true;

@@ -1,7 +1,6 @@
 //! One job at work, on a thread of its own: whatever becomes of it, the others do not notice.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -9,11 +8,9 @@ use std::time::Duration;
 use alike_engine::monitor::{Event, Monitor};
 use alike_engine::remembered::CommandLine;
 use alike_engine::several::mirror;
-use alike_engine::stop::Stop;
 use alike_engine::turns::Share;
 use alike_engine::worker::{Controls, Rhythm};
 use alike_model::event::Action;
-use alike_storage::linux::Waker;
 
 use super::board::{Board, JobBoard, Sight};
 use super::feed::Feed;
@@ -56,11 +53,7 @@ impl Running {
         board: &Board,
         (share, manner): (Share, Manner),
     ) -> Result<Self, Failure> {
-        let controls = Arc::new(Controls {
-            stop: Stop::default(),
-            pass_now: AtomicBool::new(false),
-            waker: Arc::new(Waker::new()?),
-        });
+        let controls = Arc::new(Controls::new()?);
         let console = Spoken::default();
         let own = Arc::new(JobBoard::of(&job)?);
         let work = Work {
@@ -77,10 +70,9 @@ impl Running {
         Ok(Self { job, board: own, controls, console, thread })
     }
 
-    /// A full pass is wanted now.
-    pub(crate) fn pass_now(&self) {
-        self.controls.pass_now.store(true, Ordering::Relaxed);
-        self.controls.waker.wake();
+    /// A full pass is wanted now; it may delete as much as it has to, if that is allowed.
+    pub(crate) fn pass_now(&self, allows_deletes: bool) {
+        self.controls.ask_for_pass(allows_deletes);
     }
 
     /// Its log file may have been renamed.

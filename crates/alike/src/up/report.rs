@@ -34,6 +34,9 @@ pub(crate) struct JobReport {
     pub(crate) name: String,
     pub(crate) source: String,
     pub(crate) well: bool,
+    /// Hooks whose last run failed, and why; the job goes on.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub(crate) hook_troubles: Vec<String>,
     pub(crate) replicas: Vec<ReplicaReport>,
 }
 

@@ -38,8 +38,12 @@ pub(crate) enum Question {
     Status,
     /// Read the config file again.
     Reload,
-    /// Start a full pass of all jobs, or of this one.
-    Pass { job: Option<String> },
+    /// Start a full pass of all jobs, or of this one, which alone may be allowed to delete as much as it has to.
+    Pass {
+        job: Option<String>,
+        #[serde(default)]
+        allows_deletes: bool,
+    },
     /// End.
     Down,
 }

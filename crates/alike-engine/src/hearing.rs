@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use alike_model::event::Action;
 
 use crate::agenda::Agenda;
+use crate::controls::Controls;
 use crate::hub::Seat;
 use crate::monitor::{Event, Monitor};
-use crate::worker::Controls;
 
 /// The kernel tells the two ends of a rename one right after the other, and both right after it is done, but a busy machine may
 /// stop in between. So long is the rest waited for; what moved out of the tree, or into it, has none.

@@ -1,4 +1,4 @@
-//! The mirrors of one source: a worker for each replica on a thread of its own, and what they share.
+//! The mirrors of one source: a worker for each replica on a thread of its own.
 //!
 //! Each has its own pair, agenda and passes, so one that is slow, halted or missing holds up no other. They share the watcher of
 //! the source, the pace of copies and the number of threads.
@@ -12,46 +12,13 @@ use alike_model::policy::Policy;
 use alike_storage::linux::Waker;
 
 use crate::claims::Claims;
-use crate::hub::Hub;
+use crate::common::Common;
+use crate::controls::Controls;
 use crate::monitor::Monitor;
-use crate::pace::Pace;
 use crate::pair::Spec;
 use crate::refusal::Refusal;
 use crate::watching::refuse_without;
-use crate::worker::{Controls, Rhythm, Worker};
-
-/// What the mirrors of one source share.
-pub(crate) struct Common {
-    pub(crate) hub: Hub,
-    /// How fast all of them together copy.
-    pub(crate) pace: Pace,
-    /// Where their replicas are.
-    pub(crate) claims: Claims,
-    /// How many replicas are there.
-    present: AtomicUsize,
-}
-
-impl Common {
-    /// The part of `threads` that one of them may use: those that wait for their replica need none.
-    pub(crate) fn share_of(&self, threads: usize) -> usize {
-        threads.div_ceil(self.present.load(Ordering::Relaxed).max(1))
-    }
-
-    /// One of them waits for its replica, until the value ends.
-    pub(crate) fn one_waits(&self) -> Waits<'_> {
-        self.present.fetch_sub(1, Ordering::Relaxed);
-        Waits(&self.present)
-    }
-}
-
-/// A replica is waited for.
-pub(crate) struct Waits<'a>(&'a AtomicUsize);
-
-impl Drop for Waits<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-}
+use crate::worker::{Rhythm, Worker};
 
 /// Mirrors one source to all these replicas until stopped; each is told of by its own monitor. Pairs that are refused at the
 /// start end it when all are, or when one is a mistake of the command line, unless the rhythm says to wait; else they are waited
@@ -68,8 +35,7 @@ pub fn mirror(
 ) -> Result<u64, Refusal> {
     let claims = Claims::of(specs)?;
     specs.iter().try_for_each(|spec| refuse_without(rhythm.watch, spec))?;
-    let present = AtomicUsize::new(specs.len());
-    let common = Common { hub: Hub::default(), pace: Pace::new(rhythm.bwlimit), claims, present };
+    let common = Common::of(claims, specs.len(), rhythm.bwlimit);
     let rhythm = &Rhythm { held_folders: rhythm.held_folders / specs.len().max(1), ..rhythm.clone() };
     let worker = |number: usize, controls| {
         let (spec, monitor) = (&specs[number], monitors[number]);

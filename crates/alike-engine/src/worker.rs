@@ -3,20 +3,20 @@
 //! One loop and one code path: whatever wakes it, dirt is collected, and a pass cleans it. What cannot be cleaned (a
 //! drive that is gone, a path that fails) is tried again after a while that grows.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::Scope;
 use std::time::{Duration, Instant};
 
 use alike_model::entry::Time;
 use alike_model::event::Action;
 use alike_model::policy::{Deletes, Policy};
-use alike_storage::linux::Waker;
 
 use crate::agenda::{Agenda, FLUSH_AFTER};
 use crate::aside::Aside;
 use crate::batch::Settles;
+use crate::common::Common;
 use crate::confined::confined;
+use crate::controls::Controls;
 use crate::early::watch_known;
 use crate::error::PassError;
 use crate::hearing::Ear;
@@ -25,7 +25,6 @@ use crate::pair::{Pair, Spec};
 use crate::passing::Passed;
 use crate::refusal::Refusal;
 use crate::scrub::{Scrub, Turn};
-use crate::several::Common;
 use crate::siblings::Siblings;
 use crate::stop::Stop;
 use crate::turns::Share;
@@ -59,47 +58,6 @@ pub struct Rhythm {
     pub waits_at_start: bool,
     /// Full passes take turns with those of other sources on a disk.
     pub turns: Option<Share>,
-}
-
-/// How a mirror is told something while it runs.
-#[derive(Debug)]
-pub struct Controls {
-    /// Ends it.
-    pub stop: Stop,
-    /// A full pass is wanted now.
-    pub(crate) pass_now: AtomicBool,
-    /// That pass may delete as much as it has to.
-    pub(crate) allows_deletes: AtomicBool,
-    /// Ends its wait, so that it sees the others.
-    pub waker: Arc<Waker>,
-}
-
-impl Controls {
-    /// Those of a mirror to come.
-    ///
-    /// # Errors
-    /// When the system has no more descriptors.
-    pub fn new() -> std::io::Result<Self> {
-        Self::ended_by(Stop::default())
-    }
-
-    /// Those of one more mirror, which ends with this one.
-    pub(crate) fn another(&self) -> std::io::Result<Self> {
-        Self::ended_by(self.stop.clone())
-    }
-
-    fn ended_by(stop: Stop) -> std::io::Result<Self> {
-        let waker = Arc::new(Waker::new()?);
-        Ok(Self { stop, pass_now: AtomicBool::new(false), allows_deletes: AtomicBool::new(false), waker })
-    }
-
-    /// Asks for a full pass now, and for this one allows deletions as `--allow-deletes` does, if they are to be allowed.
-    pub fn ask_for_pass(&self, allows_deletes: bool) {
-        self.allows_deletes.fetch_or(allows_deletes, Ordering::Relaxed);
-        // Whoever sees that a pass is wanted sees what it may do.
-        self.pass_now.store(true, Ordering::Release);
-        self.waker.wake();
-    }
 }
 
 /// How often a missing drive is looked for.

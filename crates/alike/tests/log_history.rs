@@ -141,11 +141,11 @@ fn a_log_that_is_followed_shows_what_a_mirror_does_within_a_second_or_so_and_end
     all.wait_for_output("other.txt", SOON);
     some.wait_for_output("\n", SOON);
     let started = std::time::Instant::now();
-    pair.source.file("docs/new", "x").remove("docs/b.md").file("elsewhere", "x");
+    pair.source.arrives("docs/new", "x").remove("docs/b.md").arrives("elsewhere", "x");
     all.wait_for_output("docs/new", SOON);
     some.wait_for_output("docs/b.md", SOON);
     assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
-    pair.source.file("docs/a.txt", "once more, and longer");
+    pair.source.arrives("docs/a.txt", "once more, and longer");
     some.wait_for_output("docs/a.txt", SOON);
     mirror.wait_identical(SOON);
     std::thread::sleep(Duration::from_millis(700));

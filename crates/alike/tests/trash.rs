@@ -108,7 +108,7 @@ fn beside_a_running_mirror_only_the_last_hour_stays() {
     pair.source.file("a", "old").file("b", "x");
     let mut live = pair.mirror_with(&["--interval", "1h"]);
     live.wait_identical(SOON);
-    pair.source.file("a", "newer");
+    pair.source.arrives("a", "newer");
     live.wait_identical(SOON);
     trash(&pair, &["--empty"]).expect(0).expect_message_with("mirror is running");
     assert_eq!(listed(&pair), ["update a file 3"]);

@@ -279,7 +279,7 @@ fn a_running_mirror_lets_go_waits_and_goes_on_when_told() {
     pair.source.file("a", "1").file("b", "1");
     let mut live = pair.mirror_with(&["--interval", "1h"]);
     live.wait_identical(SOON);
-    pair.source.file("a", "second");
+    pair.source.arrives("a", "second");
     live.wait_identical(SOON);
     let run = undo(&pair, &[]);
     run.expect(0);
@@ -307,7 +307,7 @@ fn live_passes_can_be_taken_back_one_after_another() {
     };
     let first = passes();
     for content in ["two", "three", "four"] {
-        pair.source.file("a", content);
+        pair.source.arrives("a", content);
         live.wait_identical(SOON);
         assert!(wait_until(SOON, || passes() > first), "the history has no live pass");
     }

@@ -90,7 +90,7 @@ fn what_a_pass_did_to_a_path_is_told_with_the_pass_and_what_set_it_off() {
     let mut live = pair.mirror_with(&["--interval", "1h"]);
     live.wait_identical(SOON);
     live.wait_for_output("watch", SOON);
-    pair.source.file("even/file-000", "of another length");
+    pair.source.arrives("even/file-000", "of another length");
     live.wait_identical(SOON);
     // A mirror that runs is asked beside.
     let out = why(&pair, "even/file-000", 0);

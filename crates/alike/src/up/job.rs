@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use alike_engine::controls::Controls;
 use alike_engine::monitor::{Event, Monitor};
 use alike_engine::remembered::CommandLine;
 use alike_engine::several::mirror;
 use alike_engine::turns::Share;
-use alike_engine::worker::{Controls, Rhythm};
+use alike_engine::worker::Rhythm;
 use alike_model::event::Action;
 
 use super::board::{Board, JobBoard, Sight};

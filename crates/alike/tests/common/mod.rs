@@ -14,7 +14,7 @@ use alike_testkit::{Live, Pair, Run};
 use serde_json::Value;
 
 /// How long a change may take to arrive before a live test fails (not the latency that is promised).
-pub const SOON: Duration = Duration::from_secs(10);
+pub const SOON: Duration = Duration::from_secs(30);
 
 /// The actions that change the replica.
 pub const CHANGES: [&str; 8] = ["create", "update", "meta", "rename", "delete", "mkdir", "rmdir", "link"];

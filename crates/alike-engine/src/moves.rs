@@ -42,7 +42,9 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
     /// arrivals that came from nowhere.
     pub(crate) fn match_moves(&self) -> Vec<Task<S, R>> {
         self.take_in_departures();
-        let arrivals = self.wait_for(|waiting| std::mem::take(&mut waiting.arrivals));
+        let mut arrivals = self.wait_for(|waiting| std::mem::take(&mut waiting.arrivals));
+        // Of two that change names the first is told: not another in a plan, nor whichever thread came first.
+        arrivals.sort_by_cached_key(|(place, arrival)| place.path().join(&arrival.name));
         if self.work.stop.is_set() {
             arrivals.into_iter().for_each(|(place, _)| self.release(place));
             let relook = self.wait_for(|waiting| std::mem::take(&mut waiting.relook));

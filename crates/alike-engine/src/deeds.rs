@@ -55,6 +55,7 @@ impl Deeds<'_> {
                 // Without this line the deed still counts as done.
                 let _ = slot.bucket.write(&Line::Done { done: slot.n, now }, false);
                 let shown = slot.shown();
+                trash.superseded.note(path, &slot);
                 self.note_linked(path, old, slot);
                 Ok((done, Some(shown)))
             }

@@ -186,7 +186,7 @@ impl<S: Source, R: Replica> Departures<S, R> {
         });
     }
 
-    /// Where a departure is now; in a rehearsal, where it was.
+    /// Where a departure is now.
     pub(crate) fn path_now(&self, departure: &Departure) -> RelPath {
         let origin = &self.origins[departure.origin];
         origin.place.path().join(&origin.name).joined(&departure.below)

@@ -56,17 +56,11 @@ pub(crate) trait Hands<S: Source, R: Replica>: Sync {
     /// Gives a prepared entry its name.
     fn publish(&self, place: &Place<S, R>, step: &Step, prepared: Prepared<R::Staged>) -> Result<Done>;
 
-    /// Makes a folder; `None` in a rehearsal. Also tells where is kept what was in the way.
+    /// Makes a folder; `None` in a rehearsal where the one that holds it is missing. Also tells where is kept what was in the way.
     fn make_folder(&self, place: &Place<S, R>, step: &Step) -> Result<(Option<R::Folder>, Option<String>)>;
 
     /// Checks that a folder that is held open lies below the top folder of the replica, as deep as it was found.
     fn check_inside(&self, place: &Place<S, R>) -> Result<()>;
-
-    /// True when a folder that is held open stands at a name in `parent`; a rehearsal has moved none.
-    fn is_at(&self, parent: &Place<S, R>, name: &Name, place: &Place<S, R>) -> Result<bool>;
-
-    /// How an entry looks that was seen before; in a rehearsal nothing has changed it.
-    fn look_anew(&self, place: &Place<S, R>, name: &Name, seen: &Stamp) -> Result<Option<Stamp>>;
 
     /// Makes a name in `place` one more of what is at another.
     fn link(
@@ -316,16 +310,6 @@ impl<S: Source, R: Replica> Hands<S, R> for Working<'_, S, R> {
 
     fn check_inside(&self, place: &Place<S, R>) -> Result<()> {
         self.replica.check_below(&*place.replica(self.replica)?, place.depth())
-    }
-
-    fn is_at(&self, parent: &Place<S, R>, name: &Name, place: &Place<S, R>) -> Result<bool> {
-        let held = self.replica.stamp(&*place.replica(self.replica)?)?;
-        let there = self.replica.look(&*parent.replica(self.replica)?, name)?;
-        Ok(there.is_some_and(|there| there.identity() == held.identity()))
-    }
-
-    fn look_anew(&self, place: &Place<S, R>, name: &Name, _: &Stamp) -> Result<Option<Stamp>> {
-        self.replica.look(&*place.replica(self.replica)?, name)
     }
 
     fn link(

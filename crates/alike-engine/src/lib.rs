@@ -79,6 +79,7 @@ pub mod siblings;
 pub mod stop;
 mod superseded;
 mod survey;
+mod thought;
 mod touched;
 pub mod trash;
 pub mod turns;

@@ -279,12 +279,16 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         // The links of a folder are no names, and its time moves with what this pass takes out of it.
         let is_linked = |seen: &Stamp| seen.kind != Kind::Folder && seen.nlink > 1;
         let Some(seen) = finding.replica.filter(is_linked) else { return Ok(finding.replica) };
-        let now = self.hands.look_anew(place, &finding.name, &seen)?.ok_or(Error::Changed)?;
+        let now = self.look_there(place, &finding.name)?.ok_or(Error::Changed)?;
         if now.identity() == seen.identity() && now.size == seen.size && now.mtime == seen.mtime {
             Ok(Some(now))
         } else {
             Err(Error::Changed)
         }
+    }
+
+    fn look_there(&self, place: &Here<S, R>, name: &Name) -> Result<Option<Stamp>> {
+        self.work.replica.look(&*place.replica(self.work.replica)?, name)
     }
 
     /// Puts one more name of a file that stands on the replica in the place of `old`. Tells where that is kept; `None` when
@@ -380,8 +384,8 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
 
     /// Writes down that these names are joined, with the stamp that their inode has after the last link.
     fn learn_links(&self, source: SourceInode, anchor: &Anchor<S, R>, joined: &[At<S, R, Name>], now: Time) {
-        let look = |then| self.hands.look_anew(&anchor.place, &anchor.name, then);
-        let replica = anchor.replica.as_ref().and_then(|then| look(then).ok().flatten());
+        let look = |_: &Stamp| self.look_there(&anchor.place, &anchor.name).ok().flatten();
+        let replica = anchor.replica.as_ref().and_then(look);
         let is_it = |now: &Stamp| anchor.replica.as_ref().is_some_and(|then| now.is_same_but_for_links(then));
         let replica = replica.filter(is_it);
         if let (None, Some(_)) = (&replica, &anchor.replica) {

@@ -42,7 +42,9 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
     /// arrivals that came from nowhere.
     pub(crate) fn match_moves(&self) -> Vec<Task<S, R>> {
         self.take_in_departures();
-        let arrivals = self.wait_for(|waiting| std::mem::take(&mut waiting.arrivals));
+        let mut arrivals = self.wait_for(|waiting| std::mem::take(&mut waiting.arrivals));
+        // Of two that change names the first is told: not another in a plan, nor whichever thread came first.
+        arrivals.sort_by_cached_key(|(place, arrival)| place.path().join(&arrival.name));
         if self.work.stop.is_set() {
             arrivals.into_iter().for_each(|(place, _)| self.release(place));
             let relook = self.wait_for(|waiting| std::mem::take(&mut waiting.relook));
@@ -366,19 +368,13 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         };
         let done = self.timed(place, &step, Instant::now(), take, Done::came_to)?;
         if !is_here {
-            self.note_departure(place, arrival, (departure, before), swaps && done.replica.is_some());
+            self.note_departure(place, arrival, departure, swaps);
         }
         Ok(done)
     }
 
     /// The old name is free now, or holds what was in the way at the new one.
-    fn note_departure(
-        &self,
-        to: &Arc<Place<S, R>>,
-        arrival: &Arrival,
-        (departure, before): (&Departure, &Stamp),
-        swapped: bool,
-    ) {
+    fn note_departure(&self, to: &Arc<Place<S, R>>, arrival: &Arrival, departure: &Departure, swapped: bool) {
         // Nobody may visit the folder that held it in this pass, when its deletion is held.
         if let (Some(holder), Some(name)) = (departure.holder, departure.below.last())
             && self.work.index.row(holder).is_some()
@@ -387,8 +383,8 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         }
         let freed = self.wait_for(|waiting| {
             waiting.recount_what_goes();
+            waiting.has_moved = true;
             let departures = waiting.departures.as_mut()?;
-            waiting.moved_away.insert(departures.path_now(departure), before.identity());
             if !departure.below.is_empty() {
                 return None;
             }

@@ -31,6 +31,7 @@ use crate::place::Shelf;
 use crate::rehearsing::Rehearsing;
 use crate::siblings::Siblings;
 use crate::stop::Stop;
+use crate::thought::Thought;
 use crate::trash::Trash;
 use crate::waiting::Waiting;
 use crate::watch::Watch;
@@ -155,7 +156,8 @@ pub fn pass<S: Source, R: Replica>(work: &Work<'_, S, R>, dirty: Dirty) -> Resul
 /// # Errors
 /// When nothing could be compared at all.
 pub fn rehearse<S: Source, R: Replica>(work: &Work<'_, S, R>, dirty: Dirty) -> Result<Outcome, PassError> {
-    run((work, work.index.next_pass()), &Rehearsing, dirty)
+    let thought = Thought::of(work.replica);
+    run((&work.on(&thought), work.index.next_pass()), &Rehearsing(&thought), dirty)
 }
 
 fn run<S: Source, R: Replica>(

@@ -174,7 +174,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
     /// The last look: what is back in the source is not deleted, nor anything in a folder that was moved meanwhile.
     fn check_gone(&self, place: &Arc<Place<S, R>>, removal: &Removal) -> Result<()> {
         self.check_inside(place)?;
-        if !self.wait_for(|waiting| waiting.moved_away.is_empty()) {
+        if self.wait_for(|waiting| waiting.has_moved) {
             self.check_in_place(place)?;
         }
         let now = self.work.source.look(&*place.source(self.work.source)?, &removal.name)?;
@@ -189,7 +189,9 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
     fn check_in_place(&self, place: &Arc<Place<S, R>>) -> Result<()> {
         let mut here = place;
         while let (Some(parent), Some(name)) = (&here.parent, &here.name) {
-            if !self.hands.is_at(parent, name, here)? {
+            let held = self.work.replica.stamp(&*here.replica(self.work.replica)?)?;
+            let there = self.work.replica.look(&*parent.replica(self.work.replica)?, name)?;
+            if there.is_none_or(|there| there.identity() != held.identity()) {
                 return Err(Error::Changed);
             }
             here = parent;

@@ -1,77 +1,103 @@
 //! On a full disk the trash first gives up what a later version of the same path followed: else a file that is written to all
 //! day would drive out all that was ever deleted.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use alike_storage::{Folder, remove_tree};
+use alike_model::path::RelPath;
 
-use crate::trash::{Trash, number};
+use crate::trash::{Slot, Trash};
 
 /// So many paths are told apart, newest first; and so many versions are found at once.
 const PATHS: usize = 200_000;
 const FOUND: usize = 10_000;
-/// The journals are read again after so many more deeds.
-const NEWS: u64 = 32;
 
-/// What may go, oldest first, and when that was found out.
+/// What may go, oldest first. Once the journals were read, what is kept meanwhile is added.
 #[derive(Default)]
-pub(crate) struct Superseded(Mutex<Found>);
+pub(crate) struct Superseded(Mutex<Option<Found>>);
 
 #[derive(Default)]
 struct Found {
+    hasher: RandomState,
     versions: VecDeque<(String, u64)>,
-    as_of: Option<(String, u64)>,
+    /// There were more than are remembered.
+    are_more: bool,
+    /// By path, where its newest version is kept: the bucket by its place in the list, and the number.
+    newest: HashMap<u64, (usize, u64)>,
+    buckets: Vec<String>,
 }
 
-impl Trash {
-    /// Drops the oldest version that a later one of the same path followed, and tells which it was; `None`: there is none.
-    ///
-    /// # Errors
-    /// When the journals cannot be read, or it cannot be removed.
-    pub(crate) fn drop_superseded(&self) -> io::Result<Option<(String, u64)>> {
-        let mut found = self.superseded.0.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            let Some((bucket, n)) = found.versions.pop_front() else {
-                let now = self.filled_to();
-                let is_news = match (&found.as_of, &now) {
-                    (Some((then, before)), Some((bucket, n))) => then != bucket || *n >= before + NEWS,
-                    _ => found.as_of.is_none(),
-                };
-                if !is_news {
-                    return Ok(None);
-                }
-                *found = Found { versions: self.find_superseded()?, as_of: now.or(Some((String::new(), 0))) };
-                if found.versions.is_empty() {
-                    return Ok(None);
-                }
-                continue;
-            };
-            let removed =
-                Folder::open(&self.path().join(&bucket)).and_then(|folder| remove_tree(&folder, &number(n)?));
-            match removed {
-                Ok(()) => return Ok(Some((bucket, n))),
-                // It is gone already.
-                Err(why) if why.kind() == io::ErrorKind::NotFound => {}
-                Err(why) => return Err(why),
-            }
+impl Superseded {
+    fn lock(&self) -> MutexGuard<'_, Option<Found>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A version was kept.
+    pub(crate) fn note(&self, path: &RelPath, slot: &Slot) {
+        if let Some(found) = &mut *self.lock() {
+            found.note(path, slot.bucket.name(), slot.n);
         }
     }
 
+    /// No room is wanted any more.
+    pub(crate) fn forget(&self) {
+        *self.lock() = None;
+    }
+}
+
+impl Found {
+    fn note(&mut self, path: &RelPath, bucket: &str, n: u64) {
+        if self.buckets.last().is_none_or(|last| last != bucket) {
+            self.buckets.push(bucket.to_owned());
+        }
+        let (hash, newest) = (self.hasher.hash_one(path.as_bytes()), (self.buckets.len() - 1, n));
+        if self.newest.len() >= PATHS && !self.newest.contains_key(&hash) {
+            return;
+        }
+        // Who has just read the journals has seen this one already.
+        if let Some((bucket, n)) = self.newest.insert(hash, newest).filter(|before| *before != newest) {
+            self.add((self.buckets[bucket].clone(), n), VecDeque::push_back);
+        }
+    }
+
+    fn add(&mut self, version: (String, u64), add: fn(&mut VecDeque<(String, u64)>, (String, u64))) {
+        add(&mut self.versions, version);
+        if self.versions.len() > FOUND {
+            self.versions.pop_back();
+            self.are_more = true;
+        }
+    }
+}
+
+impl Trash {
+    /// The oldest version that a later one of the same path followed, each once; it may be gone already. `None`: there is
+    /// none.
+    ///
+    /// # Errors
+    /// When the journals cannot be read; they are not read again soon.
+    pub(crate) fn next_superseded(&self) -> io::Result<Option<(String, u64)>> {
+        let mut found = self.superseded.lock();
+        if found.as_ref().is_none_or(|found| found.versions.is_empty() && found.are_more) {
+            *found = Some(Found::default());
+            *found = Some(self.find_superseded()?);
+        }
+        Ok(found.as_mut().and_then(|found| found.versions.pop_front()))
+    }
+
     /// Of each path that several are kept of, all but the newest.
-    fn find_superseded(&self) -> io::Result<VecDeque<(String, u64)>> {
-        let (hasher, mut seen, mut found) = (RandomState::new(), HashSet::new(), VecDeque::new());
-        for bucket in self.buckets()?.into_iter().rev() {
+    fn find_superseded(&self) -> io::Result<Found> {
+        let mut found = Found { buckets: self.buckets()?, ..Found::default() };
+        for at in (0..found.buckets.len()).rev() {
+            let bucket = found.buckets[at].clone();
             let there = self.numbers_in(&bucket)?;
             for deed in self.deeds(&bucket)?.iter().rev().filter(|deed| there.contains(&deed.n)) {
-                let path = hasher.hash_one(deed.path.as_bytes());
-                if seen.contains(&path) {
-                    found.push_front((bucket.clone(), deed.n));
-                    found.truncate(FOUND);
-                } else if seen.len() < PATHS {
-                    seen.insert(path);
+                let path = found.hasher.hash_one(deed.path.as_bytes());
+                if found.newest.contains_key(&path) {
+                    found.add((bucket.clone(), deed.n), VecDeque::push_front);
+                } else if found.newest.len() < PATHS {
+                    found.newest.insert(path, (at, deed.n));
                 }
             }
         }

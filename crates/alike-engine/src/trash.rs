@@ -21,7 +21,7 @@ use crate::chronicle::slot;
 use crate::history::{self, Deed, Line};
 use crate::journal::Scribe;
 use crate::overdue;
-use crate::room::Evicted;
+use crate::room::{Evicted, Room};
 use crate::superseded::Superseded;
 
 /// A bucket is filled this long.
@@ -41,6 +41,7 @@ pub struct Trash {
     current: Mutex<Option<Arc<Bucket>>>,
     pub(crate) evicted: Evicted,
     pub(crate) superseded: Superseded,
+    pub(crate) room: Room,
 }
 
 /// What a bucket is filled with, open.
@@ -128,6 +129,7 @@ impl Trash {
             current: Mutex::default(),
             evicted: Evicted::default(),
             superseded: Superseded::default(),
+            room: Room::default(),
         })
     }
 
@@ -318,6 +320,10 @@ impl Trash {
     /// # Errors
     /// When something cannot be removed.
     pub(crate) fn tidy(&self, now: Time) -> io::Result<()> {
+        if self.evicted.is_empty() {
+            self.superseded.forget();
+            self.room.forget();
+        }
         self.expire(now)?;
         self.leave_room()
     }
@@ -347,6 +353,11 @@ impl Trash {
     /// # Errors
     /// When something in it cannot be removed.
     pub fn drop_bucket(&self, bucket: &str) -> io::Result<()> {
+        self.room.forget();
+        self.remove_bucket(bucket)
+    }
+
+    pub(crate) fn remove_bucket(&self, bucket: &str) -> io::Result<()> {
         let name = Name::new(bucket.as_bytes()).ok_or(io::ErrorKind::InvalidInput)?;
         remove_tree(&Folder::open(&self.path())?, &name)
     }
@@ -375,6 +386,10 @@ impl Trash {
 }
 
 impl Bucket {
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Writes a line; `now`: not only into memory.
     pub(crate) fn write(&self, line: &Line, now: bool) -> io::Result<()> {
         let mut journal = self.journal();

@@ -167,27 +167,12 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             (Extent::Folder | Extent::Subtree, None) => (source.list(original)?, Vec::new()),
             (Extent::Folder | Extent::Subtree, Some(copy)) => (source.list(original)?, replica.list(copy)?),
         };
-        self.leave_out_moved(place, &mut lists.1);
         if place.parent.is_none() {
             lists.0.retain(|entry| entry.name.as_bytes() != OWN_FOLDER);
             lists.1.retain(|entry| entry.name.as_bytes() != OWN_FOLDER);
         }
         self.work.monitor.looked(lists.0.len() as u64);
         Ok(lists)
-    }
-
-    /// What moved away is still seen in a rehearsal, under its old name.
-    fn leave_out_moved(&self, place: &Here<S, R>, replica: &mut Vec<Entry>) {
-        if self.wait_for(|waiting| waiting.moved_away.is_empty()) {
-            return;
-        }
-        let path = place.path();
-        self.wait_for(|waiting| {
-            replica.retain(|entry| {
-                let now = entry.look.as_ref().ok().map(Stamp::identity);
-                now.is_none() || waiting.moved_away.get(&path.join(&entry.name)).copied() != now
-            });
-        });
     }
 
     /// Compares, settles doubts and plans.

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use alike_model::dirty::Extent;
-use alike_model::entry::{Identity, Stamp};
+use alike_model::entry::Stamp;
 use alike_model::known::FolderId;
 use alike_model::links::{ReplicaInode, SourceInode};
 use alike_model::path::{Name, RelPath};
@@ -71,8 +71,8 @@ pub(crate) struct Waiting<S: Source, R: Replica> {
     pub(crate) relook: Vec<At<S, R, Name>>,
     /// What is gone from its old name; `None` until all folders in scope have been seen.
     pub(crate) departures: Option<Departures<S, R>>,
-    /// Old paths of what was renamed, and what it is; in a rehearsal it is still there.
-    pub(crate) moved_away: HashMap<RelPath, Identity>,
+    /// Something was renamed: what is held open may stand elsewhere now.
+    pub(crate) has_moved: bool,
     /// Folders that came by a move.
     pub(crate) moved_here: HashSet<FolderId>,
     /// Folders whose names others have taken.
@@ -102,7 +102,7 @@ impl<S: Source, R: Replica> Waiting<S, R> {
             half_made: HashSet::new(),
             relook: Vec::new(),
             departures: None,
-            moved_away: HashMap::new(),
+            has_moved: false,
             moved_here: HashSet::new(),
             replaced: Vec::new(),
             copied_away: Vec::new(),

@@ -125,9 +125,6 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             }
         };
         let is_folder = stamp.kind == Kind::Folder;
-        if self.wait_for(|waiting| waiting.moved_away.get(&path) == Some(&stamp.identity())) {
-            return Ok(());
-        }
         if !self.work.policy.delete_excluded && here.filter.excludes(&walk.path, &entry.name, is_folder) {
             here.stays = true;
             return Ok(());

@@ -4,8 +4,10 @@
 
 mod common;
 
-use alike_testkit::{Pair, Snapshot};
-use common::{CHANGES, events, pair_with_files, steps};
+use std::path::Path;
+
+use alike_testkit::{Pair, Scramble, Snapshot, Tree, rounds};
+use common::{CHANGES, events, pair_with_files, paths, steps};
 
 /// A mirrored pair whose source then changed in every way.
 fn changed_pair() -> Pair {
@@ -148,4 +150,124 @@ fn a_plan_that_the_guard_would_hold_says_so() {
     for (was, is) in before.iter().zip(everything(&pair)) {
         assert_eq!(was.changes(&is), [""; 0]);
     }
+}
+
+/// Lets a plan speak, and then a pass do: both must name the same steps. Tells those.
+#[track_caller]
+fn planned_and_done(pair: &Pair, what: &str) -> Vec<String> {
+    let flags = ["--json", "--allow-deletes"];
+    let before = everything(pair);
+    let plan = pair.plan_with(&flags);
+    for (was, is) in before.iter().zip(everything(pair)) {
+        assert_eq!(was.changes(&is), [""; 0], "a plan after {what}");
+    }
+    let once = pair.mirrored_with(&flags);
+    let (planned, done) = (steps(&events(&plan)), steps(&events(&once)));
+    assert_eq!(planned, done, "{what}\n{}", once.report());
+    done
+}
+
+#[test]
+fn a_plan_tells_what_goes_from_a_folder_that_changed_places_with_another() {
+    let pair = pair_with_files(20);
+    pair.source.file("a/of a", "1").file("a/both", "2").file("b/of b", "3").file("b/both", "4");
+    pair.mirrored();
+    pair.source.rename("a", "t").rename("b", "a").rename("t", "b").remove("a").remove("b/both");
+    pair.replica.file("b/nobody's", "5").file("a/nobody's either", "6");
+    let done = planned_and_done(&pair, "a swap");
+    for step in ["rename b", "delete a/of b", "delete a/nobody's", "rmdir a", "delete b/nobody's either"] {
+        assert!(done.iter().any(|one| one == step), "{step} is not among {done:#?}");
+    }
+}
+
+#[test]
+fn a_plan_tells_what_goes_when_folders_go_round_in_a_ring_and_one_falls_out() {
+    let pair = pair_with_files(20);
+    pair.source.file("a/1", "1").file("b/2", "2").file("c/3/4", "3").file("d", "4");
+    pair.mirrored();
+    pair.source
+        .rename("a", "t")
+        .rename("b", "a")
+        .rename("c", "b")
+        .rename("d", "c")
+        .rename("t", "d")
+        .remove("b/3");
+    planned_and_done(&pair, "a ring");
+}
+
+#[test]
+fn whatever_changes_places_a_plan_says_just_what_a_pass_then_does() {
+    let mut ways = Scramble::new("what changes places");
+    for _ in 0..rounds(8) {
+        let pair = pair_with_files(12);
+        pair.source.file("a/b/c", "1").file("a/d/e", "2").file("b/a/d", "3").file("c", "4").folder("d/e");
+        pair.mirrored();
+        let mut told = String::new();
+        for _ in 0..5 {
+            for _ in 0..=ways.below(6) {
+                told += &change(&pair.source, &mut ways);
+            }
+            if ways.below(3) == 0 {
+                told += &change(&pair.replica, &mut ways);
+            }
+            told += "pass\n";
+            planned_and_done(&pair, &told);
+        }
+    }
+}
+
+/// Moves something, mostly, and tells what: names change places, go round, or are taken from what has them.
+fn change(tree: &Tree, ways: &mut Scramble) -> String {
+    const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
+    let (mut all, mut folders) = paths(tree.top());
+    let own = tree.path(".alike");
+    all.retain(|path| !path.starts_with(&own));
+    folders.retain(|path| {
+        !path.starts_with(&own) && path.components().count() < tree.top().components().count() + 4
+    });
+    let [one, other, third] = [(); 3].map(|()| ways.pick(&all).clone());
+    let new = ways.pick(&folders).join(ways.pick(&NAMES));
+    let (aside, tops) = (tree.path("aside"), tree.top().to_owned());
+    let go = |from: &Path, to: &Path| drop(std::fs::rename(from, to));
+    let shown = |path: &Path| path.strip_prefix(&tops).unwrap().display().to_string();
+    let what = match ways.below(12) {
+        0..=3 if !one.starts_with(&other) && !other.starts_with(&one) => {
+            go(&one, &aside);
+            go(&other, &one);
+            go(&aside, &other);
+            format!("swap {} {}", shown(&one), shown(&other))
+        }
+        4 => {
+            let apart = |a: &Path, b: &Path| !a.starts_with(b) && !b.starts_with(a);
+            if !(apart(&one, &other) && apart(&other, &third) && apart(&one, &third)) {
+                return String::new();
+            }
+            go(&one, &aside);
+            go(&other, &one);
+            go(&third, &other);
+            go(&aside, &third);
+            format!("ring {} {} {}", shown(&one), shown(&other), shown(&third))
+        }
+        5..=7 => {
+            go(&one, &new);
+            format!("move {} {}", shown(&one), shown(&new))
+        }
+        8 => {
+            let _ = std::fs::write(&new, format!("{}", ways.below(1000)));
+            format!("write {}", shown(&new))
+        }
+        9 => {
+            let _ = std::fs::create_dir(&new);
+            format!("mkdir {}", shown(&new))
+        }
+        10 if all.len() > 14 => {
+            tree.remove(shown(&one));
+            format!("remove {}", shown(&one))
+        }
+        _ => {
+            let _ = std::fs::hard_link(&one, &new);
+            format!("link {} {}", shown(&one), shown(&new))
+        }
+    };
+    format!("{} {what}\n", tops.file_name().unwrap().display())
 }

@@ -245,3 +245,36 @@ fn what_goes_for_want_of_room_is_said_and_nothing_goes_where_that_would_not_be_e
     assert_eq!(listed(&pair), [""; 0]);
     drop(mount);
 }
+
+#[test]
+fn no_more_goes_than_a_file_needs_and_a_little() {
+    if !root_or_say("a small filesystem") {
+        return;
+    }
+    let pair = pair();
+    let mount = Mount::tmpfs(pair.replica.top(), "24m");
+    let kib = |of: u64| usize::try_from(of).unwrap() << 10;
+    for n in 0..300 {
+        pair.source.file(format!("many/{n:03}"), vec![7; kib(16)]);
+    }
+    pair.once().expect(0);
+    for n in 0..300 {
+        pair.source.remove(format!("many/{n:03}"));
+    }
+    pair.once_with(&["--allow-deletes"]).expect(0);
+    assert_eq!(listed(&pair).len(), 300);
+    let free =
+        std::process::Command::new("df").args(["--output=avail", "-k"]).arg(pair.replica.top()).output();
+    let free: u64 =
+        String::from_utf8(free.unwrap().stdout).unwrap().lines().last().unwrap().trim().parse().unwrap();
+    pair.source.file("large", vec![8; kib(free + 1024)]);
+    let run = pair.once();
+    run.expect(0);
+    let kept = listed(&pair);
+    let freed = 16 * (300 - kept.len());
+    // What a pass leaves free when it ends is a twentieth.
+    assert!((1024..1024 + 24 * 1024 / 20 + 256).contains(&freed), "{freed} KiB went\n{}", run.report());
+    let oldest = 300 - kept.len();
+    assert!(kept[0].starts_with(&format!("delete many/{oldest:03}")), "the oldest went: {:?}", kept[0]);
+    drop(mount);
+}

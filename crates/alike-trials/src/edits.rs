@@ -9,6 +9,7 @@ use alike_testkit::{Tree, odd_names};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use crate::days;
+use crate::rules::PATTERNS;
 use crate::sweep::Dice;
 
 /// One kind of edit.
@@ -40,6 +41,8 @@ pub enum Edit {
     Outside,
     /// The same name, but for its case.
     Case,
+    /// The ignore file of a folder comes, changes or goes.
+    Ignore,
 }
 
 /// What is done to a source, each as often as it stands here.
@@ -209,6 +212,7 @@ impl Hand<'_> {
         let tree = self.place.tree;
         let path = match edit {
             Edit::Write | Edit::Chain | Edit::Deep | Edit::Outside => self.name(),
+            Edit::Ignore => self.of(fs::Metadata::is_dir).unwrap_or_default().join(".alikeignore"),
             Edit::Append | Edit::Truncate | Edit::Rewrite | Edit::Covered | Edit::Save | Edit::Copy => {
                 self.file()?
             }
@@ -268,6 +272,7 @@ impl Hand<'_> {
             Edit::Time => self.time(&path),
             Edit::Deep => drop(tree.deep_file("deep", LEVELS, 250, &self.content(1))),
             Edit::Outside => self.lead_out(&path),
+            Edit::Ignore => self.ignore(&path),
         }
         Some(path)
     }
@@ -353,6 +358,18 @@ impl Hand<'_> {
         let when = [-2_145_916_800, 13_569_465_600, 0, -1, 1_700_000_000, 2_147_483_647][self.below(6)];
         let nanoseconds = [0, 1, 999_999_999][self.below(3)];
         self.place.tree.mtime(path, when, nanoseconds);
+    }
+
+    fn ignore(&mut self, path: &Path) {
+        let tree = self.place.tree;
+        if tree.has(path) {
+            tree.remove(path);
+        }
+        let lines = self.below(4);
+        if lines > 0 {
+            let all: Vec<&str> = (0..lines).map(|_| PATTERNS[self.below(PATTERNS.len())]).collect();
+            tree.file(path, all.join("\n"));
+        }
     }
 
     fn lead_out(&mut self, path: &Path) {

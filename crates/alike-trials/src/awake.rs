@@ -1,0 +1,212 @@
+//! A mirror that runs for a while as one step of a history: its source is changed under it, and it is stopped or killed.
+
+use std::collections::BTreeSet;
+use std::fs::{File, read_to_string};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::clock::{self, CLOCKS};
+use crate::edits::Edit;
+use crate::judge::{Fault, Shown, fault, last_words, staged};
+use crate::life::{Life, Tally};
+use crate::naive::{Mirrored, Wanted};
+use crate::room::Room;
+use crate::steps::{Deletes, Mirror, Pass};
+use crate::supervise::End;
+use crate::sweep::Dice;
+use crate::witness::{Before, elsewhere, lost, torn};
+
+/// Until the first pass is over, until all is equal, and until it has ended.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Between two looks.
+const MOMENT: Duration = Duration::from_millis(5);
+
+/// Edits of one burst, at most, and the longest rest after one, in milliseconds.
+const MOST_EDITS: u64 = 8;
+const LONGEST_REST: u64 = 40;
+
+impl Life<'_> {
+    pub fn mirror(&mut self, mirror: Mirror, seed: u64) -> Vec<Fault> {
+        self.photo = None;
+        Tally::count(&self.tally.mirrors);
+        let pass = Pass { deletes: mirror.deletes, ..Pass::last() };
+        let before = Before::look(self.room);
+        let mut running = self.start(mirror, pass);
+        let mut meanwhile = contents(&before.versions);
+        let mut faults = Vec::new();
+        if !running.says("pass-end") {
+            faults.push(fault("hang", "the first pass of a mirror did not end"));
+        }
+        if faults.is_empty() {
+            self.bursts(mirror, seed, &running, &mut meanwhile);
+        }
+        let before = before.with_source(self.room);
+        if faults.is_empty() && !mirror.killed {
+            faults.extend(self.comes_to_rest(pass, &mut running));
+        }
+        let end = running.end(if mirror.killed { Signal::KILL } else { Signal::TERM });
+        self.note(&end);
+        faults.extend(self.judge_mirror(pass, &before, &meanwhile, &end));
+        if faults.is_empty() && !mirror.killed && !self.waits_for_a_word(&end) {
+            faults = self.idle(pass);
+        }
+        faults
+    }
+
+    fn start(&self, mirror: Mirror, pass: Pass) -> Running {
+        // As a person would who knows what is gone: the first pass deletes as much as it has to.
+        let allows: &[&str] = if mirror.deletes == Deletes::Nothing { &[] } else { &["--allow-deletes"] };
+        let flags = [&["--interval", "1h", "--watcher", mirror.watcher], allows].concat();
+        let mut command = self.command("mirror", pass, &flags);
+        let clock = self.room.home.join("clock");
+        if mirror.jumps || self.clock != clock::RIGHT {
+            clock::write(&clock, self.clock);
+            clock::follow(&mut command, &clock);
+        }
+        Running::start(&mut command, self.room, clock)
+    }
+
+    /// Changes the source, again and again; notes what it has meanwhile.
+    fn bursts(&mut self, mirror: Mirror, seed: u64, running: &Running, meanwhile: &mut BTreeSet<Vec<u8>>) {
+        let mut dice = Dice::new(seed);
+        for burst in 0..mirror.bursts {
+            for edit in 0..1 + dice.below(MOST_EDITS) {
+                let kind = match self.is_filtered {
+                    true => Edit::of_a_filtered_source(&mut dice),
+                    false => Edit::of_a_source(&mut dice),
+                };
+                self.edit((burst * 100 + edit) as usize, kind, dice.roll());
+                meanwhile.extend(contents(&Shown::of(self.room.source.top())));
+            }
+            std::thread::sleep(Duration::from_millis(dice.below(LONGEST_REST)));
+            if mirror.jumps {
+                self.clock = CLOCKS[dice.below(CLOCKS.len() as u64) as usize];
+                self.say(|| format!("the clock is {}", self.clock));
+                clock::write(&running.clock, self.clock);
+            }
+        }
+    }
+
+    /// Waits until all is as it is to be.
+    fn comes_to_rest(&self, pass: Pass, running: &mut Running) -> Vec<Fault> {
+        let versions = Shown::of(self.room.source.top());
+        let wanted = Wanted { rules: &self.rules, deletes: pass.deletes };
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let replica = Shown::of(self.room.replica.top());
+            let wrong = Mirrored::of(wanted, &versions, &replica).differences(self.room, &replica);
+            let said = End { said: running.said(), ..End::default() };
+            let waits = || self.waits_for_a_word(&said) && wrong.iter().all(|what| is_only_more(what));
+            if wrong.is_empty() || waits() {
+                return Vec::new();
+            }
+            if Instant::now() >= until || !running.is_there() {
+                return wrong.into_iter().take(3).map(|what| fault("not mirrored", what)).collect();
+            }
+            std::thread::sleep(MOMENT);
+        }
+    }
+
+    fn judge_mirror(
+        &mut self,
+        pass: Pass,
+        before: &Before,
+        meanwhile: &BTreeSet<Vec<u8>>,
+        end: &End,
+    ) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        if end.hung || end.panicked() || (!end.killed && end.code != Some(0)) {
+            faults.push(fault("hang or panic", "it did not end well"));
+        }
+        let after = Shown::of(self.room.replica.top());
+        faults.extend(torn(before, &after, meanwhile));
+        faults.extend(lost(self.room, before, &after));
+        faults.extend(elsewhere(self.room, before));
+        if !end.killed {
+            faults.extend(staged(self.room).into_iter().map(|what| fault("litter", what)));
+        }
+        for fault in &mut faults {
+            fault.what = format!("{} [mirror: {}: {}]", fault.what, end.ending(), last_words(&end.said));
+        }
+        let wanted = Wanted { rules: &self.rules, deletes: pass.deletes };
+        let mirrored = Mirrored::of(wanted, &before.versions, &after);
+        let is_equal = !end.killed && faults.is_empty() && mirrored.differences(self.room, &after).is_empty();
+        self.witness.saw(before, &mirrored, is_equal);
+        self.witness.drifted &= !is_equal;
+        faults
+    }
+}
+
+/// What waits for a word is on the replica, and in the times and links of what holds it.
+fn is_only_more(what: &str) -> bool {
+    what.ends_with("only on the replica")
+}
+
+fn contents(shown: &Shown) -> BTreeSet<Vec<u8>> {
+    shown.files().map(|(_, content)| content.clone()).collect()
+}
+
+/// A mirror that runs; it ends with the value.
+struct Running {
+    child: Child,
+    heard: PathBuf,
+    clock: PathBuf,
+}
+
+impl Running {
+    fn start(command: &mut Command, room: &Room, clock: PathBuf) -> Self {
+        let heard = room.said();
+        let _ = std::fs::remove_file(&heard);
+        let open = || File::options().append(true).create(true).open(&heard).expect("open a mirror's log");
+        let command = command.process_group(0).stdin(Stdio::null()).stdout(open()).stderr(open());
+        Self { child: command.spawn().expect("start a mirror"), heard, clock }
+    }
+
+    fn said(&self) -> String {
+        read_to_string(&self.heard).unwrap_or_default()
+    }
+
+    fn is_there(&mut self) -> bool {
+        self.child.try_wait().expect("look at a mirror").is_none()
+    }
+
+    /// Waits until it says so.
+    fn says(&mut self, what: &str) -> bool {
+        let until = Instant::now() + PATIENCE;
+        while Instant::now() < until && self.is_there() {
+            if self.said().contains(what) {
+                return true;
+            }
+            std::thread::sleep(MOMENT);
+        }
+        self.said().contains(what)
+    }
+
+    fn end(&mut self, signal: Signal) -> End {
+        let pid = Pid::from_child(&self.child);
+        if self.is_there() {
+            // It was not waited for, so nobody else has its id.
+            let _ = kill_process(pid, signal);
+        }
+        let until = Instant::now() + PATIENCE;
+        while self.is_there() && Instant::now() < until {
+            std::thread::sleep(MOMENT);
+        }
+        let hung = self.is_there();
+        let _ = self.child.kill();
+        let status = self.child.wait().expect("wait for a mirror");
+        let killed = signal == Signal::KILL;
+        End { code: status.code(), signal: status.signal(), hung, killed, calls: 0, said: self.said() }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

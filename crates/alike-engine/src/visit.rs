@@ -225,7 +225,8 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         let horizon = Horizon { departed, indexed: self.indexed, filter_changed };
         let plan = plan_folder(findings, &self.work.policy, horizon);
         let in_full = !matches!(extent, Extent::Names(_));
-        if in_full && (filter_changed || !had_row) && plan.holds.is_empty() {
+        // Of a folder that was not known before, nothing is held for what filters were; only that would have to be remembered.
+        if in_full && (!had_row || (filter_changed && plan.holds.is_empty())) {
             place.draft(|draft| draft.filter = Some(filter));
         }
         plan

@@ -112,6 +112,8 @@ pub struct Place<'a> {
     pub tree: &'a Tree,
     /// Lies outside of both trees; a link may lead there, and one file of it may get more names.
     pub outside: &'a Tree,
+    /// Where new versions are made.
+    pub aside: &'a Path,
     /// More entries than this are too many: then most edits remove.
     pub most: u64,
 }
@@ -242,7 +244,7 @@ impl Hand<'_> {
                 tree.hard_link(&path, to);
             }
             Edit::Save => {
-                let aside = self.place.outside.path("aside");
+                let aside = self.place.aside.join("new");
                 fs::write(&aside, self.content(1)).expect("write aside");
                 fs::rename(aside, tree.path(&path)).expect("take a name");
             }

@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use alike_testkit::{Snapshot, remove_tree};
+use alike_testkit::{Snapshot, Tree, remove_tree};
 
 use crate::clock;
 use crate::edits::{self, Edit, Place};
@@ -88,15 +88,17 @@ impl<'a> Life<'a> {
 
     pub fn edit(&mut self, at: usize, edit: Edit, seed: u64) {
         self.is_filtered |= edit == Edit::Ignore;
-        let place = Place { tree: &self.room.source, outside: &self.room.outside, most: ENTRIES };
-        self.made(at, "source", edits::make(&place, edit, seed));
+        self.made(at, "source", edits::make(&self.place(&self.room.source), edit, seed));
     }
 
     fn drift(&mut self, at: usize, edit: Edit, seed: u64) {
         self.witness.drifted = true;
         self.photo = None;
-        let place = Place { tree: &self.room.replica, outside: &self.room.outside, most: ENTRIES };
-        self.made(at, "replica", edits::make(&place, edit, seed));
+        self.made(at, "replica", edits::make(&self.place(&self.room.replica), edit, seed));
+    }
+
+    fn place(&self, tree: &'a Tree) -> Place<'a> {
+        Place { tree, outside: &self.room.outside, aside: &self.room.aside, most: ENTRIES }
     }
 
     fn made(&self, at: usize, side: &str, done: Option<String>) {

@@ -204,6 +204,29 @@ fn lifting_a_filter_holds_what_only_the_replica_has() {
 }
 
 #[test]
+fn what_no_delete_kept_in_a_folder_that_was_made_anew_is_no_matter_of_filters() {
+    let pair = pair_with_files(4);
+    pair.source.file("folder/old", "x");
+    pair.mirrored();
+    pair.source.remove("folder").folder("folder");
+    for _ in 0..2 {
+        pair.once_with(&["--no-delete"]).expect(1);
+        assert!(pair.replica.has("folder/old"));
+    }
+    pair.mirrored();
+}
+
+#[test]
+fn lifting_a_filter_under_no_delete_still_holds_what_only_the_replica_has() {
+    let pair = pair_with_files(4);
+    pair.replica.file("even/own", "the replica's own");
+    pair.once_with(&["--exclude", "own"]).expect(0);
+    pair.once_with(&["--no-delete"]).expect(1);
+    pair.once().expect(1);
+    assert!(pair.replica.has("even/own"));
+}
+
+#[test]
 fn lifting_an_alikeignore_holds_what_only_the_replica_has() {
     let pair = pair_with_files(4);
     pair.replica.file("even/own.tmp", "the replica's own");

@@ -127,8 +127,10 @@ impl Witness {
         };
         let mut faults = Vec::new();
         for (path, sight) in &before.replica.0 {
+            // What the source has under another name may have gone there: a move deletes nothing.
+            let has_moved = self.stood.get(path).is_some_and(|inode| inodes_now.contains(inode));
             let class = match () {
-                () if asked.wanted.keeps_all() && !before.versions.0.contains_key(path) => {
+                () if asked.wanted.keeps_all() && !before.versions.0.contains_key(path) && !has_moved => {
                     "gone in spite of --no-delete"
                 }
                 () if !asked.wanted.clears()
@@ -139,7 +141,12 @@ impl Witness {
                 }
                 () => continue,
             };
-            if after.0.get(path) != Some(sight) && !is_somewhere(sight, path, after) {
+            // Of what was not known to be equal nobody can tell whether it has moved.
+            let is_elsewhere = || match self.stood.contains_key(path) {
+                true => is_somewhere(sight, path, after),
+                false => after.0.values().any(|there| there == sight),
+            };
+            if after.0.get(path) != Some(sight) && !is_elsewhere() {
                 faults.push(fault(class, show(path)));
             }
         }

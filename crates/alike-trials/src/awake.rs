@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use alike_testkit::compare;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::clock::{self, CLOCKS};
@@ -22,6 +23,8 @@ use crate::witness::{Before, elsewhere, lost, torn};
 
 /// Until the first pass is over, until all is equal, and until it has ended.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Longer than any change that is heard takes.
+const A_WHILE: Duration = Duration::from_secs(2);
 /// Between two looks.
 const MOMENT: Duration = Duration::from_millis(5);
 
@@ -51,10 +54,22 @@ impl Life<'_> {
         let end = running.end(if mirror.killed { Signal::KILL } else { Signal::TERM });
         self.note(&end);
         faults.extend(self.judge_mirror(pass, &before, &meanwhile, &end));
-        if faults.is_empty() && !mirror.killed && !self.waits_for_a_word(&end) {
-            faults = self.idle(pass);
+        if faults.is_empty() && !mirror.killed {
+            faults = match self.waits_for_a_word(&end) {
+                true => self.undisturbed(pass),
+                false if self.knows_all_names(pass) => self.idle(pass),
+                false => Vec::new(),
+            };
         }
         faults
+    }
+
+    /// What only the replica has may be one file with others there: a mirror that deletes nothing hears nothing of that, and
+    /// leaves it to a pass that looks at everything.
+    fn knows_all_names(&self, pass: Pass) -> bool {
+        let looks_linked = |line: &String| line.contains(": links: ");
+        pass.deletes != Deletes::Nothing
+            || !compare(self.room.source.top(), self.room.replica.top()).iter().any(looks_linked)
     }
 
     fn start(&self, mirror: Mirror, pass: Pass) -> Running {
@@ -95,16 +110,20 @@ impl Life<'_> {
     fn comes_to_rest(&self, pass: Pass, running: &mut Running) -> Vec<Fault> {
         let versions = Shown::of(self.room.source.top());
         let wanted = Wanted { rules: &self.rules, deletes: pass.deletes };
-        let until = Instant::now() + PATIENCE;
+        let began = Instant::now();
         loop {
             let replica = Shown::of(self.room.replica.top());
             let wrong = Mirrored::of(wanted, &versions, &replica).differences(self.room, &replica);
             let said = End { said: running.said(), ..End::default() };
-            let waits = || self.waits_for_a_word(&said) && wrong.iter().all(|what| is_only_more(what));
-            if wrong.is_empty() || waits() {
+            if wrong.is_empty() {
                 return Vec::new();
             }
-            if Instant::now() >= until || !running.is_there() {
+            // What waits stays where it is, and so may what it is in.
+            let waits = || self.waits_for_a_word(&said) && wrong.iter().all(|what| is_of_what_waits(what));
+            if began.elapsed() >= A_WHILE && waits() {
+                return Vec::new();
+            }
+            if began.elapsed() >= PATIENCE || !running.is_there() {
                 return wrong.into_iter().take(3).map(|what| fault("not mirrored", what)).collect();
             }
             std::thread::sleep(MOMENT);
@@ -123,7 +142,10 @@ impl Life<'_> {
             faults.push(fault("hang or panic", "it did not end well"));
         }
         let after = Shown::of(self.room.replica.top());
-        faults.extend(torn(before, &after, meanwhile));
+        // Killed in the middle of it, a mirror may have seen the beginning of what was being written, as anybody could.
+        let is_begun = |content: &Vec<u8>| meanwhile.iter().any(|whole| whole.starts_with(content));
+        let seen = contents(&after).into_iter().filter(|content| end.killed && is_begun(content));
+        faults.extend(torn(before, &after, &meanwhile.iter().cloned().chain(seen).collect()));
         faults.extend(lost(self.room, before, &after));
         faults.extend(elsewhere(self.room, before));
         if !end.killed {
@@ -141,9 +163,8 @@ impl Life<'_> {
     }
 }
 
-/// What waits for a word is on the replica, and in the times and links of what holds it.
-fn is_only_more(what: &str) -> bool {
-    what.ends_with("only on the replica")
+fn is_of_what_waits(what: &str) -> bool {
+    what.ends_with("only on the replica") || what.ends_with("replica Directory") || what.contains(": links: ")
 }
 
 fn contents(shown: &Shown) -> BTreeSet<Vec<u8>> {
@@ -199,8 +220,15 @@ impl Running {
         let hung = self.is_there();
         let _ = self.child.kill();
         let status = self.child.wait().expect("wait for a mirror");
-        let killed = signal == Signal::KILL;
-        End { code: status.code(), signal: status.signal(), hung, killed, calls: 0, said: self.said() }
+        End {
+            code: status.code(),
+            signal: status.signal(),
+            hung,
+            killed: signal == Signal::KILL,
+            calls: 0,
+            pid: self.child.id(),
+            said: self.said(),
+        }
     }
 }
 

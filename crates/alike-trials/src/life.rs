@@ -125,7 +125,7 @@ impl<'a> Life<'a> {
     }
 
     /// A pass that nobody disturbs makes all equal, if need be with a person's word that so much may be deleted.
-    fn undisturbed(&mut self, pass: Pass) -> Vec<Fault> {
+    pub fn undisturbed(&mut self, pass: Pass) -> Vec<Fault> {
         let photo = Photo::take(self.room);
         let before = Before::look(self.room);
         let end = self.run("once", pass);
@@ -291,6 +291,7 @@ impl<'a> Life<'a> {
 
     pub fn note(&self, end: &End) {
         Tally::count(&self.tally.passes);
+        clock::tidy_after(end.pid);
         self.say(|| format!("{}{} after {} calls", end.said, end.ending(), end.calls));
     }
 }

@@ -6,7 +6,7 @@ use alike_testkit::compare_where;
 
 use crate::judge::{Fault, Shown, Sight, fault, show};
 use crate::room::Room;
-use crate::rules::Rules;
+use crate::rules::{IGNORE_FILE, Rules, above, name_of};
 use crate::steps::Deletes;
 use crate::witness::is_somewhere;
 
@@ -80,6 +80,8 @@ impl<'a> Mirrored<'a> {
                 () if self.left_out.contains(path) && self.wanted.clears() => "left out, and still on the replica",
                 () if self.left_out.contains(path) || self.versions.0.contains_key(path) => continue,
                 () if self.wanted.keeps_all() || self.holding.contains(path) || is_below(path) => continue,
+                // Without the rules nobody would know why it stays.
+                () if name_of(path) == IGNORE_FILE && self.holding.contains(above(path)) => continue,
                 () => "only on the replica",
             };
             wrong.push(format!("{}: {what}", show(path)));

@@ -20,7 +20,7 @@ pub const EXCLUDES: [&[&str]; 6] = [&[], &["e"], &["/b", "g"], &["c/"], &["a/d"]
 
 pub const FILES: [&str; 5] = ["", "f\n", "e\n!/e\n", "/c\n/d/e\n", ""];
 
-const IGNORE_FILE: &[u8] = b".alikeignore";
+pub const IGNORE_FILE: &[u8] = b".alikeignore";
 
 impl Rules {
     /// Which paths of either tree are left out, with all that is below them. Of a folder that the source does not have, what

@@ -145,6 +145,27 @@ fn an_excluded_thing_survives_the_end_of_its_folder() {
 }
 
 #[test]
+fn the_rules_of_a_folder_that_is_gone_stay_with_what_they_keep() {
+    let pair = pair_with_files(4);
+    plant(&pair, &["folder/file", "folder/sub/file"]);
+    pair.source.file("folder/.alikeignore", "*.tmp\n");
+    pair.mirrored();
+    let own = ["folder/.alikeignore", "folder/sub/own.tmp"];
+    pair.replica.file(own[1], "precious");
+    pair.once().expect(0);
+    pair.source.remove("folder");
+    for _ in 0..2 {
+        pair.once().expect(0);
+        assert_eq!(there(&pair, &["folder/file", "folder/sub/file", own[0], own[1]]), own);
+    }
+    alike_testkit::remove_tree(&pair.alike.state_dir()).unwrap();
+    pair.once().expect(0);
+    assert_eq!(there(&pair, &own), own, "also where nothing is known any more");
+    pair.once_with(&["--delete-excluded"]).expect(0);
+    assert!(!pair.replica.has("folder"));
+}
+
+#[test]
 fn an_excluded_thing_moves_along_with_its_folder_or_stays_but_never_dies() {
     let pair = pair_with_files(4);
     pair.source.file("folder/one", "x").file("folder/two", "y");

@@ -289,6 +289,19 @@ fn filters_hold_while_mirroring() {
 }
 
 #[test]
+fn an_ignore_file_that_is_saved_anew_parts_no_hard_links_below_it() {
+    let pair = pair_with_files(20);
+    plant(&pair, &["folder/sub/one", "folder/goes/file"]);
+    pair.source.hard_link("folder/sub/one", "even/other").file("folder/.alikeignore", "*.tmp\n");
+    pair.mirrored();
+    pair.source.remove("folder/.alikeignore").file("folder/.alikeignore", "*.bak\n");
+    pair.source.remove("folder/goes").symlink("folder/goes", "sub");
+    pair.mirrored();
+    pair.source.remove("folder/.alikeignore").symlink("folder/.alikeignore", "elsewhere");
+    pair.mirrored();
+}
+
+#[test]
 fn an_ignore_file_too_large_to_be_read_whole_is_not_guessed_at() {
     let pair = pair_with_files(20);
     pair.mirrored();

@@ -49,11 +49,7 @@ pub fn compare_where(source: &Path, replica: &Path, counts: &dyn Fn(&[u8]) -> bo
     judged((source, replica), &[], counts)
 }
 
-fn judged(
-    (source, replica): (&Path, &Path),
-    leave: &[Leave],
-    counts: &dyn Fn(&[u8]) -> bool,
-) -> Vec<String> {
+fn judged((source, replica): (&Path, &Path), leave: &[Leave], counts: &dyn Fn(&[u8]) -> bool) -> Vec<String> {
     let mut judge = match Judge::open(source, replica, leave, counts) {
         Ok(judge) => judge,
         Err(why) => return vec![format!("cannot be compared: {why}")],

@@ -7,7 +7,8 @@ use std::path::Path;
 use std::process::Command;
 
 use alike_testkit::{
-    Flag, Leave, Mount, Pair, Tree, allocated, compare, compare_but, compare_where, is_root, root_or_say, shared,
+    Flag, Leave, Mount, Pair, Tree, allocated, compare, compare_but, compare_where, is_root, root_or_say,
+    shared,
 };
 
 const ACL: &str = "u::rw-,u:12:r--,g::r--,m::r--,o::r--";

@@ -7,19 +7,19 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use alike_testkit::compare;
+use alike_testkit::{Snapshot, compare};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::clock::{self, CLOCKS};
 use crate::edits::Edit;
 use crate::judge::{Fault, Shown, fault, last_words, staged};
 use crate::life::{Life, Tally};
-use crate::naive::{Mirrored, Wanted};
+use crate::naive::{Mirrored, Wanted, tells_of};
 use crate::room::Room;
 use crate::steps::{Deletes, Mirror, Pass};
 use crate::supervise::End;
 use crate::sweep::Dice;
-use crate::witness::{Before, elsewhere, lost, torn};
+use crate::witness::{Before, Outside, elsewhere, lost, torn};
 
 /// Until the first pass is over, until all is equal, and until it has ended.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -39,21 +39,24 @@ impl Life<'_> {
         let pass = Pass { deletes: mirror.deletes, ..Pass::last() };
         let before = Before::look(self.room);
         let mut running = self.start(mirror, pass);
-        let mut meanwhile = contents(&before.versions);
+        let mut meanwhile = Meanwhile { contents: contents(&before.versions), linked: BTreeSet::new() };
         let mut faults = Vec::new();
         if !running.says("pass-end") {
             faults.push(fault("hang", "the first pass of a mirror did not end"));
         }
+        faults.extend(before.outside.changes(self.room));
+        meanwhile.note(self.room);
+        let mut outside = Outside::look(self.room);
         if faults.is_empty() {
-            self.bursts(mirror, seed, &running, &mut meanwhile);
+            faults = self.bursts((mirror, seed), &running, &mut meanwhile, &mut outside);
         }
-        let before = before.with_source(self.room);
+        let before = before.with_source(self.room, outside);
         if faults.is_empty() && !mirror.killed {
-            faults.extend(self.comes_to_rest(pass, &mut running));
+            faults.extend(self.comes_to_rest(pass, &mut running, &meanwhile));
         }
         let end = running.end(if mirror.killed { Signal::KILL } else { Signal::TERM });
         self.note(&end);
-        faults.extend(self.judge_mirror(pass, &before, &meanwhile, &end));
+        faults.extend(self.judge_mirror(pass, &before, &meanwhile.contents, &end));
         if faults.is_empty() && !mirror.killed {
             faults = match self.waits_for_a_word(&end) {
                 true => self.undisturbed(pass),
@@ -85,8 +88,16 @@ impl Life<'_> {
         Running::start(&mut command, self.room, clock)
     }
 
-    /// Changes the source, again and again; notes what it has meanwhile.
-    fn bursts(&mut self, mirror: Mirror, seed: u64, running: &Running, meanwhile: &mut BTreeSet<Vec<u8>>) {
+    /// Changes the source, again and again; notes what it has meanwhile. An edit may follow a link of the source out of it,
+    /// alike may not.
+    fn bursts(
+        &mut self,
+        (mirror, seed): (Mirror, u64),
+        running: &Running,
+        meanwhile: &mut Meanwhile,
+        outside: &mut Outside,
+    ) -> Vec<Fault> {
+        let mut faults = Vec::new();
         let mut dice = Dice::new(seed);
         for burst in 0..mirror.bursts {
             for edit in 0..1 + dice.below(MOST_EDITS) {
@@ -94,8 +105,10 @@ impl Life<'_> {
                     true => Edit::of_a_filtered_source(&mut dice),
                     false => Edit::of_a_source(&mut dice),
                 };
+                faults.extend(outside.changes(self.room));
                 self.edit((burst * 100 + edit) as usize, kind, dice.roll());
-                meanwhile.extend(contents(&Shown::of(self.room.source.top())));
+                *outside = Outside::look(self.room);
+                meanwhile.note(self.room);
             }
             std::thread::sleep(Duration::from_millis(dice.below(LONGEST_REST)));
             if mirror.jumps {
@@ -104,10 +117,13 @@ impl Life<'_> {
                 clock::write(&running.clock, self.clock);
             }
         }
+        faults
     }
 
-    /// Waits until all is as it is to be.
-    fn comes_to_rest(&self, pass: Pass, running: &mut Running) -> Vec<Fault> {
+    /// Waits until all is as it is to be. What is changed through a name that is gone again is told of that name alone, so it
+    /// is left to a full pass, which a person may ask for.
+    fn comes_to_rest(&self, pass: Pass, running: &mut Running, meanwhile: &Meanwhile) -> Vec<Fault> {
+        let mut is_asked = false;
         let versions = Shown::of(self.room.source.top());
         let wanted = Wanted { rules: &self.rules, deletes: pass.deletes };
         let began = Instant::now();
@@ -122,6 +138,10 @@ impl Life<'_> {
             let waits = || self.waits_for_a_word(&said) && wrong.iter().all(|what| is_of_what_waits(what));
             if began.elapsed() >= A_WHILE && waits() {
                 return Vec::new();
+            }
+            if !is_asked && began.elapsed() >= A_WHILE && meanwhile.was_linked(self.room, &wrong) {
+                running.signal(Signal::USR1);
+                is_asked = true;
             }
             if began.elapsed() >= PATIENCE || !running.is_there() {
                 return wrong.into_iter().take(3).map(|what| fault("not mirrored", what)).collect();
@@ -167,6 +187,31 @@ fn is_of_what_waits(what: &str) -> bool {
     what.ends_with("only on the replica") || what.ends_with("replica Directory") || what.contains(": links: ")
 }
 
+/// What the source had while a mirror ran.
+struct Meanwhile {
+    contents: BTreeSet<Vec<u8>>,
+    /// Inodes that had several names at some time.
+    linked: BTreeSet<u64>,
+}
+
+impl Meanwhile {
+    fn note(&mut self, room: &Room) {
+        self.contents.extend(contents(&Shown::of(room.source.top())));
+        let now = Snapshot::of(room.source.top());
+        let several =
+            now.paths().into_iter().filter_map(|path| now.get(path).filter(|found| found.links > 1));
+        self.linked.extend(several.map(|found| found.ino));
+    }
+
+    /// True when all that differs is of files that had several names at some time.
+    fn was_linked(&self, room: &Room, wrong: &[String]) -> bool {
+        let now = Snapshot::of(room.source.top());
+        let is_linked = |path: &Vec<u8>| now.get(path).is_some_and(|found| self.linked.contains(&found.ino));
+        let linked: Vec<Vec<u8>> = now.paths().into_iter().filter(is_linked).collect();
+        wrong.iter().all(|line| linked.iter().any(|path| tells_of(line, path)))
+    }
+}
+
 fn contents(shown: &Shown) -> BTreeSet<Vec<u8>> {
     shown.files().map(|(_, content)| content.clone()).collect()
 }
@@ -207,12 +252,15 @@ impl Running {
         self.said().contains(what)
     }
 
-    fn end(&mut self, signal: Signal) -> End {
-        let pid = Pid::from_child(&self.child);
+    fn signal(&mut self, signal: Signal) {
         if self.is_there() {
             // It was not waited for, so nobody else has its id.
-            let _ = kill_process(pid, signal);
+            let _ = kill_process(Pid::from_child(&self.child), signal);
         }
+    }
+
+    fn end(&mut self, signal: Signal) -> End {
+        self.signal(signal);
         let until = Instant::now() + PATIENCE;
         while self.is_there() && Instant::now() < until {
             std::thread::sleep(MOMENT);

@@ -59,7 +59,10 @@ impl<'a> Mirrored<'a> {
 
     /// Why the replica cannot be equal, whatever a pass does.
     pub fn stays(&self) -> Vec<String> {
-        self.in_the_way.iter().map(|path| format!("{}: a folder that stays is in the way", show(path))).collect()
+        self.in_the_way
+            .iter()
+            .map(|path| format!("{}: a folder that stays is in the way", show(path)))
+            .collect()
     }
 
     /// What is not as it is to be, but for what is in the way.
@@ -70,14 +73,18 @@ impl<'a> Mirrored<'a> {
         // both may have one more.
         let knows_all_names = self.left_out.is_empty() && !self.wanted.keeps_all();
         wrong.retain(|line| {
-            !self.is_of_what_is_in_the_way(line) && !line.ends_with("only on the replica") && (knows_all_names || !line.contains(": links: "))
+            !self.is_of_what_is_in_the_way(line)
+                && !line.ends_with("only on the replica")
+                && (knows_all_names || !line.contains(": links: "))
         });
         let is_below = |path: &[u8]| {
             path.iter().enumerate().any(|(at, byte)| *byte == b'/' && self.in_the_way.contains(&path[..at]))
         };
         for path in replica.0.keys() {
             let what = match () {
-                () if self.left_out.contains(path) && self.wanted.clears() => "left out, and still on the replica",
+                () if self.left_out.contains(path) && self.wanted.clears() => {
+                    "left out, and still on the replica"
+                }
                 () if self.left_out.contains(path) || self.versions.0.contains_key(path) => continue,
                 () if self.wanted.keeps_all() || self.holding.contains(path) || is_below(path) => continue,
                 // Without the rules nobody would know why it stays.
@@ -89,18 +96,27 @@ impl<'a> Mirrored<'a> {
         wrong
     }
 
-    /// A long path is shown without its middle.
     fn is_of_what_is_in_the_way(&self, line: &str) -> bool {
-        const END: usize = 60;
-        let Some((shown, _)) = line.split_once(": kind: source ") else { return false };
-        let end = |path: &str| path.chars().rev().take(END).collect::<String>();
-        self.in_the_way.iter().any(|path| end(&show(path)) == end(shown))
+        line.contains(": kind: source ") && self.in_the_way.iter().any(|path| tells_of(line, path))
     }
 
     /// What is left out and yet was put on the replica.
     pub fn copied(&self, before: &Shown, after: &Shown) -> Vec<Fault> {
-        let came = after.0.iter().filter(|(path, _)| self.left_out.contains(*path) && !before.0.contains_key(*path));
+        let came =
+            after.0.iter().filter(|(path, _)| self.left_out.contains(*path) && !before.0.contains_key(*path));
         let copied = came.filter(|(path, sight)| !is_somewhere(sight, path, before));
         copied.map(|(path, _)| fault("left out and copied", show(path))).collect()
     }
+}
+
+/// True when a difference is one of what is at this path. The judge shows a long one without its middle.
+pub fn tells_of(line: &str, path: &[u8]) -> bool {
+    const SHOWN: usize = 200;
+    const END: usize = 60;
+    let shown = show(path);
+    if shown.len() <= SHOWN {
+        return line.strip_prefix(&shown).is_some_and(|rest| rest.starts_with(": "));
+    }
+    let end: String = shown.chars().rev().take(END).collect::<Vec<_>>().into_iter().rev().collect();
+    line.contains(&format!("[…]{end}: "))
 }

@@ -125,7 +125,8 @@ mod tests {
 
     #[test]
     fn a_folder_that_only_the_replica_has_keeps_its_rules() {
-        let replica = shown(&[("d", None), ("d/.alikeignore", Some("e")), ("d/e", Some("")), ("e", Some(""))]);
+        let replica =
+            shown(&[("d", None), ("d/.alikeignore", Some("e")), ("d/e", Some("")), ("e", Some(""))]);
         assert_eq!(left_out(&Rules::default(), &Shown::default(), &replica), ["d/e"]);
         assert_eq!(left_out(&Rules::default(), &shown(&[("d", None)]), &replica), [""; 0]);
     }

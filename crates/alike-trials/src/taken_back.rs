@@ -31,7 +31,8 @@ impl Photo {
         let whole = Snapshot::of(room.replica.top()).without_own_folder();
         let attributes = |record: &Record| (record.mode, record.owner, record.mtime);
         let records = whole.paths().into_iter();
-        let records = records.filter_map(|path| Some((path.clone(), attributes(whole.get(&path)?)))).collect();
+        let records =
+            records.filter_map(|path| Some((path.clone(), attributes(whole.get(&path)?)))).collect();
         Self { shown: Shown::of(room.replica.top()), records, whole }
     }
 
@@ -68,8 +69,12 @@ impl Life<'_> {
         }
         Tally::count(&self.tally.undos);
         let (before, all) = (Before::look(self.room), kept(self.room));
+        let litter = staged(self.room);
         let end = self.on_replica(&["--yes"]);
         let mut faults = self.judge_undo(&before, &all, &end);
+        // What a pass left that was killed goes with the next.
+        let more = staged(self.room).into_iter().filter(|left| !litter.contains(left));
+        faults.extend(more.map(|what| fault("litter", format!("undo: {what}"))));
         if let (Some(photo), true) = (self.photo.take(), faults.is_empty()) {
             let wrong = photo.differences(self.room);
             faults.extend(wrong.into_iter().take(3).map(|what| fault("undone, and not as it was", what)));
@@ -104,7 +109,6 @@ impl Life<'_> {
             fault("lost", format!("undo: {whose}"))
         }));
         faults.extend(elsewhere(self.room, before));
-        faults.extend(staged(self.room).into_iter().map(|what| fault("litter", what)));
         for fault in &mut faults {
             fault.what = format!("{} [undo: {}: {}]", fault.what, end.ending(), last_words(&end.said));
         }

@@ -24,8 +24,7 @@ pub struct Witness {
 /// How all was before a pass.
 pub struct Before {
     pub source: Snapshot,
-    outside: Snapshot,
-    shared: Vec<u8>,
+    pub outside: Outside,
     pub versions: Shown,
     pub replica: Shown,
 }
@@ -34,16 +33,20 @@ impl Before {
     pub fn look(room: &Room) -> Self {
         Self {
             source: Snapshot::of(room.source.top()),
-            outside: Snapshot::of(room.outside.top()),
-            shared: room.outside.read(SHARED),
+            outside: Outside::look(room),
             versions: Shown::of(room.source.top()),
             replica: Shown::of(room.replica.top()),
         }
     }
 
     /// The source as it is now: it was changed because it was meant to.
-    pub fn with_source(self, room: &Room) -> Self {
-        Self { source: Snapshot::of(room.source.top()), versions: Shown::of(room.source.top()), ..self }
+    pub fn with_source(self, room: &Room, outside: Outside) -> Self {
+        Self {
+            source: Snapshot::of(room.source.top()),
+            versions: Shown::of(room.source.top()),
+            outside,
+            ..self
+        }
     }
 }
 
@@ -74,7 +77,9 @@ impl Witness {
         let is_done = end.code == Some(0) && !end.killed;
         if is_done {
             let wrong = mirrored.differences(room, &after);
-            faults.extend(mirrored.stays().iter().chain(&wrong).take(3).map(|what| fault("exit 0 and wrong", what)));
+            faults.extend(
+                mirrored.stays().iter().chain(&wrong).take(3).map(|what| fault("exit 0 and wrong", what)),
+            );
             self.drifted &= !wrong.is_empty();
         }
         if is_done && asked.undisturbed {
@@ -211,22 +216,34 @@ pub fn lost(room: &Room, before: &Before, after: &Shown) -> Vec<Fault> {
 pub fn elsewhere(room: &Room, before: &Before) -> Vec<Fault> {
     let written = before.source.changes(&Snapshot::of(room.source.top()));
     let mut faults: Vec<Fault> = written.into_iter().map(|what| fault("source written", what)).collect();
-    faults.extend(outside(room, before));
+    faults.extend(before.outside.changes(room));
     faults
 }
 
-/// A file outside of which the replica had a name may lose that name, which moves its ctime; it may not be written.
-fn outside(room: &Room, before: &Before) -> Vec<Fault> {
-    let now = Snapshot::of(room.outside.top());
-    let untouched = |record: &Record| (record.mode, record.owner, record.size, record.mtime);
-    let shared = |of: &Snapshot| of.get(SHARED).map(untouched);
-    let mut faults = Vec::new();
-    if shared(&before.outside) != shared(&now) || room.outside.read(SHARED) != before.shared {
-        faults.push(fault("outside", format!("{SHARED} was written")));
+/// What lies outside of both trees.
+pub struct Outside {
+    tree: Snapshot,
+    shared: Vec<u8>,
+}
+
+impl Outside {
+    pub fn look(room: &Room) -> Self {
+        Self { tree: Snapshot::of(room.outside.top()), shared: room.outside.read(SHARED) }
     }
-    let changes = before.outside.clone().without(SHARED).changes(&now.without(SHARED));
-    faults.extend(changes.into_iter().map(|what| fault("outside", what)));
-    faults
+
+    /// A file of which the replica had a name may lose that name, which moves its ctime; it may not be written.
+    pub fn changes(&self, room: &Room) -> Vec<Fault> {
+        let now = Self::look(room);
+        let untouched = |record: &Record| (record.mode, record.owner, record.size, record.mtime);
+        let shared = |of: &Self| of.tree.get(SHARED).map(untouched);
+        let mut faults = Vec::new();
+        if shared(self) != shared(&now) || self.shared != now.shared {
+            faults.push(fault("outside", format!("{SHARED} was written")));
+        }
+        let changes = self.tree.clone().without(SHARED).changes(&now.tree.without(SHARED));
+        faults.extend(changes.into_iter().map(|what| fault("outside", what)));
+        faults
+    }
 }
 
 /// All that is there, with our own folder and the state: a plan changes none of it.

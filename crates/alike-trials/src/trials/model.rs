@@ -129,7 +129,10 @@ fn try_point(ground: &Ground, point: &Point, name: &str, tally: &Tally) -> Vec<F
     };
     let chosen = point.only.clone().unwrap_or_else(|| (0..history.steps.len()).collect());
     let (mut faults, lived) = live((ground, name), &history, &chosen, tally);
-    if !faults.is_empty() && point.only.is_none() && (ground.only_point.is_none() || std::env::var_os("TRY_SHORT").is_some()) {
+    if !faults.is_empty()
+        && point.only.is_none()
+        && (ground.only_point.is_none() || std::env::var_os("TRY_SHORT").is_some())
+    {
         let short = shorten((ground, name), &history, chosen[..lived].to_vec(), &faults[0]);
         // What does not come again with fewer steps has to do with time or with the machine.
         let again = label(&Point { only: (short.len() < lived).then_some(short), ..point.clone() });

@@ -101,9 +101,10 @@ impl Life<'_> {
         let mut dice = Dice::new(seed);
         for burst in 0..mirror.bursts {
             for edit in 0..1 + dice.below(MOST_EDITS) {
-                let kind = match self.is_filtered {
-                    true => Edit::of_a_filtered_source(&mut dice),
-                    false => Edit::of_a_source(&mut dice),
+                let kind = match (self.is_filtered, dice.below(12)) {
+                    (true, 0) => Edit::Ignore,
+                    (true, _) => Edit::of_a_filtered_source(&mut dice),
+                    (false, _) => Edit::of_a_source(&mut dice),
                 };
                 faults.extend(outside.changes(self.room));
                 self.edit((burst * 100 + edit) as usize, kind, dice.roll());

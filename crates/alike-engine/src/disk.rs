@@ -48,12 +48,14 @@ impl Disk {
     }
 
     /// Notes when the first pass of all began: before it, nothing was done here. A state of an older version says only when
-    /// the index last took something in.
+    /// the index last took something in. A moment that is still to come was told by a clock that was wrong: what is done from
+    /// now on has earlier times.
     pub(crate) fn begin_at(&self, now: Time, indexed: Option<Time>) {
         let mut known = self.lock();
-        if known.took_all.is_none() {
-            known.took_all = Some(indexed.unwrap_or(now));
-            self.write(TOOK_ALL, indexed.unwrap_or(now));
+        let since = known.took_all.or(indexed).unwrap_or(now).min(now);
+        if known.took_all != Some(since) {
+            known.took_all = Some(since);
+            self.write(TOOK_ALL, since);
         }
     }
 
@@ -109,5 +111,28 @@ impl Disk {
 
     fn lock(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn what_is_done_after_the_clock_was_set_back_is_unsure_too_when_the_disk_fails() {
+        let folder = std::env::temp_dir().join(format!("alike-disk-{}", std::process::id()));
+        std::fs::create_dir(&folder).unwrap();
+        let at = |secs: i64| Time { secs, nanos: 0 };
+        let disk = Disk::open(&folder, true);
+        disk.begin_at(at(100), None);
+        disk.took_all(at(9_000), true);
+        disk.begin_at(at(200), None);
+        let fails = || Err(Error::of("sync", std::io::Error::other("the disk failed")));
+        assert!(disk.ask(fails).is_err());
+        assert_eq!(disk.unsure(), Some(at(200)), "what was written since has no later time than that");
+        assert_eq!(Disk::open(&folder, false).unsure(), Some(at(200)));
+        std::fs::remove_dir_all(folder).unwrap();
     }
 }

@@ -249,6 +249,11 @@ impl Index {
         self.passes.fetch_add(1, Ordering::Relaxed) + 1
     }
 
+    /// True when it has seen a pass: else only the history knows what numbers are taken.
+    pub(crate) fn knows_of_passes(&self) -> bool {
+        self.passes.load(Ordering::Relaxed) > 0
+    }
+
     /// Numbers of passes begin after this one: those up to it are taken.
     pub(crate) fn begin_after(&self, pass: u64) {
         self.passes.fetch_max(pass, Ordering::Relaxed);

@@ -147,7 +147,7 @@ impl<S: Source, R: Replica> Working<'_, S, R> {
             }
             // A large file takes long, and nobody shall wait for us. It is us who wait, until a change would show.
             content.let_writers_in();
-            if !leaves_stamps || !self.outwait(source, now)? {
+            if !leaves_stamps || !outwait(source, self.deeds.clock, &|| self.flow.is_over())? {
                 return Ok(Guard::None);
             }
             if !content.hold_off_writers() {
@@ -156,20 +156,6 @@ impl<S: Source, R: Replica> Working<'_, S, R> {
         }
         content.let_writers_in();
         Ok(Guard::Stamp)
-    }
-
-    /// Waits until no further change can hide behind a stamp; false when that would not help, for its time is to come.
-    fn outwait(&self, source: &Stamp, now: Time) -> Result<bool> {
-        if source.ctime > now {
-            return Ok(false);
-        }
-        while is_racy(source, (self.deeds.clock)()) {
-            if self.flow.is_over() {
-                return Err(Error::Interrupted);
-            }
-            std::thread::sleep(Duration::from_millis(2));
-        }
-        Ok(true)
     }
 
     /// The proof of wholeness, to be asked for when all has been read: else [`Error::Changed`].
@@ -234,8 +220,64 @@ fn hides_stores(content: &Content, source: &Stamp, now: Time) -> bool {
     source.ctime.plus_millis(waits) > now || !content.leaves_stamps(source)
 }
 
+/// Waits until no further change can hide behind a stamp; false when that would not help, for its time is to come, or has
+/// come to be so because the clock was set back.
+fn outwait(source: &Stamp, clock: &dyn Fn() -> Time, is_over: &dyn Fn() -> bool) -> Result<bool> {
+    loop {
+        let now = clock();
+        if source.ctime > now {
+            return Ok(false);
+        }
+        if !is_racy(source, now) {
+            return Ok(true);
+        }
+        if is_over() {
+            return Err(Error::Interrupted);
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
 pub(crate) fn is_racy(source: &Stamp, now: Time) -> bool {
     // Times in whole seconds come from filesystems that count in one or two of them.
     let window = if source.ctime.nanos == 0 { RACY_COARSE_MILLIS } else { RACY_MILLIS };
     source.kind != Kind::Folder && source.ctime.plus_millis(window) > now
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn nobody_waits_for_a_moment_that_the_clock_has_left() {
+        let at = |secs| Time { secs, nanos: 1 };
+        let source = Stamp {
+            kind: Kind::File,
+            dev: 1,
+            ino: 1,
+            size: 0,
+            blocks: 0,
+            nlink: 1,
+            mode: 0o644,
+            uid: 0,
+            gid: 0,
+            rdev: 0,
+            mtime: at(100),
+            ctime: at(100),
+            btime: None,
+        };
+        // A moment after the change it is set back, and then goes on.
+        let asked = Cell::new(0);
+        let clock = || {
+            asked.set(asked.get() + 1);
+            at(if asked.get() == 1 { 100 } else { 10 })
+        };
+        let is_over = || asked.get() > 50;
+        assert!(!outwait(&source, &clock, &is_over).unwrap());
+        assert!(outwait(&source, &|| at(101), &is_over).unwrap());
+    }
 }

@@ -117,7 +117,8 @@ impl Pair {
         }
         let top = if found.exists { Top::There } else { Top::Made };
         let trash = spec.keep.map(|keep| Trash::of(own_folder, keep)).transpose().map_err(unusable)?;
-        index.begin_after(trash.as_ref().map_or(Ok(0), Trash::last_pass).map_err(unusable)?);
+        let last = |trash: &Trash| trash.last_pass(!index.knows_of_passes());
+        index.begin_after(trash.as_ref().map_or(Ok(0), last).map_err(unusable)?);
         let pair = Self::new(ends.source, replica.with(spec.saving), (top, holds), index, Some(lock))?;
         Ok(Self { trash, refuses, ..pair })
     }

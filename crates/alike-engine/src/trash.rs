@@ -297,16 +297,17 @@ impl Trash {
         }
     }
 
-    /// The number of the last pass in the history; 0 when it is empty.
+    /// The number of the last pass in the history; 0 when it is empty. `all`: nothing else knows it.
     ///
     /// # Errors
     /// When a journal cannot be read.
-    pub(crate) fn last_pass(&self) -> io::Result<u64> {
-        // More than the last, for a clock may have been set back.
+    pub(crate) fn last_pass(&self, all: bool) -> io::Result<u64> {
+        // More than the last, for a clock may have been set back. It may also have been years ahead for long, and then the
+        // last of all is anywhere.
         const LOOKED_AT: usize = 8;
         let buckets = self.buckets()?;
         let mut last = 0;
-        for bucket in buckets.iter().rev().take(LOOKED_AT) {
+        for bucket in buckets.iter().rev().take(if all { usize::MAX } else { LOOKED_AT }) {
             match File::open(self.path().join(bucket).join("journal")) {
                 Err(why) if why.kind() == io::ErrorKind::NotFound => {}
                 journal => last = last.max(history::last_pass(journal?)?),

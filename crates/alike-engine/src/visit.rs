@@ -128,7 +128,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         if self.work.beside_full && !is_known && place.replica_stamp.is_some() {
             return self.release(place);
         }
-        let extent = self.widen(&place, &extent, is_known);
+        let extent = self.widen(&place, &extent, is_known, listed);
         place.draft(|draft| draft.listed |= !matches!(extent, Extent::Names(_)));
         match self.scan_folder(&place, &extent) {
             Ok((source, replica)) => {
@@ -140,8 +140,9 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         self.release(place);
     }
 
-    /// How much of a folder has to be looked at: all, when the index has no row for it or its filters changed.
-    fn widen(&self, place: &Here<S, R>, extent: &Extent, is_known: bool) -> Extent {
+    /// How much of a folder has to be looked at: all, when the index has no row for it or its filters changed; but not once
+    /// more when this pass has listed it under these filters, for what is seen twice below it would count twice.
+    fn widen(&self, place: &Here<S, R>, extent: &Extent, is_known: bool, listed: bool) -> Extent {
         let own_filters = |names: &BTreeSet<Name>| {
             names.iter().any(|name| place.filter.ignore_files().contains(&name.as_bytes()))
         };
@@ -150,7 +151,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         match extent {
             _ if elsewhere => Extent::Names(BTreeSet::new()),
             _ if !is_known => Extent::Subtree,
-            Extent::Names(names) if own_filters(names) => Extent::Subtree,
+            Extent::Names(names) if !listed && own_filters(names) => Extent::Subtree,
             other => other.clone(),
         }
     }
@@ -210,7 +211,8 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         let horizon = Horizon { departed, indexed: self.indexed, filter_changed };
         let plan = plan_folder(findings, &self.work.policy, horizon);
         let in_full = !matches!(extent, Extent::Names(_));
-        if in_full && (filter_changed || !had_row) && plan.holds.is_empty() {
+        // Of a folder that was not known before, nothing is held for what filters were; only that would have to be remembered.
+        if in_full && (!had_row || (filter_changed && plan.holds.is_empty())) {
             place.draft(|draft| draft.filter = Some(filter));
         }
         plan

@@ -129,6 +129,10 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             here.stays = true;
             return Ok(());
         }
+        // Without its rules, the next pass would not know why something stays.
+        if here.stays && is_rules(&here.filter, &entry) {
+            return Ok(());
+        }
         let known = here.row.get(&entry.name).copied();
         if here.filter_changed && known.is_none() && !self.deletes_allowed() {
             here.stays = true;
@@ -203,7 +207,10 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         let changed_above = walk.stack.last().is_some_and(|above| above.filter_changed);
         let filter_changed =
             changed_above || row.as_ref().is_some_and(|row| row.filter != filter.fingerprint_in(&path));
-        let left = self.work.replica.list(&folder)?.into_iter();
+        let (rules, mut left): (Vec<_>, Vec<_>) =
+            self.work.replica.list(&folder)?.into_iter().partition(|entry| is_rules(&filter, entry));
+        left.extend(rules);
+        let left = left.into_iter();
         let (folder, name, row) = (Some(folder), name.clone(), row.unwrap_or_default());
         walk.stack.push(Leaving { folder, name, stamp, id, row, filter, filter_changed, left, stays: false });
         walk.path = path;
@@ -264,4 +271,10 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         }
         Ok(open)
     }
+}
+
+/// True for an ignore file: it goes last, or stays with what it keeps.
+fn is_rules(filter: &Filter, entry: &Entry) -> bool {
+    filter.ignore_files().contains(&entry.name.as_bytes())
+        && entry.look.as_ref().is_ok_and(|stamp| stamp.kind == Kind::File)
 }

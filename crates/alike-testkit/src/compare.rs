@@ -41,7 +41,16 @@ pub fn compare(source: &Path, replica: &Path) -> Vec<String> {
 
 /// As [`compare`], with less to compare.
 pub fn compare_but(source: &Path, replica: &Path, leave: &[Leave]) -> Vec<String> {
-    let mut judge = match Judge::open(source, replica, leave) {
+    judged((source, replica), leave, &|_| true)
+}
+
+/// As [`compare`], as if neither tree had the names at the paths that do not count, nor anything below them.
+pub fn compare_where(source: &Path, replica: &Path, counts: &dyn Fn(&[u8]) -> bool) -> Vec<String> {
+    judged((source, replica), &[], counts)
+}
+
+fn judged((source, replica): (&Path, &Path), leave: &[Leave], counts: &dyn Fn(&[u8]) -> bool) -> Vec<String> {
+    let mut judge = match Judge::open(source, replica, leave, counts) {
         Ok(judge) => judge,
         Err(why) => return vec![format!("cannot be compared: {why}")],
     };
@@ -61,17 +70,24 @@ pub fn allocated(path: &Path) -> u64 {
     found.unwrap_or_else(|why| panic!("look at {}: {why}", path.display())).blocks() * UNIT
 }
 
-struct Judge {
+struct Judge<'a> {
     source: Cursor,
     replica: Cursor,
     path: Vec<Name>,
     differences: Vec<String>,
     links: Links,
     leave: Vec<Leave>,
+    /// Whether a path is to be judged.
+    names: &'a dyn Fn(&[u8]) -> bool,
 }
 
-impl Judge {
-    fn open(source: &Path, replica: &Path, leave: &[Leave]) -> io::Result<Self> {
+impl<'a> Judge<'a> {
+    fn open(
+        source: &Path,
+        replica: &Path,
+        leave: &[Leave],
+        names: &'a dyn Fn(&[u8]) -> bool,
+    ) -> io::Result<Self> {
         let open = |side: &str, top: &Path| {
             Cursor::open(top).map_err(|why| io::Error::other(format!("{side} {}: {why}", top.display())))
         };
@@ -82,6 +98,7 @@ impl Judge {
             differences: Vec::new(),
             links: Links::default(),
             leave: leave.to_vec(),
+            names,
         })
     }
 
@@ -130,16 +147,18 @@ impl Judge {
             left.remove(b".alike".as_slice());
             right.remove(b".alike".as_slice());
         }
+        left.retain(|name| (self.names)(&self.path_of(name)));
+        // What does not count is still one of the names that a file has.
+        let (counting, rest) = right.into_iter().partition(|name| (self.names)(&self.path_of(name)));
+        right = counting;
+        self.note_replica(&rest)?;
         for name in left.difference(&right) {
             self.differ(name, "missing on the replica");
         }
         for name in right.difference(&left) {
             self.differ(name, "only on the replica");
-            let found = self.replica.stat(name)?;
-            if kind(&found) != FileType::Directory {
-                self.links.note_replica(&self.path_of(name), &found);
-            }
         }
+        self.note_replica(&right.difference(&left).cloned().collect())?;
         let mut folders = Vec::new();
         for name in left.intersection(&right) {
             match self.entry(name) {
@@ -150,6 +169,17 @@ impl Judge {
         }
         folders.reverse();
         Ok(folders)
+    }
+
+    /// Notes the names of files that only the replica has, or that do not count.
+    fn note_replica(&mut self, names: &BTreeSet<Name>) -> io::Result<()> {
+        for name in names {
+            let found = self.replica.stat(name)?;
+            if kind(&found) != FileType::Directory {
+                self.links.note_replica(&self.path_of(name), &found);
+            }
+        }
+        Ok(())
     }
 
     /// True when the entry is a folder on both sides.

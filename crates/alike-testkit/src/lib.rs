@@ -26,7 +26,7 @@ mod walk;
 use std::time::{Duration, Instant};
 
 pub use cached::{Asked, Faults};
-pub use compare::{Leave, allocated, compare, compare_but};
+pub use compare::{Leave, allocated, compare, compare_but, compare_where};
 pub use fuse::FaultyDisk;
 pub use live::Live;
 pub use machine::{Flag, Mount, NOBODY, Setting, is_root, root_or_say, shared};

@@ -7,7 +7,8 @@ use std::path::Path;
 use std::process::Command;
 
 use alike_testkit::{
-    Flag, Leave, Mount, Pair, Tree, allocated, compare, compare_but, is_root, root_or_say, shared,
+    Flag, Leave, Mount, Pair, Tree, allocated, compare, compare_but, compare_where, is_root, root_or_say,
+    shared,
 };
 
 const ACL: &str = "u::rw-,u:12:r--,g::r--,m::r--,o::r--";
@@ -223,6 +224,29 @@ fn what_is_left_out_is_not_compared_and_the_rest_is() {
     let pair = two();
     pair.replica.mtime("alone", 1_000_000_001, 123_456_789);
     assert_eq!(compare_but(pair.source.top(), pair.replica.top(), &[Leave::Nanoseconds]).len(), 1);
+}
+
+#[test]
+fn what_does_not_count_is_not_compared_nor_what_is_below_it_but_is_still_a_name_of_its_file() {
+    let pair = two();
+    for tree in [&pair.source, &pair.replica] {
+        tree.folder("out").mtime("out", 1, 0).mtime("", 2, 0);
+    }
+    assert_eq!(pair.differences(), [""; 0]);
+    pair.replica.file("out/more", "x").file("alone", "other").folder("only").mtime("", 2, 0);
+    let but_for = |out: &[&str]| {
+        let counts = |path: &[u8]| !out.iter().any(|name| name.as_bytes() == path);
+        compare_where(pair.source.top(), pair.replica.top(), &counts)
+    };
+    assert_eq!(but_for(&["out", "alone", "only"]), [""; 0]);
+    for left in ["out", "alone", "only"] {
+        let out: Vec<&str> = ["out", "alone", "only"].into_iter().filter(|name| *name != left).collect();
+        let found = but_for(&out);
+        assert!(!found.is_empty() && found.iter().all(|line| line.starts_with(left)), "{found:?}");
+    }
+    pair.replica.hard_link("name", "second").mtime("", 2, 0);
+    let found = but_for(&["out", "alone", "only", "second"]);
+    assert_eq!(found, [""; 0], "the name that does not count is one that the file has inside");
 }
 
 /// `words` with the tops of a tree of everything and of its copy at the end.

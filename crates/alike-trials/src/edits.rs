@@ -9,6 +9,7 @@ use alike_testkit::{Tree, odd_names};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use crate::days;
+use crate::rules::PATTERNS;
 use crate::sweep::Dice;
 
 /// One kind of edit.
@@ -40,6 +41,8 @@ pub enum Edit {
     Outside,
     /// The same name, but for its case.
     Case,
+    /// The ignore file of a folder comes, changes or goes.
+    Ignore,
 }
 
 /// What is done to a source, each as often as it stands here.
@@ -109,6 +112,8 @@ pub struct Place<'a> {
     pub tree: &'a Tree,
     /// Lies outside of both trees; a link may lead there, and one file of it may get more names.
     pub outside: &'a Tree,
+    /// Where new versions are made.
+    pub aside: &'a Path,
     /// More entries than this are too many: then most edits remove.
     pub most: u64,
 }
@@ -209,6 +214,7 @@ impl Hand<'_> {
         let tree = self.place.tree;
         let path = match edit {
             Edit::Write | Edit::Chain | Edit::Deep | Edit::Outside => self.name(),
+            Edit::Ignore => self.of(fs::Metadata::is_dir).unwrap_or_default().join(".alikeignore"),
             Edit::Append | Edit::Truncate | Edit::Rewrite | Edit::Covered | Edit::Save | Edit::Copy => {
                 self.file()?
             }
@@ -238,7 +244,7 @@ impl Hand<'_> {
                 tree.hard_link(&path, to);
             }
             Edit::Save => {
-                let aside = self.place.outside.path("aside");
+                let aside = self.place.aside.join("new");
                 fs::write(&aside, self.content(1)).expect("write aside");
                 fs::rename(aside, tree.path(&path)).expect("take a name");
             }
@@ -268,6 +274,7 @@ impl Hand<'_> {
             Edit::Time => self.time(&path),
             Edit::Deep => drop(tree.deep_file("deep", LEVELS, 250, &self.content(1))),
             Edit::Outside => self.lead_out(&path),
+            Edit::Ignore => self.ignore(&path),
         }
         Some(path)
     }
@@ -353,6 +360,18 @@ impl Hand<'_> {
         let when = [-2_145_916_800, 13_569_465_600, 0, -1, 1_700_000_000, 2_147_483_647][self.below(6)];
         let nanoseconds = [0, 1, 999_999_999][self.below(3)];
         self.place.tree.mtime(path, when, nanoseconds);
+    }
+
+    fn ignore(&mut self, path: &Path) {
+        let tree = self.place.tree;
+        if tree.has(path) {
+            tree.remove(path);
+        }
+        let lines = self.below(4);
+        if lines > 0 {
+            let all: Vec<&str> = (0..lines).map(|_| PATTERNS[self.below(PATTERNS.len())]).collect();
+            tree.file(path, all.join("\n"));
+        }
     }
 
     fn lead_out(&mut self, path: &Path) {

@@ -6,18 +6,24 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod awake;
 mod calls;
+mod clock;
 mod days;
 mod disk;
 mod edits;
 mod judge;
+mod life;
+mod naive;
 mod report;
 mod rig;
 mod room;
+mod rules;
 mod steps;
 mod supervise;
 mod sweep;
 mod system;
+mod taken_back;
 mod tools;
 mod trials;
 mod witness;

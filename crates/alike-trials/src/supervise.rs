@@ -65,6 +65,7 @@ pub struct End {
     /// We killed it, as planned.
     pub killed: bool,
     pub calls: u64,
+    pub pid: u32,
     /// What it wrote on standard output and error.
     pub said: String,
 }
@@ -266,6 +267,7 @@ fn finish(child: &mut Child, until: Instant, end: &mut End) {
         kill(child, Signal::KILL);
     }
     let status = child.wait().expect("wait for a tool");
+    end.pid = child.id();
     end.code = status.code();
     end.signal = status.signal();
 }

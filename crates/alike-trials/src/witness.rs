@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use alike_testkit::{Record, Snapshot, compare};
+use alike_testkit::{Record, Snapshot};
 
 use crate::edits::SHARED;
 use crate::judge::{Fault, Shown, Sight, fault, last_words, show, staged};
+use crate::naive::{Mirrored, Wanted};
 use crate::room::Room;
+use crate::rules::{above, name_of};
 use crate::supervise::End;
 
 /// What stays from one pass to the next.
@@ -17,107 +19,164 @@ pub struct Witness {
     stood: BTreeMap<Vec<u8>, u64>,
     /// The replica was changed behind our back since it was last seen equal.
     pub drifted: bool,
-    /// The name that filters leave out.
-    left_out: Option<&'static str>,
 }
 
 /// How all was before a pass.
 pub struct Before {
-    source: Snapshot,
-    outside: Snapshot,
-    shared: Vec<u8>,
-    versions: Shown,
-    replica: Shown,
+    pub source: Snapshot,
+    pub outside: Outside,
+    pub versions: Shown,
+    pub replica: Shown,
 }
 
 impl Before {
     pub fn look(room: &Room) -> Self {
         Self {
             source: Snapshot::of(room.source.top()),
-            outside: Snapshot::of(room.outside.top()),
-            shared: room.outside.read(SHARED),
+            outside: Outside::look(room),
             versions: Shown::of(room.source.top()),
             replica: Shown::of(room.replica.top()),
+        }
+    }
+
+    /// The source as it is now: it was changed because it was meant to.
+    pub fn with_source(self, room: &Room, outside: Outside) -> Self {
+        Self {
+            source: Snapshot::of(room.source.top()),
+            versions: Shown::of(room.source.top()),
+            outside,
+            ..self
         }
     }
 }
 
 /// What is asked of a pass.
 #[derive(Clone, Copy)]
-pub struct Asked {
+pub struct Asked<'a> {
     /// Nobody disturbed it: it must end with all equal.
     pub undisturbed: bool,
     pub keeps_trash: bool,
+    pub wanted: Wanted<'a>,
 }
 
 impl Witness {
-    pub fn of(left_out: Option<&'static str>) -> Self {
-        Self { left_out, ..Self::default() }
-    }
-
     /// Judges a pass that ended like this.
-    pub fn judge(&mut self, room: &Room, before: &Before, end: &End, asked: Asked) -> Vec<Fault> {
+    pub fn judge(&mut self, room: &Room, before: &Before, end: &End, asked: Asked<'_>) -> Vec<Fault> {
         let after = Shown::of(room.replica.top());
-        let mut faults = ending(end, asked);
-        faults.extend(torn(before, &after));
-        faults.extend(self.gaps(before, &after));
+        let mut faults = ending(end, asked.undisturbed);
+        faults.extend(torn(before, &after, &BTreeSet::new()));
+        let mirrored = Mirrored::of(asked.wanted, &before.versions, &after);
+        let left_out = asked.wanted.rules.left_out(&before.versions, &before.replica);
+        faults.extend(self.gaps((before, &left_out), &after, asked));
+        faults.extend(self.gone((before, &left_out), &after, asked));
+        faults.extend(mirrored.copied(&before.replica, &after));
         if asked.keeps_trash {
             faults.extend(lost(room, before, &after));
         }
-        let written = before.source.changes(&Snapshot::of(room.source.top()));
-        faults.extend(written.into_iter().map(|what| fault("source written", what)));
-        faults.extend(outside(room, before));
-        if end.code == Some(0) && !end.killed {
-            let mut wrong = compare(room.source.top(), room.replica.top());
-            wrong.retain(|line| !self.is_left_out(line));
-            faults.extend(wrong.iter().take(3).map(|what| fault("exit 0 and wrong", what)));
+        faults.extend(elsewhere(room, before));
+        let is_done = end.code == Some(0) && !end.killed;
+        if is_done {
+            let wrong = mirrored.differences(room, &after);
+            faults.extend(
+                mirrored.stays().iter().chain(&wrong).take(3).map(|what| fault("exit 0 and wrong", what)),
+            );
             self.drifted &= !wrong.is_empty();
         }
-        if end.code == Some(0) && asked.undisturbed {
+        if is_done && asked.undisturbed {
             faults.extend(staged(room).into_iter().map(|what| fault("litter", what)));
         }
-        let now = inodes(&before.source);
-        match end.code == Some(0) && !end.killed {
-            true => self.stood = now,
-            // Under a name that it has not come to, the replica still has what may be wanted elsewhere.
-            false => self.stood.retain(|path, inode| now.get(path) == Some(inode)),
-        }
-        if !faults.is_empty() {
-            for fault in &mut faults {
-                fault.what = format!("{} [{}: {}]", fault.what, end.ending(), last_words(&end.said));
-            }
+        self.saw(before, &mirrored, is_done);
+        for fault in &mut faults {
+            fault.what = format!("{} [{}: {}]", fault.what, end.ending(), last_words(&end.said));
         }
         faults
     }
 
-    /// True for a difference that filters are to leave: it tells of a path with that name, or of a link to one. That the
-    /// replica has such a name is wrong: nobody put it there.
-    fn is_left_out(&self, line: &str) -> bool {
-        let has = |name: &str| line.split(['/', ' ', ':']).any(|word| word == name);
-        self.left_out.is_some_and(has) && !line.ends_with("only on the replica")
+    /// Remembers what was seen equal.
+    pub fn saw(&mut self, before: &Before, mirrored: &Mirrored<'_>, is_equal: bool) {
+        let mut now = inodes(&before.source);
+        match is_equal {
+            true => {
+                now.retain(|path, _| !mirrored.left_out.contains(path));
+                self.stood = now;
+            }
+            // Under a name that it has not come to, the replica still has what may be wanted elsewhere.
+            false => self.stood.retain(|path, inode| now.get(path) == Some(inode)),
+        }
     }
 
     /// Names that the source kept, as all folders above them, and that the replica had and has no more.
-    fn gaps(&self, before: &Before, after: &Shown) -> Vec<Fault> {
+    fn gaps(&self, (before, left_out): Sorted<'_>, after: &Shown, asked: Asked<'_>) -> Vec<Fault> {
         // What somebody put on the replica may have to go before what belongs there can come.
         if self.drifted {
             return Vec::new();
         }
         let now = inodes(&before.source);
         let stayed = |path: &[u8]| {
-            let above = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| &path[..at]);
-            above.chain([path]).all(|path| now.contains_key(path) && now.get(path) == self.stood.get(path))
+            let all = above_all(path).chain([path]);
+            all.into_iter().all(|path| now.contains_key(path) && now.get(path) == self.stood.get(path))
         };
-        let gone = before.replica.0.keys().filter(|path| !after.0.contains_key(*path));
+        let may_go = |path: &Vec<u8>| asked.wanted.clears() && left_out.contains(path);
+        let gone = before.replica.0.keys().filter(|path| !after.0.contains_key(*path) && !may_go(path));
         gone.filter(|path| stayed(path)).map(|path| fault("gap", show(path))).collect()
     }
+
+    /// What was left out, or was to stay whatever the source lacks, and is on the replica no more.
+    fn gone(&self, (before, left_out): Sorted<'_>, after: &Shown, asked: Asked<'_>) -> Vec<Fault> {
+        let now = inodes(&before.source);
+        let inodes_now: BTreeSet<u64> = now.values().copied().collect();
+        // What a folder holds goes where that goes, and may come under other rules there.
+        let is_at_home = |folder: &[u8]| match self.stood.get(folder) {
+            Some(inode) => now.get(folder) == Some(inode) || !inodes_now.contains(inode),
+            None => false,
+        };
+        let mut faults = Vec::new();
+        for (path, sight) in &before.replica.0 {
+            // What the source has under another name may have gone there: a move deletes nothing.
+            let has_moved = self.stood.get(path).is_some_and(|inode| inodes_now.contains(inode));
+            let class = match () {
+                () if asked.wanted.keeps_all() && !before.versions.0.contains_key(path) && !has_moved => {
+                    "gone in spite of --no-delete"
+                }
+                () if !asked.wanted.clears()
+                    && left_out.contains(path)
+                    && above_all(path).all(|folder| left_out.contains(folder) || is_at_home(folder)) =>
+                {
+                    "left out and gone"
+                }
+                () => continue,
+            };
+            // Of what was not known to be equal nobody can tell whether it has moved.
+            let is_elsewhere = || match self.stood.contains_key(path) {
+                true => is_somewhere(sight, path, after),
+                false => after.0.values().any(|there| there == sight),
+            };
+            if after.0.get(path) != Some(sight) && !is_elsewhere() {
+                faults.push(fault(class, show(path)));
+            }
+        }
+        faults
+    }
+}
+
+/// How all was, and which paths filters leave out.
+type Sorted<'a> = (&'a Before, &'a BTreeSet<Vec<u8>>);
+
+/// The folders that hold a path, the innermost first, without the top.
+fn above_all(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::successors(Some(above(path)), |path| Some(above(path))).take_while(|path| !path.is_empty())
+}
+
+/// True when something of that name shows the same: its folder has moved, and it went along.
+pub fn is_somewhere(sight: &Sight, path: &[u8], shown: &Shown) -> bool {
+    shown.0.iter().any(|(at, there)| there == sight && name_of(at) == name_of(path))
 }
 
 fn inodes(of: &Snapshot) -> BTreeMap<Vec<u8>, u64> {
     of.paths().into_iter().filter_map(|path| Some((path.clone(), of.get(&path)?.ino))).collect()
 }
 
-fn ending(end: &End, asked: Asked) -> Vec<Fault> {
+fn ending(end: &End, undisturbed: bool) -> Vec<Fault> {
     let mut faults = Vec::new();
     if end.hung {
         faults.push(fault("hang", "it did not end in time"));
@@ -125,22 +184,22 @@ fn ending(end: &End, asked: Asked) -> Vec<Fault> {
     if end.panicked() && !end.killed {
         faults.push(fault("panic", "it fell over"));
     }
-    if asked.undisturbed && !matches!(end.code, Some(0 | 1 | 3)) {
+    if undisturbed && !matches!(end.code, Some(0 | 1 | 3)) {
         faults.push(fault("stuck", "nobody disturbed it"));
     }
     faults
 }
 
-/// Each file of the replica shows what the source has, or what the replica had.
-fn torn(before: &Before, after: &Shown) -> Vec<Fault> {
+/// Each file of the replica shows what the source has, or had meanwhile, or what the replica had.
+pub fn torn(before: &Before, after: &Shown, meanwhile: &BTreeSet<Vec<u8>>) -> Vec<Fault> {
     let known = before.versions.files().chain(before.replica.files()).map(|(_, content)| content);
-    let whole: BTreeSet<&Vec<u8>> = known.collect();
+    let whole: BTreeSet<&Vec<u8>> = known.chain(meanwhile).collect();
     let torn = after.files().filter(|(_, content)| !whole.contains(content));
     torn.map(|(path, content)| fault("torn", format!("{}: {} bytes", show(path), content.len()))).collect()
 }
 
 /// What the replica showed is still there under some name, or in the trash.
-fn lost(room: &Room, before: &Before, after: &Shown) -> Vec<Fault> {
+pub fn lost(room: &Room, before: &Before, after: &Shown) -> Vec<Fault> {
     let there: BTreeSet<&Sight> = after.0.values().collect();
     let kept_in = |sight: &Sight| *sight != Sight::Folder && !there.contains(sight);
     let missing: Vec<_> = before.replica.0.iter().filter(|(_, sight)| kept_in(sight)).collect();
@@ -153,18 +212,38 @@ fn lost(room: &Room, before: &Before, after: &Shown) -> Vec<Fault> {
     lost.map(|(path, _)| fault("lost", format!("{}: neither there nor in the trash", show(path)))).collect()
 }
 
-/// A file outside of which the replica had a name may lose that name, which moves its ctime; it may not be written.
-fn outside(room: &Room, before: &Before) -> Vec<Fault> {
-    let now = Snapshot::of(room.outside.top());
-    let untouched = |record: &Record| (record.mode, record.owner, record.size, record.mtime);
-    let shared = |of: &Snapshot| of.get(SHARED).map(untouched);
-    let mut faults = Vec::new();
-    if shared(&before.outside) != shared(&now) || room.outside.read(SHARED) != before.shared {
-        faults.push(fault("outside", format!("{SHARED} was written")));
-    }
-    let changes = before.outside.clone().without(SHARED).changes(&now.without(SHARED));
-    faults.extend(changes.into_iter().map(|what| fault("outside", what)));
+/// The source and what lies outside are as they were.
+pub fn elsewhere(room: &Room, before: &Before) -> Vec<Fault> {
+    let written = before.source.changes(&Snapshot::of(room.source.top()));
+    let mut faults: Vec<Fault> = written.into_iter().map(|what| fault("source written", what)).collect();
+    faults.extend(before.outside.changes(room));
     faults
+}
+
+/// What lies outside of both trees.
+pub struct Outside {
+    tree: Snapshot,
+    shared: Vec<u8>,
+}
+
+impl Outside {
+    pub fn look(room: &Room) -> Self {
+        Self { tree: Snapshot::of(room.outside.top()), shared: room.outside.read(SHARED) }
+    }
+
+    /// A file of which the replica had a name may lose that name, which moves its ctime; it may not be written.
+    pub fn changes(&self, room: &Room) -> Vec<Fault> {
+        let now = Self::look(room);
+        let untouched = |record: &Record| (record.mode, record.owner, record.size, record.mtime);
+        let shared = |of: &Self| of.tree.get(SHARED).map(untouched);
+        let mut faults = Vec::new();
+        if shared(self) != shared(&now) || self.shared != now.shared {
+            faults.push(fault("outside", format!("{SHARED} was written")));
+        }
+        let changes = self.tree.clone().without(SHARED).changes(&now.tree.without(SHARED));
+        faults.extend(changes.into_iter().map(|what| fault("outside", what)));
+        faults
+    }
 }
 
 /// All that is there, with our own folder and the state: a plan changes none of it.

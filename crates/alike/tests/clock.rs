@@ -153,3 +153,23 @@ fn the_history_is_in_order_also_when_the_clock_was_set_back() {
         assert_eq!(pair.replica.read("a"), contents.as_bytes());
     }
 }
+
+#[test]
+fn passes_have_numbers_of_their_own_after_the_clock_was_ahead_for_long_and_the_state_is_lost() {
+    let mut pair = pair();
+    let clock = Clock::of(&mut pair);
+    clock.set("+1y");
+    for number in 0..10 {
+        pair.source.file("a", format!("ahead {number}"));
+        pair.mirrored();
+    }
+    clock.set("+0");
+    pair.source.file("a", "the right time").file("b", "too");
+    pair.mirrored();
+    fs::remove_dir_all(pair.alike.state_dir()).unwrap();
+    pair.source.file("a", "after that");
+    pair.mirrored();
+    pair.alike.run(["undo", "--yes", text(pair.replica.top())]).expect(0);
+    assert_eq!(pair.replica.read("a"), b"the right time");
+    assert!(pair.replica.has("b"), "only the last pass was taken back");
+}

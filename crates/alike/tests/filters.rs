@@ -145,6 +145,27 @@ fn an_excluded_thing_survives_the_end_of_its_folder() {
 }
 
 #[test]
+fn the_rules_of_a_folder_that_is_gone_stay_with_what_they_keep() {
+    let pair = pair_with_files(4);
+    plant(&pair, &["folder/file", "folder/sub/file"]);
+    pair.source.file("folder/.alikeignore", "*.tmp\n");
+    pair.mirrored();
+    let own = ["folder/.alikeignore", "folder/sub/own.tmp"];
+    pair.replica.file(own[1], "precious");
+    pair.once().expect(0);
+    pair.source.remove("folder");
+    for _ in 0..2 {
+        pair.once().expect(0);
+        assert_eq!(there(&pair, &["folder/file", "folder/sub/file", own[0], own[1]]), own);
+    }
+    alike_testkit::remove_tree(&pair.alike.state_dir()).unwrap();
+    pair.once().expect(0);
+    assert_eq!(there(&pair, &own), own, "also where nothing is known any more");
+    pair.once_with(&["--delete-excluded"]).expect(0);
+    assert!(!pair.replica.has("folder"));
+}
+
+#[test]
 fn an_excluded_thing_moves_along_with_its_folder_or_stays_but_never_dies() {
     let pair = pair_with_files(4);
     pair.source.file("folder/one", "x").file("folder/two", "y");
@@ -204,6 +225,27 @@ fn lifting_a_filter_holds_what_only_the_replica_has() {
 }
 
 #[test]
+fn what_no_delete_kept_in_a_first_pass_is_no_matter_of_filters() {
+    let pair = pair_with_files(4);
+    pair.replica.file("even/old", "x");
+    for _ in 0..2 {
+        pair.once_with(&["--no-delete"]).expect(1);
+        assert!(pair.replica.has("even/old"));
+    }
+    pair.mirrored();
+}
+
+#[test]
+fn lifting_a_filter_under_no_delete_still_holds_what_only_the_replica_has() {
+    let pair = pair_with_files(4);
+    pair.replica.file("even/own", "the replica's own");
+    pair.once_with(&["--exclude", "own"]).expect(0);
+    pair.once_with(&["--no-delete"]).expect(1);
+    pair.once().expect(1);
+    assert!(pair.replica.has("even/own"));
+}
+
+#[test]
 fn lifting_an_alikeignore_holds_what_only_the_replica_has() {
     let pair = pair_with_files(4);
     pair.replica.file("even/own.tmp", "the replica's own");
@@ -242,6 +284,19 @@ fn filters_hold_while_mirroring() {
     assert!(wait_until(SOON, || pair.replica.has("a.txt")));
     assert_eq!(there(&pair, &["a.tmp", "cache", "new/deep/b.tmp", "new/deep/c.tmp"]), [""; 0]);
     live.stop();
+}
+
+#[test]
+fn an_ignore_file_that_is_saved_anew_parts_no_hard_links_below_it() {
+    let pair = pair_with_files(20);
+    plant(&pair, &["folder/sub/one", "folder/goes/file"]);
+    pair.source.hard_link("folder/sub/one", "even/other").file("folder/.alikeignore", "*.tmp\n");
+    pair.mirrored();
+    pair.source.remove("folder/.alikeignore").file("folder/.alikeignore", "*.bak\n");
+    pair.source.remove("folder/goes").symlink("folder/goes", "sub");
+    pair.mirrored();
+    pair.source.remove("folder/.alikeignore").symlink("folder/.alikeignore", "elsewhere");
+    pair.mirrored();
 }
 
 #[test]

@@ -193,7 +193,7 @@ impl On<'_> {
     fn wake(&self, pid: i32) {
         if u32::try_from(pid).is_ok_and(|pid| pid == std::process::id()) {
             let (reply, _) = std::sync::mpsc::channel();
-            (self.shared.ask)(a_pass_of(&self.job), reply);
+            (self.shared.ask)(a_pass_of(self.job), reply);
         } else {
             let _ = linux::wake_process(pid);
         }

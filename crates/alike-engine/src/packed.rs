@@ -20,6 +20,8 @@ pub(crate) enum Packed<'a> {
     Done(i64, Option<PackedLook>),
     Unkept(i64),
     Void(i64),
+    /// A deed that took so many milliseconds. Apart, so that those that took less are no longer by it.
+    Took(u64, #[serde(borrow)] PackedDeed<'a>),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -104,7 +106,10 @@ impl Before {
 
     pub(crate) fn pack<'a>(&mut self, line: &'a Line) -> Packed<'a> {
         match line {
-            Line::Deed(deed) => Packed::Deed(self.pack_deed(deed)),
+            Line::Deed(deed) => match deed.took {
+                Some(took) => Packed::Took(took, self.pack_deed(deed)),
+                None => Packed::Deed(self.pack_deed(deed)),
+            },
             Line::Done { done, now } => {
                 Packed::Done(self.number(*done), now.as_ref().map(|now| self.pack_look(now)))
             }
@@ -115,7 +120,8 @@ impl Before {
 
     pub(crate) fn unpack(&mut self, packed: Packed<'_>) -> Option<Line> {
         Some(match packed {
-            Packed::Deed(deed) => Line::Deed(Box::new(self.unpack_deed(deed)?)),
+            Packed::Deed(deed) => self.unpack_deed_if((deed, None), &mut |_| true)??,
+            Packed::Took(took, deed) => self.unpack_deed_if((deed, Some(took)), &mut |_| true)??,
             Packed::Done(n, now) => {
                 let done = self.number_of(n);
                 let now = match now {
@@ -164,16 +170,12 @@ impl Before {
         }
     }
 
-    fn unpack_deed(&mut self, packed: PackedDeed<'_>) -> Option<Deed> {
-        self.unpack_deed_if(packed, &mut |_| true)?
-    }
-
     /// The deed when it is wanted: of one that is not, only what the next lines need is taken in. `None`: it is no line.
     pub(crate) fn unpack_deed_if(
         &mut self,
-        packed: PackedDeed<'_>,
+        (packed, took): (PackedDeed<'_>, Option<u64>),
         wants: &mut impl FnMut(&Glimpse<'_>) -> bool,
-    ) -> Option<Option<Deed>> {
+    ) -> Option<Option<Line>> {
         let n = self.number_of(packed.n);
         self.pass = self.pass.wrapping_add_signed(packed.pass);
         self.at = self.at.checked_add(packed.at)?;
@@ -222,7 +224,7 @@ impl Before {
         };
         let old = packed.old.map(|old| self.unpack_look(&old));
         let now = packed.now.map(|now| self.unpack_look(&now));
-        Some(Some(Deed {
+        Some(Some(Line::Deed(Box::new(Deed {
             n,
             from,
             reason,
@@ -233,8 +235,9 @@ impl Before {
             live: packed.bits & 8 != 0,
             xattrs: packed.xattrs,
             now: if let Some(now) = now { Some(now?) } else { None },
+            took,
             ..Deed::of((self.pass, moment(self.at)?), action, &path)
-        }))
+        }))))
     }
 
     /// What became of a deed, when that is wanted.

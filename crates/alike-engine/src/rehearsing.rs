@@ -29,7 +29,7 @@ impl<S: Source, R: Replica> Hands<S, R> for Rehearsing {
 
     fn prepare(&self, place: &Place<S, R>, step: &Step) -> Result<Prepared<R::Staged>> {
         let done = self.take(place, step)?;
-        Ok(Prepared { staged: None, bytes: done.bytes, lacks: None, has_writers: false })
+        Ok(Prepared { staged: None, bytes: done.bytes, lacks: None, has_writers: false, slow_since: None })
     }
 
     fn settle(&self, _: &[&Prepared<R::Staged>]) -> Result<()> {

@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use alike_engine::back::changes;
 use alike_engine::chronicle::Written;
@@ -265,6 +266,7 @@ pub(crate) fn event(written: &Written) -> Event {
     Event {
         from: deed.from.clone().filter(|_| deed.action == Action::Rename),
         bytes: file.map(|now| now.size),
+        took: deed.took.map(Duration::from_millis),
         kept: deed.kept.then(|| written.shown()),
         ..Event::about(deed.pass, deed.action, deed.path.clone(), deed.reason.clone())
     }

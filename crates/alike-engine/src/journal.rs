@@ -8,7 +8,8 @@ use std::io::{self, Write};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::history::Line;
-use crate::packed::{Before, Glimpse, Packed};
+use crate::packed::Before;
+use crate::unpacked::{Glimpse, Left};
 
 /// Before each frame: no text begins so, and no path has it.
 const MAGIC: [u8; 4] = [0xf5, 0, b'a', 2];
@@ -109,21 +110,10 @@ pub(crate) trait Asks {
 }
 
 /// Reads of a frame the lines that are wanted.
-pub(crate) fn glean(mut frame: &[u8], before: &mut Before, asks: &mut impl Asks) {
+pub(crate) fn glean(frame: &[u8], before: &mut Before, asks: &mut impl Asks) {
     before.begin_frame();
-    while let Ok((packed, rest)) = postcard::take_from_bytes::<Packed<'_>>(frame) {
-        let unpacked = match packed {
-            Packed::Deed(deed) => before.unpack_deed_if((deed, None), &mut |glimpse| asks.deed(glimpse)),
-            Packed::Took(took, deed) => {
-                before.unpack_deed_if((deed, Some(took)), &mut |glimpse| asks.deed(glimpse))
-            }
-            Packed::Done(n, now) => before.unpack_done_if((n, now), |n| asks.done(n)),
-            other => before.unpack(other).map(Some),
-        };
-        let Some(unpacked) = unpacked else { break };
-        unpacked.into_iter().for_each(|line| asks.take(line));
-        frame = rest;
-    }
+    let mut left = Left(frame);
+    while !left.0.is_empty() && before.read(&mut left, asks).is_some() {}
 }
 
 fn whole_frame(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
@@ -138,12 +128,24 @@ fn checksum(frame: &[u8]) -> [u8; 4] {
     [a, b, c, d]
 }
 
-fn read_frame(mut frame: &[u8], line: &mut impl FnMut(Line)) {
-    let mut before = Before::default();
-    while let Ok((packed, rest)) = postcard::take_from_bytes::<Packed<'_>>(frame) {
-        let Some(unpacked) = before.unpack(packed) else { break };
-        line(unpacked);
-        frame = rest;
+fn read_frame(frame: &[u8], line: &mut impl FnMut(Line)) {
+    glean(frame, &mut Before::default(), &mut All(line));
+}
+
+/// Asks for every line.
+struct All<F>(F);
+
+impl<F: FnMut(Line)> Asks for All<F> {
+    fn deed(&mut self, _: &Glimpse<'_>) -> bool {
+        true
+    }
+
+    fn done(&mut self, _: u64) -> bool {
+        true
+    }
+
+    fn take(&mut self, line: Line) {
+        self.0(line);
     }
 }
 

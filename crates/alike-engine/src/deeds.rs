@@ -29,18 +29,18 @@ pub(crate) struct Deeds<'a> {
 }
 
 impl Deeds<'_> {
-    /// Takes a step that takes something away, which is kept; with `patch`, only the way back to it. Returns where, for the
-    /// log.
+    /// Takes a step that takes something away, which is kept; where `more` says `patch`, only the way back to it. Returns
+    /// where, for the log.
     pub(crate) fn take_away<T>(
         &self,
         (path, step): (&RelPath, &Step),
-        (old, patch): (&Stamp, bool),
+        (old, more): (&Stamp, impl FnOnce(Deed) -> Deed),
         take: impl FnOnce(Over<'_>) -> Result<T>,
         now: impl FnOnce(&T) -> Option<Stamp>,
     ) -> Result<(T, Option<String>)> {
         let gone = Over { stamp: old, keep: None };
         let Some(trash) = self.trash else { return take(gone).map(|done| (done, None)) };
-        let deed = Deed { old: Some(old.into()), ..self.deed(path, step) };
+        let deed = more(Deed { old: Some(old.into()), ..self.deed(path, step) });
         // What stays under another name is not lost, and what is on another filesystem cannot be kept by a rename.
         if old.dev != trash.device() || self.stays(old, path) {
             let done = take(gone)?;
@@ -48,7 +48,8 @@ impl Deeds<'_> {
             return Ok((done, None));
         }
         let failed = |cause| Error::of("write down what it takes away", cause);
-        let slot = trash.begin(Deed { kept: true, patch, ..deed }).map_err(failed)?;
+        let patch = deed.patch;
+        let slot = trash.begin(Deed { kept: true, ..deed }).map_err(failed)?;
         match take(Over { stamp: old, keep: Some((&slot.bucket.folder, &slot.name)) }) {
             Ok(done) => {
                 let now = now(&done).as_ref().map(Look::from);

@@ -1,7 +1,40 @@
-//! What became of a step.
+//! What becomes of a step: prepared, then done.
+
+use std::time::{Duration, Instant};
 
 use alike_model::entry::Stamp;
 use alike_storage::Error;
+
+/// An entry that is complete but has no name yet.
+#[derive(Debug)]
+pub(crate) struct Prepared<T> {
+    /// `None` in a rehearsal.
+    pub(crate) staged: Option<T>,
+    pub(crate) bytes: Option<u64>,
+    pub(crate) lacks: Option<Error>,
+    pub(crate) has_writers: bool,
+    /// When its contents began to be copied, where that took so long that the history tells of it.
+    pub(crate) slow_since: Option<Instant>,
+}
+
+impl<T> Prepared<T> {
+    /// What was made without copying contents.
+    pub(crate) fn of(staged: T) -> Self {
+        Self { staged: Some(staged), bytes: None, lacks: None, has_writers: false, slow_since: None }
+    }
+
+    /// What has contents that were copied from then until now.
+    pub(crate) fn since(begun: Instant, staged: T) -> Self {
+        // Most are small and quick: their lines in the history stay as short as they are.
+        const WORTH_TELLING: Duration = Duration::from_millis(1);
+        Self { slow_since: Some(begun).filter(|begun| begun.elapsed() >= WORTH_TELLING), ..Self::of(staged) }
+    }
+
+    /// How many milliseconds went by since its contents began to be copied, where that is told.
+    pub(crate) fn took(&self) -> Option<u64> {
+        self.slow_since.map(|since| u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+}
 
 /// What became of a step.
 #[derive(Debug, Default)]

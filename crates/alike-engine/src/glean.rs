@@ -3,18 +3,20 @@
 use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use alike_model::entry::Time;
 use alike_model::event::Action;
-use alike_model::filter::Filter;
 use alike_model::past::rebased;
 use alike_model::path::RelPath;
+use alike_model::pattern::Pattern;
 
 use crate::chronicle::{self, Written, is_in_trash};
 use crate::history::Deed;
-use crate::packed::{Glimpse, nanos};
-use crate::parts::{Asked, Journal, Reading};
+use crate::packed::nanos;
+use crate::parts::{self, Asked};
 use crate::trash::Trash;
+use crate::unpacked::{Glimpse, full};
 
 /// Which deeds are wanted; all, unless something is said.
 #[derive(Clone, Default)]
@@ -27,8 +29,8 @@ pub struct Wanted {
     pub pass: Option<u64>,
     /// Of these kinds.
     pub actions: Vec<Action>,
-    /// On paths that this leaves out, or below such.
-    pub matching: Option<Filter>,
+    /// On paths that this matches, or below such.
+    pub matching: Option<Pattern>,
     /// No more than so many, the last.
     pub last: Option<usize>,
 }
@@ -42,9 +44,15 @@ impl Wanted {
         is_near
             && is_past
             && self.has_apart_from_time((deed.pass, deed.action), || {
-                let matches = |path: &RelPath| self.matches(path);
+                let matches =
+                    |path: &RelPath| self.matching.as_ref().is_none_or(|pattern| pattern.matches(path));
                 matches(&deed.path) || deed.from.as_ref().is_some_and(matches)
             })
+    }
+
+    /// True when nothing ends the search.
+    fn looks_at_all(&self) -> bool {
+        self.last.is_none() && self.since.is_none() && self.until.is_none()
     }
 
     fn has_apart_from_time(&self, (pass, action): (u64, Action), matches: impl FnOnce() -> bool) -> bool {
@@ -53,20 +61,20 @@ impl Wanted {
             && matches()
     }
 
-    fn matches(&self, path: &RelPath) -> bool {
-        self.matching.as_ref().is_none_or(|pattern| pattern.excludes_with_parents(path, false))
-    }
-
     fn glimpsed(&self, glimpse: &Glimpse<'_>) -> bool {
         let is_near = self.since.is_none_or(|since| glimpse.nanos >= nanos(since));
         let is_past = self.until.is_none_or(|until| glimpse.nanos <= nanos(until));
         is_near
             && is_past
             && self.has_apart_from_time((glimpse.pass, glimpse.action), || {
-                self.matching.is_none() || {
-                    let parsed = |path: &[u8]| RelPath::parse(path).is_some_and(|path| self.matches(&path));
-                    parsed(&glimpse.path()) || glimpse.from.is_some_and(parsed)
-                }
+                self.matching.as_ref().is_none_or(|pattern| {
+                    let matches = |folder: &[u8], name: &[u8]| {
+                        let parsed = || RelPath::parse(&full(folder, name));
+                        pattern.may_match(folder, name) && parsed().is_some_and(|path| pattern.matches(&path))
+                    };
+                    matches(glimpse.folder, glimpse.name)
+                        || glimpse.from.is_some_and(|from| matches(from, b""))
+                })
             })
     }
 }
@@ -76,7 +84,49 @@ impl Wanted {
 /// # Errors
 /// When a journal cannot be read.
 pub fn wanted(trash: &Trash, wanted: &Wanted) -> io::Result<Vec<Written>> {
-    let question = |glimpse: &Glimpse<'_>| wanted.glimpsed(glimpse);
+    wanted_besides(trash, wanted, |_| {})
+}
+
+/// The same, unless something in the history is called `name` or lies below it.
+///
+/// # Errors
+/// When a journal cannot be read.
+pub fn wanted_unless_named(
+    trash: &Trash,
+    wanted: &Wanted,
+    name: &RelPath,
+) -> io::Result<Option<Vec<Written>>> {
+    if !wanted.looks_at_all() {
+        return if is_named(trash, name)? { Ok(None) } else { self::wanted(trash, wanted).map(Some) };
+    }
+    let may_be_named = AtomicBool::new(false);
+    let found = wanted_besides(trash, wanted, |glimpse| {
+        if glimpse.is_within(name.as_bytes()) {
+            may_be_named.store(true, Ordering::Relaxed);
+        }
+    })?;
+    Ok(if may_be_named.into_inner() && is_named(trash, name)? { None } else { Some(found) })
+}
+
+/// True when something in the history is called so or lies below it.
+///
+/// # Errors
+/// When a journal cannot be read.
+pub fn is_named(trash: &Trash, name: &RelPath) -> io::Result<bool> {
+    let is_it = |path: &RelPath| path.is_within(name);
+    let all = of_path(trash, name)?;
+    Ok(all.iter().any(|one| is_it(&one.deed.path) || one.deed.from.as_ref().is_some_and(is_it)))
+}
+
+fn wanted_besides(
+    trash: &Trash,
+    wanted: &Wanted,
+    also: impl Fn(&Glimpse<'_>) + Sync,
+) -> io::Result<Vec<Written>> {
+    let question = |glimpse: &Glimpse<'_>| {
+        also(glimpse);
+        wanted.glimpsed(glimpse)
+    };
     let asked = Asked { question: &question, between: (wanted.since, wanted.until), last: wanted.last };
     let mut found = match gather(trash, &asked)? {
         Some(found) if !is_uncertain(&found) => found,
@@ -158,9 +208,14 @@ fn within(one: &[u8], path: &[u8]) -> bool {
 }
 
 impl Glimpse<'_> {
-    /// The path.
-    fn path(&self) -> Vec<u8> {
-        crate::packed::full(self.folder, self.name)
+    /// True when the path, or that from which it came, is this one or below it.
+    fn is_within(&self, path: &[u8]) -> bool {
+        let is_it = match path.strip_prefix(self.folder) {
+            Some(rest) if self.folder.is_empty() => rest == self.name,
+            Some([b'/', rest @ ..]) => rest == self.name,
+            _ => false,
+        };
+        is_it || within(self.folder, path) || self.from.is_some_and(|from| within(from, path))
     }
 
     /// True when the path is this one, below it or above it.
@@ -184,32 +239,38 @@ fn is_uncertain(found: &[Written]) -> bool {
 
 /// `None`: the clock was set back, or a journal is of an older version; only the whole history tells the order.
 fn gather(trash: &Trash, asked: &Asked<'_>) -> io::Result<Option<Vec<Written>>> {
+    // So many journals are open at once.
+    const TOGETHER: usize = 64;
+    let mut buckets = trash.buckets()?;
+    buckets.retain(|bucket| asked.may_be_in(bucket));
+    buckets.reverse();
     let mut newer: Option<(u64, u64)> = None;
     let (mut found, mut count) = (Vec::new(), 0);
-    for bucket in trash.buckets()?.into_iter().rev().filter(|bucket| asked.may_be_in(bucket)) {
+    'history: for some in buckets.chunks(if asked.ends_early() { 1 } else { TOGETHER }) {
         // One more than need be: its passes tell whether the clock was set back.
         let is_enough = asked.last.is_some_and(|last| count >= last);
-        let Some(journal) = Journal::open(trash, &bucket)? else { continue };
-        let mut reading = Reading::new(asked);
         let last = asked.last.map(|last| last.saturating_sub(count));
-        if journal.is_json()? || !reading.read(&journal, last)? {
-            return Ok(None);
+        for (bucket, reading) in some.iter().zip(parts::read(trash, some, asked, last)?) {
+            let Some(reading) = reading else { continue };
+            if !reading.is_whole {
+                return Ok(None);
+            }
+            let Some(passes) = reading.passes else { continue };
+            if newer.is_some_and(|newer| passes.0 > newer.0 || passes.1 > newer.1) {
+                return Ok(None);
+            }
+            if is_enough {
+                break 'history;
+            }
+            newer = Some(passes);
+            let mut deeds = reading.deeds;
+            deeds.sort_by_key(|deed| deed.n);
+            count += deeds.len();
+            found.push((bucket, deeds));
         }
-        let Some(passes) = reading.passes else { continue };
-        if newer.is_some_and(|newer| passes.0 > newer.0 || passes.1 > newer.1) {
-            return Ok(None);
-        }
-        if is_enough {
-            break;
-        }
-        newer = Some(passes);
-        let mut deeds = reading.deeds;
-        deeds.sort_by_key(|deed| deed.n);
-        count += deeds.len();
-        found.push((bucket, deeds));
     }
     let all = found.into_iter().rev().flat_map(|(bucket, deeds)| {
-        let bucket: Arc<str> = bucket.into();
+        let bucket: Arc<str> = bucket.as_str().into();
         deeds.into_iter().map(move |deed| Written { bucket: Arc::clone(&bucket), deed })
     });
     Ok(Some(all.collect()))
@@ -259,6 +320,7 @@ mod tests {
             Wanted { pass: Some(77), ..plain.clone() },
             Wanted { since, last: Some(3000), ..plain.clone() },
             Wanted { actions: vec![Action::Update], until: since, ..plain.clone() },
+            Wanted { matching: Some(Pattern::new("folder-1*/**/*-4?2").unwrap()), ..plain.clone() },
             plain,
         ];
         for round in 0..8 {

@@ -3,6 +3,8 @@
 //! A pass does not know whether it has hands that work or, for a plan, ones that touch nothing
 //! ([`Rehearsing`](crate::rehearsing::Rehearsing)).
 
+use std::time::Instant;
+
 use alike_model::entry::{Kind, Stamp};
 use alike_model::event::Action;
 use alike_model::path::{Name, RelPath};
@@ -14,21 +16,12 @@ use alike_storage::{Content, Error, New, Over, Replica, Result, Source, Want};
 use crate::batch::Settles;
 use crate::deeds::Deeds;
 use crate::disk::Disk;
-pub(crate) use crate::done::Done;
+pub(crate) use crate::done::{Done, Prepared};
 use crate::history::{Deed, Look};
 use crate::motion::Guard;
 use crate::pace::Paced;
 use crate::place::Place;
 use crate::room::BLOCK;
-
-/// An entry that is complete but has no name yet.
-pub(crate) struct Prepared<T> {
-    /// `None` in a rehearsal.
-    pub(crate) staged: Option<T>,
-    pub(crate) bytes: Option<u64>,
-    pub(crate) lacks: Option<Error>,
-    pub(crate) has_writers: bool,
-}
 
 /// Where something stands on the replica: folder, name and path.
 pub(crate) type Standing<'a, F> = (&'a F, &'a Name, &'a RelPath);
@@ -133,11 +126,13 @@ impl<S: Source, R: Replica> Working<'_, S, R> {
             Kind::File => {
                 let content = self.source.read_file(original, &step.name)?;
                 let guard = self.guard(&content, source)?;
+                let begun = Instant::now();
                 let (staged, lacks) = self.stage_file(folder, step, &content, source)?;
                 // Nothing touched it while it was read, or what was read is not published.
                 self.must_be_one_version(&content, source, guard, &staged)?;
                 let has_writers = guard == Guard::Open;
-                Ok(Prepared { staged: Some(staged), bytes: Some(source.size), lacks, has_writers })
+                let bytes = Some(source.size);
+                Ok(Prepared { bytes, lacks, has_writers, ..Prepared::since(begun, staged) })
             }
             Kind::Symlink => {
                 let target = self.source.read_link(original, &step.name)?;
@@ -147,12 +142,12 @@ impl<S: Source, R: Replica> Working<'_, S, R> {
                 {
                     return Err(Error::Changed);
                 }
-                Ok(Prepared { staged: Some(staged), bytes: None, lacks, has_writers: false })
+                Ok(Prepared { lacks, ..Prepared::of(staged) })
             }
             Kind::Fifo | Kind::Socket | Kind::BlockDevice | Kind::CharDevice => {
                 let want = self.want(place, step, source)?;
                 let (staged, lacks) = self.replica.stage(folder, New::Special { like: source, want })?;
-                Ok(Prepared { staged: Some(staged), bytes: None, lacks, has_writers: false })
+                Ok(Prepared { lacks, ..Prepared::of(staged) })
             }
         }
     }
@@ -220,20 +215,20 @@ impl<S: Source, R: Replica> Working<'_, S, R> {
         &self,
         place: &Place<S, R>,
         step: &Step,
-        (replaces, patch): (Option<&Stamp>, bool),
+        (replaces, more): (Option<&Stamp>, impl FnOnce(Deed) -> Deed),
         put: impl FnOnce(&R::Folder, Option<Over<'_>>) -> Result<Stamp>,
     ) -> Result<Done> {
         let folder = &*place.replica(self.replica)?;
         match replaces {
             None => {
                 let now = put(folder, None)?;
-                self.write_down(place, step, &now, |deed| deed);
+                self.write_down(place, step, &now, more);
                 Ok(Done::looks(now))
             }
             Some(old) => {
                 let path = place.path().join(&step.name);
                 let put = |over: Over<'_>| put(folder, Some(over));
-                self.deeds.take_away((&path, step), (old, patch), put, |now| Some(*now)).map(Done::from)
+                self.deeds.take_away((&path, step), (old, more), put, |now| Some(*now)).map(Done::from)
             }
         }
     }
@@ -285,13 +280,16 @@ impl<S: Source, R: Replica> Hands<S, R> for Working<'_, S, R> {
     }
 
     fn publish(&self, place: &Place<S, R>, step: &Step, prepared: Prepared<R::Staged>) -> Result<Done> {
-        let Prepared { staged, bytes, lacks, has_writers } = prepared;
+        // As the log has it, with the wait for others that go to the disk with it.
+        let took = prepared.took();
+        let Prepared { staged, bytes, lacks, has_writers, .. } = prepared;
         let staged = staged.ok_or(Error::Changed)?;
         let patch = self.replica.changes_in_place(&staged);
         let put = |folder: &R::Folder, over: Option<Over<'_>>| {
             self.replica.publish(folder, &step.name, staged, over)
         };
-        let done = self.put(place, step, (step.verb.replaces(), patch), put)?;
+        let more = |deed: Deed| Deed { took, patch, ..deed };
+        let done = self.put(place, step, (step.verb.replaces(), more), put)?;
         if self.settles == Settles::Each {
             let folder = &*place.replica(self.replica)?;
             self.disk.ask(|| self.replica.settle_folder(folder))?;
@@ -301,7 +299,7 @@ impl<S: Source, R: Replica> Hands<S, R> for Working<'_, S, R> {
 
     fn make_folder(&self, place: &Place<S, R>, step: &Step) -> Result<(Option<R::Folder>, Option<String>)> {
         let mut made = None;
-        let done = self.put(place, step, (step.verb.replaces(), false), |folder, over| {
+        let done = self.put(place, step, (step.verb.replaces(), as_it_is), |folder, over| {
             let folder = made.insert(self.replica.make_folder(folder, &step.name, over)?);
             self.replica.stamp(folder)
         })?;
@@ -320,7 +318,7 @@ impl<S: Source, R: Replica> Hands<S, R> for Working<'_, S, R> {
         step: &Step,
     ) -> Result<Done> {
         let origin = &*from.0.replica(self.replica)?;
-        self.put(place, step, (step.verb.replaces(), false), |folder, over| {
+        self.put(place, step, (step.verb.replaces(), as_it_is), |folder, over| {
             self.replica.link((origin, from.1), (folder, &step.name), expected, over)
         })
     }
@@ -328,7 +326,7 @@ impl<S: Source, R: Replica> Hands<S, R> for Working<'_, S, R> {
     fn rename(&self, from: Standing<'_, R::Folder>, place: &Place<S, R>, step: &Step) -> Result<Done> {
         let step = &standing(step, from.2);
         let Verb::Rename { replica, replaces, .. } = &step.verb else { return Err(Error::Changed) };
-        self.put(place, step, (replaces.as_ref(), false), |folder, over| {
+        self.put(place, step, (replaces.as_ref(), as_it_is), |folder, over| {
             self.replica.rename((from.0, from.1), (folder, &step.name), replica, over)
         })
     }
@@ -353,7 +351,7 @@ impl<S: Source, R: Replica> Hands<S, R> for Working<'_, S, R> {
             return Err(Error::Changed);
         };
         let take = |over: Over<'_>| self.replica.remove(folder, &step.name, over);
-        self.deeds.take_away((path, step), (replica, false), take, |()| None).map(|((), kept)| kept)
+        self.deeds.take_away((path, step), (replica, as_it_is), take, |()| None).map(|((), kept)| kept)
     }
 
     fn keeps(&self, replica: &Stamp) -> Option<bool> {
@@ -404,6 +402,10 @@ impl<S: Source, R: Replica> Hands<S, R> for Working<'_, S, R> {
     fn sync(&self) -> Result<()> {
         if self.sync { self.disk.ask(|| self.replica.sync()) } else { Ok(()) }
     }
+}
+
+fn as_it_is(deed: Deed) -> Deed {
+    deed
 }
 
 /// A rename as it is done: from where it stands, not from where it stood when the pass began.

@@ -83,6 +83,9 @@ pub struct Deed {
     /// How the entry looked when it was done.
     #[serde(default)]
     pub now: Option<Look>,
+    /// How many milliseconds it took, where copying contents took one or more.
+    #[serde(default)]
+    pub took: Option<u64>,
     /// What it came to was written down as well.
     #[serde(skip)]
     pub told: bool,
@@ -106,6 +109,7 @@ impl Deed {
             live: false,
             xattrs: None,
             now: None,
+            took: None,
             told: false,
         }
     }

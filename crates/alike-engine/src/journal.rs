@@ -8,7 +8,8 @@ use std::io::{self, Write};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::history::Line;
-use crate::packed::{Before, Glimpse, Packed};
+use crate::packed::Before;
+use crate::unpacked::{Glimpse, Left};
 
 /// Before each frame: no text begins so, and no path has it.
 const MAGIC: [u8; 4] = [0xf5, 0, b'a', 2];
@@ -109,20 +110,10 @@ pub(crate) trait Asks {
 }
 
 /// Reads of a frame the lines that are wanted.
-pub(crate) fn glean(mut frame: &[u8], before: &mut Before, asks: &mut impl Asks) {
+pub(crate) fn glean(frame: &[u8], before: &mut Before, asks: &mut impl Asks) {
     before.begin_frame();
-    while let Ok((packed, rest)) = postcard::take_from_bytes::<Packed<'_>>(frame) {
-        let unpacked = match packed {
-            Packed::Deed(deed) => before
-                .unpack_deed_if(deed, &mut |glimpse| asks.deed(glimpse))
-                .map(|deed| deed.map(|deed| Line::Deed(Box::new(deed)))),
-            Packed::Done(n, now) => before.unpack_done_if((n, now), |n| asks.done(n)),
-            other => before.unpack(other).map(Some),
-        };
-        let Some(unpacked) = unpacked else { break };
-        unpacked.into_iter().for_each(|line| asks.take(line));
-        frame = rest;
-    }
+    let mut left = Left(frame);
+    while !left.0.is_empty() && before.read(&mut left, asks).is_some() {}
 }
 
 fn whole_frame(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
@@ -137,12 +128,24 @@ fn checksum(frame: &[u8]) -> [u8; 4] {
     [a, b, c, d]
 }
 
-fn read_frame(mut frame: &[u8], line: &mut impl FnMut(Line)) {
-    let mut before = Before::default();
-    while let Ok((packed, rest)) = postcard::take_from_bytes::<Packed<'_>>(frame) {
-        let Some(unpacked) = before.unpack(packed) else { break };
-        line(unpacked);
-        frame = rest;
+fn read_frame(frame: &[u8], line: &mut impl FnMut(Line)) {
+    glean(frame, &mut Before::default(), &mut All(line));
+}
+
+/// Asks for every line.
+struct All<F>(F);
+
+impl<F: FnMut(Line)> Asks for All<F> {
+    fn deed(&mut self, _: &Glimpse<'_>) -> bool {
+        true
+    }
+
+    fn done(&mut self, _: u64) -> bool {
+        true
+    }
+
+    fn take(&mut self, line: Line) {
+        self.0(line);
     }
 }
 
@@ -214,6 +217,8 @@ mod tests {
                 ..deed(u64::MAX, Action::Rename, b"a\n\xff/y")
             },
             Deed { from: Some(path(b"")), reason: "size 1→2 \"".to_owned(), ..deed(3, Action::Link, b"z") },
+            Deed { took: Some(1), now: Some(far), ..deed(4, Action::Create, b"z/slow") },
+            Deed { took: Some(u64::MAX), old: Some(far), ..deed(7, Action::Update, b"z/slower") },
         ]
         .into_iter()
         .map(|deed| Line::Deed(Box::new(deed)))
@@ -255,6 +260,34 @@ mod tests {
         }
         drop(scribe);
         assert_eq!(read_back(&bytes), lines);
+    }
+
+    /// As it was written before deeds had a duration.
+    const BEFORE: &str = "f50061024700000000416b3a0002048c998bacdbedb7ea310101067570646174650a73697a652032e286923701000464 \
+         6f6373016100010100a403000001f894e90901a3e78719028aea99a2daedb7ea310000f5006102960000007bd06aad01 \
+         02010100a403000001a294e90901e8cf9caadbedb7ea3107b8be95a1dbedb7ea31000204deb2afacdbedb7ea31000104 \
+         6d6574610001000004646f637300010101ed030000024e01e197d7198020add4fb7e000100010001e197d71980200000 \
+         0200fabb0701010664656c65746514676f6e652066726f6d2074686520736f7572636500000162000100000101b1c29c \
+         1b02000000f500610248000000647e09be010600000204eed7bbacdbedb7ea310001046d657461000100000000010101 \
+         ed03000004c294e90901eda1a22380208aea99a2daedb7ea31000100000001eda1a2238020aed4fb7e";
+
+    #[test]
+    fn a_journal_of_the_version_before_is_read_as_it_was_meant() {
+        let digits: Vec<u8> = BEFORE.bytes().filter(u8::is_ascii_hexdigit).collect();
+        let byte = |two: &[u8]| u8::from_str_radix(std::str::from_utf8(two).unwrap(), 16).unwrap();
+        let bytes: Vec<u8> = digits.chunks(2).map(byte).collect();
+        let deeds = crate::history::read(&bytes);
+        let told = |deed: &Deed| (deed.action, deed.path.to_string(), deed.kept, deed.told, deed.took);
+        assert_eq!(
+            deeds.iter().map(told).collect::<Vec<_>>(),
+            [
+                (Action::Update, "docs/a".to_owned(), true, true, None),
+                (Action::Meta, "docs".to_owned(), false, false, None),
+                (Action::Delete, "b".to_owned(), true, true, None),
+                (Action::Meta, ".".to_owned(), false, false, None),
+            ]
+        );
+        assert_eq!((deeds[0].at.secs, deeds[0].now.map(|now| now.size)), (1_795_370_232, Some(7)));
     }
 
     #[test]

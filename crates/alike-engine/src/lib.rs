@@ -85,6 +85,7 @@ pub mod trash;
 pub mod turns;
 mod undo;
 pub mod undoing;
+mod unpacked;
 mod visit;
 mod waiting;
 mod walk;

@@ -197,11 +197,12 @@ impl<S: Source, R: Replica> Working<'_, S, R> {
             }
             // An empty one is most likely about to be written anew: it shall not take the place of what is there.
             if source.size > 0 {
+                let begun = Instant::now();
                 let (staged, lacks) = self.stage_file(folder, step, &content, &source)?;
                 // Cut off meanwhile, it would be the head of one version without the rest.
                 if content.stamp()?.size >= source.size {
-                    let (staged, bytes) = (Some(staged), Some(source.size));
-                    let prepared = Prepared { staged, bytes, lacks, has_writers: false };
+                    let bytes = Some(source.size);
+                    let prepared = Prepared { bytes, lacks, ..Prepared::since(begun, staged) };
                     self.settle(&[&prepared])?;
                     let done = self.publish(place, step, prepared)?;
                     return Ok(Done { is_best_effort: true, ..done });

@@ -1,10 +1,9 @@
-//! A line of a journal, told by what differs from the lines before it in the same frame.
+//! A line of a journal as it is written, told by what differs from the lines before it in the same frame.
 
-use alike_model::entry::{Identity, Kind, Time};
+use alike_model::entry::{Kind, Time};
 use alike_model::event::Action;
-use alike_model::path::RelPath;
 use alike_model::xattrs::Xattrs;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::history::{Deed, Line, Look};
 
@@ -12,17 +11,18 @@ use crate::history::{Deed, Line, Look};
 const REMEMBERED: usize = 32;
 
 /// A line. Numbers are differences to the line before.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 #[allow(clippy::large_enum_variant, reason = "most are deeds, and each is gone at once")]
 pub(crate) enum Packed<'a> {
-    #[serde(borrow)]
     Deed(PackedDeed<'a>),
     Done(i64, Option<PackedLook>),
     Unkept(i64),
     Void(i64),
+    /// A deed that took so many milliseconds. Apart, so that those that took less are no longer by it.
+    Took(u64, PackedDeed<'a>),
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 pub(crate) struct PackedDeed<'a> {
     n: i64,
     pass: i64,
@@ -30,20 +30,17 @@ pub(crate) struct PackedDeed<'a> {
     /// `kept`, `patch`, `swapped` and `live`, a bit each.
     bits: u8,
     /// Action and reason.
-    #[serde(borrow)]
     why: Told<(&'a str, &'a str)>,
-    #[serde(borrow)]
     folder: Told<Text<'a>>,
     name: &'a [u8],
     /// What it shares with the path.
-    #[serde(borrow)]
     from: Option<Text<'a>>,
     old: Option<PackedLook>,
     xattrs: Option<Xattrs>,
     now: Option<PackedLook>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 pub(crate) struct PackedLook {
     /// All that many entries have in common.
     common: Told<Common>,
@@ -55,10 +52,10 @@ pub(crate) struct PackedLook {
 }
 
 /// Kind, mode, owner, group and number of names.
-type Common = (Kind, u32, u32, u32, u32);
+pub(crate) type Common = (Kind, u32, u32, u32, u32);
 
 /// A value that was told before, or a new one.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 pub(crate) enum Told<T> {
     Known(u8),
     New(T),
@@ -67,31 +64,18 @@ pub(crate) enum Told<T> {
 /// How much it has in common with another at its beginning, and the rest.
 type Text<'a> = (u32, &'a [u8]);
 
-/// What is known of a deed before it is unpacked.
-pub(crate) struct Glimpse<'a> {
-    pub(crate) n: u64,
-    pub(crate) pass: u64,
-    /// When, in nanoseconds.
-    pub(crate) nanos: i128,
-    pub(crate) action: Action,
-    pub(crate) folder: &'a [u8],
-    /// Empty for the root itself.
-    pub(crate) name: &'a [u8],
-    pub(crate) from: Option<&'a [u8]>,
-}
-
 /// What the lines before had.
 #[derive(Default)]
 pub(crate) struct Before {
-    n: u64,
-    pass: u64,
-    at: i128,
-    ino: u64,
-    mtime: i128,
-    whys: Recent<(Option<Action>, String)>,
-    folders: Recent<Vec<u8>>,
-    folder: Vec<u8>,
-    commons: Recent<Option<Common>>,
+    pub(crate) n: u64,
+    pub(crate) pass: u64,
+    pub(crate) at: i128,
+    pub(crate) ino: u64,
+    pub(crate) mtime: i128,
+    pub(crate) whys: Recent<(Option<Action>, Vec<u8>)>,
+    pub(crate) folders: Recent<Vec<u8>>,
+    pub(crate) folder: Vec<u8>,
+    pub(crate) commons: Recent<Option<Common>>,
 }
 
 impl Before {
@@ -104,7 +88,10 @@ impl Before {
 
     pub(crate) fn pack<'a>(&mut self, line: &'a Line) -> Packed<'a> {
         match line {
-            Line::Deed(deed) => Packed::Deed(self.pack_deed(deed)),
+            Line::Deed(deed) => match deed.took {
+                Some(took) => Packed::Took(took, self.pack_deed(deed)),
+                None => Packed::Deed(self.pack_deed(deed)),
+            },
             Line::Done { done, now } => {
                 Packed::Done(self.number(*done), now.as_ref().map(|now| self.pack_look(now)))
             }
@@ -113,29 +100,8 @@ impl Before {
         }
     }
 
-    pub(crate) fn unpack(&mut self, packed: Packed<'_>) -> Option<Line> {
-        Some(match packed {
-            Packed::Deed(deed) => Line::Deed(Box::new(self.unpack_deed(deed)?)),
-            Packed::Done(n, now) => {
-                let done = self.number_of(n);
-                let now = match now {
-                    Some(now) => Some(self.unpack_look(&now)?),
-                    None => None,
-                };
-                Line::Done { done, now }
-            }
-            Packed::Unkept(n) => Line::Unkept { unkept: self.number_of(n) },
-            Packed::Void(n) => Line::Void { void: self.number_of(n) },
-        })
-    }
-
     fn number(&mut self, n: u64) -> i64 {
         n.wrapping_sub(std::mem::replace(&mut self.n, n)).cast_signed()
-    }
-
-    fn number_of(&mut self, difference: i64) -> u64 {
-        self.n = self.n.wrapping_add_signed(difference);
-        self.n
     }
 
     fn pack_deed<'a>(&mut self, deed: &'a Deed) -> PackedDeed<'a> {
@@ -164,99 +130,14 @@ impl Before {
         }
     }
 
-    fn unpack_deed(&mut self, packed: PackedDeed<'_>) -> Option<Deed> {
-        self.unpack_deed_if(packed, &mut |_| true)?
-    }
-
-    /// The deed when it is wanted: of one that is not, only what the next lines need is taken in. `None`: it is no line.
-    pub(crate) fn unpack_deed_if(
-        &mut self,
-        packed: PackedDeed<'_>,
-        wants: &mut impl FnMut(&Glimpse<'_>) -> bool,
-    ) -> Option<Option<Deed>> {
-        let n = self.number_of(packed.n);
-        self.pass = self.pass.wrapping_add_signed(packed.pass);
-        self.at = self.at.checked_add(packed.at)?;
-        let why = match packed.why {
-            Told::Known(at) => self.whys.get(at)?,
-            Told::New((action, reason)) => {
-                let action = Action::parse(action)?;
-                let next = self.whys.next();
-                next.0 = Some(action);
-                reason.clone_into(&mut next.1);
-                next
-            }
-        };
-        match packed.folder {
-            Told::Known(at) => self.folders.get(at)?.clone_into(&mut self.folder),
-            Told::New((shared, rest)) => {
-                let shared = usize::try_from(shared).ok().filter(|shared| *shared <= self.folder.len())?;
-                self.folder.truncate(shared);
-                self.folder.extend_from_slice(rest);
-                self.folder.clone_into(self.folders.next());
-            }
-        }
-        let from = packed.from.is_some().then(|| full(&self.folder, packed.name));
-        let from = match (packed.from, from) {
-            (Some(text), Some(path)) => Some(whole(text, &path)?),
-            _ => None,
-        };
-        let glimpse = Glimpse {
-            n,
-            pass: self.pass,
-            nanos: self.at,
-            action: why.0?,
-            folder: &self.folder,
-            name: packed.name,
-            from: from.as_deref(),
-        };
-        if !wants(&glimpse) {
-            packed.old.into_iter().chain(packed.now).try_for_each(|look| self.pass_over(&look))?;
-            return Some(None);
-        }
-        let (action, reason) = (why.0?, why.1.clone());
-        let path = RelPath::parse(&full(&self.folder, packed.name))?;
-        let from = match from {
-            Some(from) => Some(RelPath::parse(&from)?),
-            None => None,
-        };
-        let old = packed.old.map(|old| self.unpack_look(&old));
-        let now = packed.now.map(|now| self.unpack_look(&now));
-        Some(Some(Deed {
-            n,
-            from,
-            reason,
-            old: if let Some(old) = old { Some(old?) } else { None },
-            kept: packed.bits & 1 != 0,
-            patch: packed.bits & 2 != 0,
-            swapped: packed.bits & 4 != 0,
-            live: packed.bits & 8 != 0,
-            xattrs: packed.xattrs,
-            now: if let Some(now) = now { Some(now?) } else { None },
-            ..Deed::of((self.pass, moment(self.at)?), action, &path)
-        }))
-    }
-
-    /// What became of a deed, when that is wanted.
-    pub(crate) fn unpack_done_if(
-        &mut self,
-        (n, now): (i64, Option<PackedLook>),
-        wants: impl FnOnce(u64) -> bool,
-    ) -> Option<Option<Line>> {
-        let done = self.number_of(n);
-        let Some(now) = now else { return Some(wants(done).then_some(Line::Done { done, now: None })) };
-        if wants(done) {
-            return Some(Some(Line::Done { done, now: Some(self.unpack_look(&now)?) }));
-        }
-        self.pass_over(&now)?;
-        Some(None)
-    }
-
     fn why<'a>(&mut self, deed: &'a Deed) -> Told<(&'a str, &'a str)> {
-        match self.whys.find(|(action, reason)| *action == Some(deed.action) && *reason == deed.reason) {
+        match self
+            .whys
+            .find(|(action, reason)| *action == Some(deed.action) && *reason == deed.reason.as_bytes())
+        {
             Some(at) => Told::Known(at),
             None => {
-                self.whys.learn((Some(deed.action), deed.reason.clone()));
+                self.whys.learn((Some(deed.action), deed.reason.clone().into_bytes()));
                 Told::New((deed.action.as_str(), &deed.reason))
             }
         }
@@ -291,33 +172,10 @@ impl Before {
             mtime: mtime - std::mem::replace(&mut self.mtime, mtime),
         }
     }
-
-    fn pass_over(&mut self, packed: &PackedLook) -> Option<()> {
-        if let Told::New(common) = packed.common {
-            self.commons.learn(Some(common));
-        }
-        self.ino = self.ino.wrapping_add_signed(packed.ino);
-        self.mtime = self.mtime.checked_add(packed.mtime)?;
-        Some(())
-    }
-
-    fn unpack_look(&mut self, packed: &PackedLook) -> Option<Look> {
-        let (kind, mode, uid, gid, nlink) = match packed.common {
-            Told::Known(at) => (*self.commons.get(at)?)?,
-            Told::New(common) => common,
-        };
-        self.pass_over(packed)?;
-        let btime = match packed.btime {
-            Some(btime) => Some(moment(self.at.checked_add(btime)?)?),
-            None => None,
-        };
-        let id = Identity { ino: self.ino, btime };
-        Some(Look { kind, id, size: packed.size, mode, uid, gid, mtime: moment(self.mtime)?, nlink })
-    }
 }
 
 /// Values that were told in a frame; the latest take the place of the first.
-struct Recent<T> {
+pub(crate) struct Recent<T> {
     /// What is beyond those in use is of an earlier frame, and its room is used again.
     told: Vec<T>,
     learnt: usize,
@@ -338,11 +196,11 @@ impl<T> Recent<T> {
         self.in_use().iter().position(is_it).and_then(|at| u8::try_from(at).ok())
     }
 
-    fn get(&self, at: u8) -> Option<&T> {
+    pub(crate) fn get(&self, at: u8) -> Option<&T> {
         self.in_use().get(usize::from(at))
     }
 
-    fn learn(&mut self, value: T) -> &T
+    pub(crate) fn learn(&mut self, value: T) -> &T
     where
         T: Default,
     {
@@ -351,8 +209,13 @@ impl<T> Recent<T> {
         next
     }
 
+    /// The place of the latest value.
+    pub(crate) fn last(&self) -> u8 {
+        u8::try_from(self.learnt.wrapping_sub(1) % REMEMBERED).unwrap_or(u8::MAX)
+    }
+
     /// Where the next value goes: what is there is to be overwritten.
-    fn next(&mut self) -> &mut T
+    pub(crate) fn next(&mut self) -> &mut T
     where
         T: Default,
     {
@@ -371,26 +234,8 @@ fn rest<'a>(text: &'a [u8], like: &[u8]) -> Text<'a> {
     (told, &text[usize::try_from(told).unwrap_or(0)..])
 }
 
-fn whole((shared, rest): Text<'_>, like: &[u8]) -> Option<Vec<u8>> {
-    Some([like.get(..usize::try_from(shared).ok()?)?, rest].concat())
-}
-
-/// A path from its folder and its name.
-pub(crate) fn full(folder: &[u8], name: &[u8]) -> Vec<u8> {
-    match (folder, name) {
-        (folder, b"") => folder.to_owned(),
-        (b"", name) => name.to_owned(),
-        (folder, name) => [folder, b"/", name].concat(),
-    }
-}
-
-const SECOND: i128 = 1_000_000_000;
+pub(crate) const SECOND: i128 = 1_000_000_000;
 
 pub(crate) fn nanos(time: Time) -> i128 {
     i128::from(time.secs) * SECOND + i128::from(time.nanos)
-}
-
-fn moment(nanos: i128) -> Option<Time> {
-    let secs = i64::try_from(nanos.div_euclid(SECOND)).ok()?;
-    Some(Time { secs, nanos: u32::try_from(nanos.rem_euclid(SECOND)).ok()? })
 }

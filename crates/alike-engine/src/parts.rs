@@ -5,13 +5,15 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use alike_model::entry::Time;
 
 use crate::history::{Deed, Line, Look, is_json};
 use crate::journal::{self, Asks};
-use crate::packed::{Before, Glimpse, nanos};
+use crate::packed::{Before, nanos};
 use crate::trash::{Trash, shown_time};
+use crate::unpacked::Glimpse;
 
 /// What is asked of a history.
 pub(crate) struct Asked<'a> {
@@ -22,6 +24,11 @@ pub(crate) struct Asked<'a> {
 }
 
 impl Asked<'_> {
+    /// True when not all of it is read, most likely.
+    pub(crate) fn ends_early(&self) -> bool {
+        self.last.is_some() || self.between.0.is_some()
+    }
+
     /// False for a bucket that was filled before or after: its name is when it was begun.
     pub(crate) fn may_be_in(&self, bucket: &str) -> bool {
         let (since, until) = self.between;
@@ -34,15 +41,18 @@ impl Asked<'_> {
 /// Deeds stand in a journal in the order in which they were done, but for those that were under way at once.
 const SLACK: i128 = 3_600_000_000_000;
 
+/// No part of a journal is longer.
+const MOST: u64 = 1024 * 1024;
+
 /// An open journal.
-pub(crate) struct Journal {
+struct Journal {
     file: File,
     length: u64,
 }
 
 impl Journal {
     /// `None` when there is none.
-    pub(crate) fn open(trash: &Trash, bucket: &str) -> io::Result<Option<Self>> {
+    fn open(trash: &Trash, bucket: &str) -> io::Result<Option<Self>> {
         match File::open(trash.journal_path(bucket)) {
             Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(None),
             file => {
@@ -53,7 +63,13 @@ impl Journal {
         }
     }
 
-    pub(crate) fn is_json(&self) -> io::Result<bool> {
+    /// All of it, in parts from its end to its beginning.
+    fn parts(&self) -> impl Iterator<Item = Range<u64>> {
+        let ends = std::iter::successors(Some(self.length), |end| end.checked_sub(MOST));
+        ends.filter(|end| *end > 0).map(|end| end.saturating_sub(MOST)..end)
+    }
+
+    fn is_json(&self) -> io::Result<bool> {
         let mut first = Vec::new();
         self.read(0..self.length.min(1), &mut first)?;
         Ok(is_json(&first))
@@ -75,6 +91,11 @@ pub(crate) struct Reading<'a> {
     pub(crate) passes: Option<(u64, u64)>,
     /// The latest deed of what was read last, in nanoseconds: what stands before that is older.
     latest: Option<i128>,
+    /// Where the earliest frame begins that was read.
+    first: Option<u64>,
+    /// False when frames and parts do not fit together, or it is of an older version: then only who reads all can tell what
+    /// is a line.
+    pub(crate) is_whole: bool,
 }
 
 /// What became of a deed.
@@ -97,47 +118,35 @@ impl Mark {
 }
 
 impl<'a> Reading<'a> {
-    pub(crate) fn new(asked: &'a Asked<'a>) -> Self {
-        Self { asked, deeds: Vec::new(), marks: HashMap::new(), passes: None, latest: None }
+    fn new(asked: &'a Asked<'a>) -> Self {
+        Self {
+            asked,
+            deeds: Vec::new(),
+            marks: HashMap::new(),
+            passes: None,
+            latest: None,
+            first: None,
+            is_whole: true,
+        }
     }
 
-    /// From the end to the beginning, until there is enough. False when frames and parts do not fit together, so that only
-    /// who reads all can tell what is one.
-    pub(crate) fn read(&mut self, journal: &Journal, last: Option<usize>) -> io::Result<bool> {
+    /// From the end to the beginning, until there is enough.
+    fn read(&mut self, journal: &Journal, last: Option<usize>) -> io::Result<()> {
         const FIRST: u64 = 64 * 1024;
-        const MOST: u64 = 2 * 1024 * 1024;
-        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(8);
-        let mut buffers = vec![Vec::new(); threads];
-        // Where the earliest frame begins that was read, and where the next part ends.
-        let (mut first, mut end, mut size) = (None, journal.length, FIRST);
+        let (mut end, mut size) = (journal.length, FIRST);
         let mut is_enough = false;
-        while end > 0 {
+        while end > 0 && self.is_whole {
             let mut parts = Vec::new();
             // Of what is there already, one part more tells whether it begins with a frame.
-            while end > 0 && parts.len() < if size == FIRST || is_enough { 1 } else { threads } {
+            while end > 0 && parts.len() < if size == FIRST || is_enough { 1 } else { threads() } {
                 let begin = end.saturating_sub(size);
-                parts.push(begin..end);
+                parts.push((journal, begin..end));
                 end = begin;
             }
             let question = if is_enough { &|_: &Glimpse<'_>| false } else { self.asked.question };
-            let read = std::thread::scope(|scope| {
-                let started: Vec<_> = parts
-                    .into_iter()
-                    .zip(&mut buffers)
-                    .map(|(part, buffer)| scope.spawn(|| Piece::of(journal, part, buffer, question)))
-                    .collect();
-                let joined =
-                    started.into_iter().map(|piece| piece.join().map_err(|_| io::ErrorKind::Other)?);
-                joined.collect::<io::Result<Vec<Piece<'_>>>>()
-            })?;
-            for piece in read {
-                let (begins, ends) = piece.reach;
-                if first.is_some_and(|first| ends != first) {
-                    return Ok(false);
-                }
-                first = begins.or(first);
+            for piece in pieces(&parts, question)? {
+                self.join(&piece);
                 if !is_enough {
-                    self.latest = piece.latest.or(self.latest);
                     self.take_in(piece);
                 }
             }
@@ -149,10 +158,18 @@ impl<'a> Reading<'a> {
             is_enough = is_old || last.is_some_and(|last| self.deeds.len() >= last);
             size = if is_enough { FIRST } else { (size * 4).min(MOST) };
         }
-        Ok(true)
+        Ok(())
+    }
+
+    /// Its last frame has to end where the first of what was read begins.
+    fn join(&mut self, piece: &Piece<'_>) {
+        let (begins, ends) = piece.reach;
+        self.is_whole &= self.first.is_none_or(|first| ends == first);
+        self.first = begins.or(self.first);
     }
 
     fn take_in(&mut self, piece: Piece<'_>) {
+        self.latest = piece.latest.or(self.latest);
         if let Some((first, last)) = piece.passes {
             let (one, other) = self.passes.unwrap_or((first, last));
             self.passes = Some((one.min(first), other.max(last)));
@@ -167,6 +184,70 @@ impl<'a> Reading<'a> {
         });
         self.deeds.extend(kept);
     }
+}
+
+/// What is asked for from these buckets, in their order; `None` for one without a journal.
+pub(crate) fn read<'a>(
+    trash: &Trash,
+    buckets: &[String],
+    asked: &'a Asked<'a>,
+    last: Option<usize>,
+) -> io::Result<Vec<Option<Reading<'a>>>> {
+    let mut journals = Vec::new();
+    let mut readings = Vec::new();
+    for (at, bucket) in buckets.iter().enumerate() {
+        let Some(journal) = Journal::open(trash, bucket)? else {
+            readings.push(None);
+            continue;
+        };
+        let mut reading = Reading::new(asked);
+        match journal.is_json()? {
+            true => reading.is_whole = false,
+            false if asked.ends_early() => reading.read(&journal, last)?,
+            false => journals.push((at, journal)),
+        }
+        readings.push(Some(reading));
+    }
+    let parts =
+        journals.iter().flat_map(|(at, journal)| journal.parts().map(move |part| (*at, (journal, part))));
+    let (owners, parts): (Vec<usize>, Vec<_>) = parts.unzip();
+    for (at, piece) in owners.into_iter().zip(pieces(&parts, asked.question)?) {
+        if let Some(reading) = &mut readings[at] {
+            reading.join(&piece);
+            reading.take_in(piece);
+        }
+    }
+    Ok(readings)
+}
+
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).min(8)
+}
+
+/// Parts of journals, in the order in which they are asked for: each core takes the next that nobody has.
+fn pieces<'a>(
+    parts: &[(&Journal, Range<u64>)],
+    question: &'a (dyn Fn(&Glimpse<'_>) -> bool + Sync),
+) -> io::Result<Vec<Piece<'a>>> {
+    let next = AtomicUsize::new(0);
+    let work = || -> io::Result<Vec<(usize, Piece<'a>)>> {
+        let (mut buffer, mut read) = (Vec::new(), Vec::new());
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some((journal, part)) = parts.get(at) else { return Ok(read) };
+            read.push((at, Piece::of(journal, part.clone(), &mut buffer, question)?));
+        }
+    };
+    let mut read = std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads().min(parts.len())).map(|_| scope.spawn(work)).collect();
+        let mut read = work()?;
+        for other in others {
+            read.extend(other.join().map_err(|_| io::ErrorKind::Other)??);
+        }
+        io::Result::Ok(read)
+    })?;
+    read.sort_unstable_by_key(|(at, _)| *at);
+    Ok(read.into_iter().map(|(_, piece)| piece).collect())
 }
 
 /// A part of a journal, read by one thread.
@@ -226,6 +307,8 @@ impl<'a> Piece<'a> {
             piece.reach.0.get_or_insert(at);
             piece.read(frame);
         }
+        // Many pieces may wait to be taken in.
+        (piece.seen, piece.before) = Default::default();
         Ok(piece)
     }
 

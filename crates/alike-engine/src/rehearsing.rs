@@ -67,7 +67,7 @@ impl<'a, S: Source, R: Replica> Hands<S, Thought<'a, R>> for Rehearsing<'a, R> {
 
     fn prepare(&self, place: &Here<'a, S, R>, step: &Step) -> Result<Prepared<Infallible>> {
         let done = self.take(place, step)?;
-        Ok(Prepared { staged: None, bytes: done.bytes, lacks: None, has_writers: false })
+        Ok(Prepared { staged: None, bytes: done.bytes, lacks: None, has_writers: false, slow_since: None })
     }
 
     fn settle(&self, _: &[&Prepared<Infallible>]) -> Result<()> {

@@ -15,6 +15,7 @@ pub mod links;
 pub mod outcome;
 pub mod past;
 pub mod path;
+pub mod pattern;
 pub mod plan;
 pub mod policy;
 pub mod reason;

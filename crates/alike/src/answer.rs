@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 
 use crate::history::{event, moment, timestamp};
 use crate::log::{Form, json_line, line, one_line, raw, shown, size};
+use crate::up::told::Told;
 use crate::zone;
 
 /// How a path stands.
@@ -44,6 +45,11 @@ impl Verdict {
         }
     }
 
+    /// True when both sides differ, and a pass is to see to that.
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self, Self::Waiting { .. } | Self::Held { .. } | Self::Unreadable { .. } | Self::Unknown)
+    }
+
     fn word(&self) -> &'static str {
         match self {
             Self::Identical => "identical",
@@ -70,6 +76,8 @@ pub(crate) struct Answer {
     pub(crate) past: Vec<Written>,
     /// What stood there can be brought back.
     pub(crate) restorable: bool,
+    /// The job of the running `alike up` that told what became of it, and since when.
+    running: Option<(String, String)>,
     notes: Vec<String>,
 }
 
@@ -83,12 +91,23 @@ impl Answer {
             verdict: Verdict::Unknown,
             past: Vec::new(),
             restorable: false,
+            running: None,
             notes: Vec::new(),
         }
     }
 
     pub(crate) fn note(&mut self, text: String) {
         self.notes.push(text);
+    }
+
+    /// What became of it in a mirror at work counts for more than what a rehearsed pass would do.
+    pub(crate) fn is_told_by_running(&mut self, told: Told) {
+        if let (Verdict::Waiting { action, why, .. }, Action::Error) = (&self.verdict, told.action) {
+            let note = format!("the next pass tries again: {action}, {why}");
+            self.note(note);
+        }
+        self.verdict = Verdict::Held { action: told.action, at: told.at, why: told.why };
+        self.running = Some((told.job, told.since));
     }
 
     pub(crate) fn is_identical(&self) -> bool {
@@ -148,6 +167,18 @@ impl Answer {
                     one_line(why)
                 )
             }
+            Verdict::Held { action, at, why } if self.running.is_some() => {
+                let what = match action {
+                    Action::Hold => "held",
+                    Action::Skip => "skipped",
+                    _ => "failed",
+                };
+                let job = self.running.as_ref().map_or_else(String::new, |(job, _)| one_line(job));
+                let (of, why) = (of(at), one_line(why));
+                format!(
+                    "not on {replica} as in the source: {what} under the running alike up, job {job}{of}: {why}"
+                )
+            }
             Verdict::Held { action, at, why } => {
                 format!("not on {replica} as in the source: {action}{}, {}", of(at), one_line(why))
             }
@@ -189,6 +220,9 @@ impl Answer {
             }
             Verdict::Unreadable { why } => put("reason", why.as_str().into()),
             Verdict::Identical | Verdict::Absent | Verdict::Unknown => {}
+        }
+        if let Some((job, since)) = &self.running {
+            put("running", json!({ "job": job, "since": since }));
         }
         let look = |look: &Option<Stamp>| look.as_ref().map_or(Value::Null, json_look);
         put("in_source", look(&self.looks[0]));

@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use alike_engine::back::changes;
 use alike_engine::chronicle::Written;
@@ -16,8 +17,8 @@ use alike_engine::monitor::Event;
 use alike_engine::remembered::Remembered;
 use alike_model::entry::{Kind, Stamp, Time};
 use alike_model::event::Action;
-use alike_model::filter::{Filter, Patterns};
 use alike_model::path::RelPath;
+use alike_model::pattern::Pattern;
 use clap::Args;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -106,9 +107,9 @@ pub(crate) fn log(args: &LogArgs) -> Result<ExitCode, Failure> {
 /// The history of one replica; returns the exit code.
 fn log_of(args: &LogArgs, replica: &Path) -> Result<u8, Failure> {
     let site = Site::open(replica)?;
-    let question = Question::of(args, &site)?;
     // What is done from here on is followed.
     let end = args.follow.then(|| End::of(&site.trash)).transpose()?;
+    let question = Question::of(args, &site)?;
     let (count, seen) = show_past(&site, &question, args)?;
     if let Some(end) = end {
         let is_seen = |written: &Written| seen.contains(&(Arc::clone(&written.bucket), written.deed.n));
@@ -161,6 +162,8 @@ struct Question {
     wanted: Wanted,
     /// The path, when it is no pattern.
     path: Option<RelPath>,
+    /// What a pattern matches, found when it was looked whether it is a path.
+    found: Option<Vec<Written>>,
 }
 
 impl Question {
@@ -173,21 +176,25 @@ impl Question {
             matching: None,
             last: args.last,
         };
-        let Some(path) = &args.path else { return Ok(Self { wanted, path: None }) };
+        let Some(path) = &args.path else { return Ok(Self { wanted, path: None, found: None }) };
         let plain = path_on(site, path)?;
         let is_pattern = path.as_os_str().as_bytes().iter().any(|byte| b"*?[".contains(byte));
-        // A name may well have such signs in it.
-        let is_named = |written: &Written| {
-            written.deed.path.is_within(&plain)
-                || written.deed.from.as_ref().is_some_and(|from| from.is_within(&plain))
-        };
-        if !is_pattern || glean::of_path(&site.trash, &plain)?.iter().any(is_named) {
-            return Ok(Self { wanted, path: Some(plain) });
+        if !is_pattern {
+            return Ok(Self { wanted, path: Some(plain), found: None });
         }
-        let exclude = vec![path.to_string_lossy().into_owned()];
-        let pattern = Filter::new(&Patterns { exclude, ..Patterns::default() });
-        wanted.matching = Some(pattern.map_err(|why| Failure::Usage(why.to_string()))?);
-        Ok(Self { wanted, path: None })
+        // A name may well have such signs in it, and be no pattern that can be read.
+        let pattern = match Pattern::new(&path.to_string_lossy()) {
+            Ok(pattern) => pattern,
+            Err(_) if glean::is_named(&site.trash, &plain)? => {
+                return Ok(Self { wanted, path: Some(plain), found: None });
+            }
+            Err(why) => return Err(Failure::Usage(why.to_string())),
+        };
+        wanted.matching = Some(pattern);
+        match glean::wanted_unless_named(&site.trash, &wanted, &plain)? {
+            None => Ok(Self { wanted: Wanted { matching: None, ..wanted }, path: Some(plain), found: None }),
+            found => Ok(Self { wanted, path: None, found }),
+        }
     }
 
     fn has(&self, written: &Written) -> bool {
@@ -206,14 +213,16 @@ type Place = (Arc<str>, u64);
 fn show_past(site: &Site, question: &Question, args: &LogArgs) -> Result<(usize, HashSet<Place>), Failure> {
     // More than can come while the past is shown.
     const REMEMBERED: usize = 10_000;
-    let all = match &question.path {
-        None => glean::wanted(&site.trash, &question.wanted)?,
-        Some(path) => glean::of_path(&site.trash, path)?,
+    let gleaned = match (&question.path, &question.found) {
+        (_, Some(_)) => Vec::new(),
+        (None, None) => glean::wanted(&site.trash, &question.wanted)?,
+        (Some(path), None) => glean::of_path(&site.trash, path)?,
     };
+    let all = question.found.as_ref().unwrap_or(&gleaned);
     let mut rows: Vec<Row<'_>> = match &question.path {
         None => all.iter().map(|written| (written, None)).collect(),
         Some(path) => {
-            let changes = changes(site, &all, path).map_err(|why| Failure::Failed(why.to_string()))?;
+            let changes = changes(site, all, path).map_err(|why| Failure::Failed(why.to_string()))?;
             let is_meant = |row: &Row<'_>| question.wanted.has(&row.0.deed);
             changes.into_iter().map(|change| (change.written, change.before)).filter(is_meant).collect()
         }
@@ -265,6 +274,7 @@ pub(crate) fn event(written: &Written) -> Event {
     Event {
         from: deed.from.clone().filter(|_| deed.action == Action::Rename),
         bytes: file.map(|now| now.size),
+        took: deed.took.map(Duration::from_millis),
         kept: deed.kept.then(|| written.shown()),
         ..Event::about(deed.pass, deed.action, deed.path.clone(), deed.reason.clone())
     }

@@ -53,7 +53,8 @@ fn shown(kept: &Kept<'_>, zone: &TimeZone, json: bool) -> String {
     let told = event(kept.written);
     let reason = format!("pass {}, {}; {}", deed.pass, kept.stamp.kind, deed.reason);
     let reason = if json { deed.reason.clone() } else { reason };
-    let told = Event { bytes: Some(kept.bytes), reason, ..told };
+    // That is how long it took to copy what came in its place.
+    let told = Event { bytes: Some(kept.bytes), took: None, reason, ..told };
     let form = if json { Form::Json } else { Form::text() };
     let text = line(&told, timestamp(deed.at), zone, form);
     if json { with_fields(&text, &[("kind", kept.stamp.kind.to_string().into())]) } else { text }

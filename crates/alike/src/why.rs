@@ -23,6 +23,7 @@ use crate::plan::would;
 use crate::rule::shown as shown_rule;
 use crate::run::{DIFFERS, Failure, IDENTICAL, worst};
 use crate::settings;
+use crate::up::told::Running;
 
 #[derive(Debug, Args)]
 pub(crate) struct WhyArgs {
@@ -51,9 +52,15 @@ pub(crate) fn why(args: &WhyArgs) -> Result<ExitCode, Failure> {
     let path = whole(&args.path)?;
     let state = settings::state_folder(args.state_dir.as_deref())?;
     let pairs = pairs(args, &path, &state)?;
-    let mut codes = Vec::new();
+    let (mut codes, running) = (Vec::new(), Running::default());
     for (pair, path) in &pairs {
-        let answer = answer(pair, path, &state)?;
+        let mut answer = answer(pair, path, &state)?;
+        // Where nothing is to be done, nobody need be asked.
+        if answer.verdict.is_open()
+            && let Some(told) = running.tells(&pair.replica, path)
+        {
+            answer.is_told_by_running(told);
+        }
         answer.show(args.json)?;
         codes.push(if answer.is_identical() { IDENTICAL } else { DIFFERS });
     }

@@ -6,15 +6,17 @@ mod common;
 
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use alike_testkit::{Mount, NOBODY, Pair, Run, root_or_say};
-use common::{SOON, pair, pair_with_files, text};
+use common::up::Up;
+use common::{SOON, events, pair, pair_with_files, text};
 use serde_json::Value;
 
 /// A pair whose source has rested: of what changed within a stamp's grain of a pass nobody could tell later who changed it.
 fn settled_pair(count: usize) -> Pair {
     let pair = pair_with_files(count);
-    std::thread::sleep(std::time::Duration::from_millis(60));
+    std::thread::sleep(Duration::from_millis(60));
     pair
 }
 
@@ -99,6 +101,68 @@ fn what_a_pass_did_to_a_path_is_told_with_the_pass_and_what_set_it_off() {
     on_replica.expect(0);
     assert_eq!(on_replica.out(), out, "the same from both sides");
     live.stop();
+}
+
+#[test]
+fn how_long_a_copy_took_is_told() {
+    const MIB: usize = 1024 * 1024;
+    let pair = settled_pair(1);
+    let bytes = |seed: u8| -> Vec<u8> { (0..2 * MIB).map(|at| (at >> 7) as u8 ^ at as u8 ^ seed).collect() };
+    let flags = ["--json", "--bwlimit", "3M", "--reflink", "never"];
+    for (seed, action) in [(1, "create"), (2, "update")] {
+        pair.source.file("large", bytes(seed));
+        let run = pair.once_with(&flags);
+        run.expect(0);
+        let line = |run: &Run| events(run).into_iter().rfind(|line| line.path == "large").unwrap().line;
+        assert_eq!(line(&run)["action"], action);
+        let past = pair.alike.run(["log", text(pair.replica.top()), "--json", "--path", "large"]);
+        let said = json(&pair, &pair.source.path("large"));
+        let [logged, told, why_told] =
+            [&line(&run)["ms"], &line(&past)["ms"], &said["past"][0]["ms"]].map(|ms| ms.as_u64().unwrap());
+        assert_eq!(told, why_told);
+        assert!((300..=logged).contains(&told) && told + 200 > logged, "{told} and {logged} ms");
+        let out = why(&pair, "large", 0);
+        assert!(out.contains(&format!("  {told} ms · pass")), "{out}");
+    }
+    let small = json(&pair, &pair.source.path("even/file-000"));
+    assert!(small["past"][0]["ms"].as_u64().unwrap() < 300, "{small:#}");
+}
+
+#[test]
+fn what_failed_under_a_running_up_is_told_with_its_reason_and_one_that_hangs_keeps_nobody_waiting() {
+    if !root_or_say("a small filesystem") {
+        return;
+    }
+    let mut up = Up::new();
+    up.source("one").file("small", "x").file("too large", vec![b'x'; 4 << 20]);
+    fs::create_dir(up.path("one.replica")).unwrap();
+    let _mount = Mount::tmpfs(&up.path("one.replica"), "2M");
+    up.configure(&up.job("one", ""));
+    up.start();
+    up.wait_for_state("one", "differs");
+    let at = up.path("one/too large");
+    let why = |up: &Up| up.ask(&["why", text(&at)]);
+    let asked = why(&up);
+    asked.expect(1);
+    let out = asked.out().to_lowercase();
+    assert!(out.contains("failed under the running alike up, job one: "), "{}", asked.report());
+    assert!(out.contains("no space") && out.contains("the next pass tries again: create"), "{out}");
+    let said: Value = serde_json::from_str(&up.ask(&["why", text(&at), "--json"]).out()).unwrap();
+    assert_eq!((&said["verdict"], &said["running"]["job"]), (&"error".into(), &"one".into()));
+    let small = up.ask(&["why", text(&up.path("one/small"))]);
+    small.expect(0);
+    assert!(!small.out().contains("running"), "{}", small.report());
+
+    up.live().stand_still();
+    let started = Instant::now();
+    let hung = why(&up);
+    up.live().go_on();
+    hung.expect(1);
+    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+    assert!(hung.out().contains("the next pass: create, new"), "{}", hung.report());
+    up.stop();
+    let ended = why(&up);
+    assert!(!ended.out().contains("running"), "{}", ended.report());
 }
 
 #[test]

@@ -85,7 +85,7 @@ pub(crate) fn trash(replica: &Path, part: Part) -> Result<Value, Failure> {
 
 fn one_kept(kept: &Kept<'_>) -> Value {
     let deed = &kept.written.deed;
-    let mut value = told(&Event { bytes: Some(kept.bytes), ..event(kept.written) }, kept.written);
+    let mut value = told(&Event { bytes: Some(kept.bytes), took: None, ..event(kept.written) }, kept.written);
     value["kind"] = kept.stamp.kind.to_string().into();
     value["reason"] = deed.reason.clone().into();
     value["at"] = rfc(timestamp(before(deed.at))).into();

@@ -13,6 +13,7 @@ mod notify;
 pub(crate) mod record;
 pub(crate) mod report;
 pub(crate) mod socket;
+pub(crate) mod told;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

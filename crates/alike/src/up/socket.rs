@@ -8,7 +8,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use alike_storage::{linux, plain};
 use etcetera::BaseStrategy;
@@ -183,10 +183,10 @@ pub(crate) fn ask(config: Option<&Path>, question: &Question) -> Result<Answer, 
 pub(crate) fn ask_to_end(config: Option<&Path>) -> Result<Answer, Failure> {
     const LONGEST: Duration = Duration::from_secs(70);
     let (answer, lock) = reach(config, &Question::Down)?;
-    let until = std::time::Instant::now() + LONGEST;
+    let until = Instant::now() + LONGEST;
     // It is held until the process is gone.
     while File::open(&lock).is_ok_and(|lock| matches!(lock.try_lock(), Err(TryLockError::WouldBlock))) {
-        if std::time::Instant::now() > until {
+        if Instant::now() > until {
             return Err(Failure::Failed("alike up does not end; a drive may hang".to_owned()));
         }
         std::thread::sleep(Duration::from_millis(10));
@@ -216,14 +216,41 @@ fn reach(config: Option<&Path>, question: &Question) -> Result<(Answer, PathBuf)
     }
 }
 
+/// How all stand that run here and answer within this time. Who hangs is not waited for any longer.
+pub(crate) fn reports(within: Duration) -> Vec<Report> {
+    let (sender, answers) = std::sync::mpsc::channel();
+    for (folder, name) in folders().iter().flatten().flat_map(sockets) {
+        let sender = sender.clone();
+        let asks = move || -> io::Result<()> {
+            let stream = connect(&folder, &name)?;
+            stream.set_read_timeout(Some(within))?;
+            write_line(&stream, &Question::Status)?;
+            if let Answer::Status(report) = read_line(&stream)? {
+                let _ = sender.send(*report);
+            }
+            Ok(())
+        };
+        // Even to connect may take without end.
+        let _ = std::thread::Builder::new().name("asks".to_owned()).spawn(asks);
+    }
+    drop(sender);
+    let until = Instant::now() + within;
+    std::iter::from_fn(|| answers.recv_timeout(until.saturating_duration_since(Instant::now())).ok())
+        .collect()
+}
+
+/// The names of sockets in a folder; of some, nobody may listen any more.
+fn sockets(folder: &PathBuf) -> Vec<(PathBuf, String)> {
+    let names = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    let names = names.filter_map(|name| name.into_string().ok()).filter(|name| name.ends_with(".sock"));
+    names.map(|name| (folder.clone(), name)).collect()
+}
+
 /// The one that runs, and its socket.
 fn only_one(folders: &[PathBuf]) -> Result<Option<(UnixStream, PathBuf)>, Failure> {
-    let in_folder = |folder: &PathBuf| {
-        let names = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
-        let names = names.filter_map(|name| name.into_string().ok()).filter(|name| name.ends_with(".sock"));
-        names.filter_map(|name| Some((connect(folder, &name).ok()?, folder.join(&name)))).collect::<Vec<_>>()
-    };
-    let mut running: Vec<(UnixStream, PathBuf)> = folders.iter().flat_map(in_folder).collect();
+    let all = folders.iter().flat_map(sockets);
+    let mut running: Vec<(UnixStream, PathBuf)> =
+        all.filter_map(|(folder, name)| Some((connect(&folder, &name).ok()?, folder.join(&name)))).collect();
     match running.len() {
         0 | 1 => Ok(running.pop()),
         several => Err(Failure::Usage(format!("{several} of alike up are running; say which with -c FILE"))),

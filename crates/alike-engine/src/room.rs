@@ -16,8 +16,9 @@ use crate::trash::{Trash, number};
 
 /// Of a filesystem's room, the trash leaves at least one part in this many free.
 const SPARE: u64 = 20;
-/// When a file does not fit, one part in this many is made free beside: the next would not fit either.
+/// When a file does not fit, one part in this many is made free beside, and at most so much: the next would not fit either.
 const AHEAD: u64 = 200;
+const MOST_AHEAD: u64 = 1 << 30;
 /// What a block counts for in `st_blocks`, whatever the filesystem.
 pub(crate) const BLOCK: u64 = 512;
 
@@ -102,7 +103,8 @@ impl Trash {
             return Ok(false);
         }
         let Some(freed) = self.drop_one(&mut found)? else { return Ok(false) };
-        self.drop_until(&mut found, bytes.saturating_add(whole / AHEAD), free.saturating_add(freed))?;
+        let want = bytes.saturating_add((whole / AHEAD).min(MOST_AHEAD));
+        self.drop_until(&mut found, want, free.saturating_add(freed))?;
         Ok(true)
     }
 

@@ -58,12 +58,12 @@ impl Found {
         }
         // Who has just read the journals has seen this one already.
         if let Some((bucket, n)) = self.newest.insert(hash, newest).filter(|before| *before != newest) {
-            self.add((self.buckets[bucket].clone(), n), VecDeque::push_back);
+            self.versions.push_back((self.buckets[bucket].clone(), n));
+            self.keep_short();
         }
     }
 
-    fn add(&mut self, version: (String, u64), add: fn(&mut VecDeque<(String, u64)>, (String, u64))) {
-        add(&mut self.versions, version);
+    fn keep_short(&mut self) {
         if self.versions.len() > FOUND {
             self.versions.pop_back();
             self.are_more = true;
@@ -95,7 +95,8 @@ impl Trash {
             for deed in self.deeds(&bucket)?.iter().rev().filter(|deed| there.contains(&deed.n)) {
                 let path = found.hasher.hash_one(deed.path.as_bytes());
                 if found.newest.contains_key(&path) {
-                    found.add((bucket.clone(), deed.n), VecDeque::push_front);
+                    found.versions.push_front((bucket.clone(), deed.n));
+                    found.keep_short();
                 } else if found.newest.len() < PATHS {
                     found.newest.insert(path, (at, deed.n));
                 }

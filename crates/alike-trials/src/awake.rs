@@ -67,11 +67,11 @@ impl Life<'_> {
         faults
     }
 
-    /// What only the replica has may be one file with others there: a mirror that deletes nothing hears nothing of that, and
+    /// What only the replica has, or filters leave out, may be one file with others there: a mirror hears nothing of that, and
     /// leaves it to a pass that looks at everything.
     fn knows_all_names(&self, pass: Pass) -> bool {
-        let looks_linked = |line: &String| line.contains(": links: ");
-        pass.deletes != Deletes::Nothing
+        let looks_linked = |line: &String| line.contains(": links: ") || line.contains(": hard link: ");
+        (pass.deletes != Deletes::Nothing && !self.is_filtered)
             || !compare(self.room.source.top(), self.room.replica.top()).iter().any(looks_linked)
     }
 

@@ -130,12 +130,16 @@ impl Witness {
             Some(inode) => now.get(folder) == Some(inode) || !inodes_now.contains(inode),
             None => false,
         };
+        let lacks = |path: &[u8]| !before.versions.0.contains_key(path);
         let mut faults = Vec::new();
         for (path, sight) in &before.replica.0 {
-            // What the source has under another name may have gone there: a move deletes nothing.
-            let has_moved = self.stood.get(path).is_some_and(|inode| inodes_now.contains(inode));
+            let is_kept = |path: &[u8]| !self.stood.contains_key(path) && lacks(path);
             let class = match () {
-                () if asked.wanted.keeps_all() && !before.versions.0.contains_key(path) && !has_moved => {
+                // What the source has under another name may have gone there: a move deletes nothing.
+                () if asked.wanted.keeps_all()
+                    && lacks(path)
+                    && above_all(path).chain([&path[..]]).all(|path| is_at_home(path) || is_kept(path)) =>
+                {
                     "gone in spite of --no-delete"
                 }
                 () if !asked.wanted.clears()

@@ -86,7 +86,9 @@ mod tests {
             record.event(&Event::about(1, *action, path(at), "permission denied"));
         }
         let replicas = vec![record.report("/r")];
-        let job = JobReport { name: "one".to_owned(), source: "/s".to_owned(), well: false, replicas };
+        let hook_troubles = Vec::new();
+        let (name, source) = ("one".to_owned(), "/s".to_owned());
+        let job = JobReport { name, source, well: false, hook_troubles, replicas };
         let empty = r#"{"version":"0","pid":1,"since":"","well":false,"config":[],"jobs":[]}"#;
         Report { jobs: vec![job], ..serde_json::from_str(empty).unwrap() }
     }

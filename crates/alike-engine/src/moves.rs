@@ -204,7 +204,9 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             let departure = departures.take(&key)?;
             let from = departures.path(&departure);
             let now = departures.path_now(&departure);
-            if [&from, &now].iter().any(|from| to.is_within(from) || from.is_within(&to)) {
+            // Where an exchange has brought it, it stays.
+            let others = [&from, &now].into_iter().filter(|at| **at != to);
+            if others.into_iter().any(|at| to.is_within(at) || at.is_within(&to)) {
                 // Nothing can be renamed into itself, nor take the place of what holds it: it is copied.
                 waiting.copied_away.push(from);
                 return None;
@@ -341,6 +343,12 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         };
         // An exchange may have brought it here already.
         let is_here = there.is_some_and(|there| there.identity() == before.identity());
+        let stands = self.wait_for(|waiting| Some(waiting.departures.as_ref()?.path_now(departure)));
+        let stands = stands.unwrap_or_default();
+        if is_here && stands == place.path().join(&arrival.name) {
+            // The exchange was told.
+            return Ok(Done::looks(*before));
+        }
         let swaps = there.is_some_and(|there| {
             moved.taken_by_wanted || there.kind == Kind::Folder || before.kind == Kind::Folder
         });
@@ -359,8 +367,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             from: moved.from.clone(),
         };
         let step = Step { name: arrival.name.clone(), verb, reason: Reason::Moved(moved.from.clone()) };
-        let stands = self.wait_for(|waiting| Some(waiting.departures.as_ref()?.path_now(departure)));
-        let stands = (from.0, from.1, &stands.unwrap_or_default());
+        let stands = (from.0, from.1, &stands);
         let take = |step: &Step| match (is_here, swaps) {
             (true, _) => Ok(Done::looks(*before)),
             (false, true) => self.hands.exchange(stands, place, step),

@@ -130,6 +130,31 @@ fn names_that_swap_or_go_round_arrive() {
 }
 
 #[test]
+fn of_folders_that_change_places_or_go_round_no_file_is_read_again() {
+    let mut pair = pair_with_files(30);
+    pair.source
+        .file("a/inside-1", "1")
+        .file("b/inside-2", "2")
+        .file("c/inside-3", "3")
+        .file("d/inside-4", "4");
+    // What changed just before a look is read at the next.
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    pair.mirrored();
+    pair.source.rename("a", "t").rename("b", "a").rename("t", "b");
+    pair.source.rename("c", "t").rename("d", "c").rename("odd", "d").rename("t", "odd");
+    let trace = pair.beside("trace");
+    pair.alike.run_after(&format!("exec strace -f -q -o {} -e trace=openat \"$0\" \"$@\"", trace.display()));
+    let run = pair.mirrored_with(&["--json"]);
+    let read: Vec<String> = std::fs::read_to_string(trace)
+        .unwrap()
+        .lines()
+        .filter(|line| line.contains("inside-") || line.contains("file-0"))
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(read, [""; 0], "{}", run.report());
+}
+
+#[test]
 fn folders_that_left_one_that_became_a_file_and_stand_inside_each_other_now_arrive_in_one_pass() {
     let pair = pair_with_files(30);
     pair.source.file("x/1/2/inner", "1").file("x/beside", "2").file("g/d/e/deep", "3");

@@ -305,9 +305,11 @@ impl Trash {
         // More than the last, for a clock may have been set back. It may also have been years ahead for long, and then the
         // last of all is anywhere.
         const LOOKED_AT: usize = 8;
+        const FEW: usize = 64;
         let buckets = self.buckets()?;
         let mut last = 0;
-        for bucket in buckets.iter().rev().take(if all { usize::MAX } else { LOOKED_AT }) {
+        let most = if all || buckets.len() <= FEW { buckets.len() } else { LOOKED_AT };
+        for bucket in buckets.iter().rev().take(most) {
             match File::open(self.path().join(bucket).join("journal")) {
                 Err(why) if why.kind() == io::ErrorKind::NotFound => {}
                 journal => last = last.max(history::last_pass(journal?)?),

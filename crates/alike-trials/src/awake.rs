@@ -7,12 +7,12 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use alike_testkit::{Snapshot, compare};
+use alike_testkit::Snapshot;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::clock::{self, CLOCKS};
 use crate::edits::Edit;
-use crate::judge::{Fault, Shown, fault, last_words, staged};
+use crate::judge::{Fault, Shown, Sight, fault, last_words, staged};
 use crate::life::{Life, Tally};
 use crate::naive::{Mirrored, Wanted, tells_of};
 use crate::room::Room;
@@ -70,9 +70,14 @@ impl Life<'_> {
     /// What only the replica has, or filters leave out, may be one file with others there: a mirror hears nothing of that, and
     /// leaves it to a pass that looks at everything.
     fn knows_all_names(&self, pass: Pass) -> bool {
-        let looks_linked = |line: &String| line.contains(": links: ") || line.contains(": hard link: ");
-        (pass.deletes != Deletes::Nothing && !self.is_filtered)
-            || !compare(self.room.source.top(), self.room.replica.top()).iter().any(looks_linked)
+        let (versions, replica) = (Shown::of(self.room.source.top()), Shown::of(self.room.replica.top()));
+        let wanted = Wanted { rules: &self.rules, deletes: pass.deletes };
+        let mirrored = Mirrored::of(wanted, &versions, &replica);
+        let found = Snapshot::of(self.room.replica.top());
+        let is_linked = |path: &Vec<u8>| found.get(path).is_some_and(|found| found.links > 1);
+        let is_extra = |path: &Vec<u8>| mirrored.left_out.contains(path) || !versions.0.contains_key(path);
+        let files = replica.0.iter().filter(|(_, sight)| **sight != Sight::Folder);
+        !files.map(|(path, _)| path).any(|path| is_extra(path) && is_linked(path))
     }
 
     fn start(&self, mirror: Mirror, pass: Pass) -> Running {

@@ -46,6 +46,7 @@ const WENT_WRONG: [(Kind, &[u64]); 3] = [
             503_000_062,
             503_000_117,
             504_000_157,
+            510_000_052,
         ],
     ),
     (Kind::Live, &[502_000_823]),
@@ -69,9 +70,9 @@ pub fn run(ground: &Ground) -> Sums {
     }
     let steps = if ground.full { 10_000_000 } else { 100_000 };
     let first = ground.seed * 1_000_000;
-    // Half of all steps are edits and passes alone; of the live ones there are as many as there is time for.
     let some = |kind: Kind| {
-        let histories = steps / 2 / kind.length();
+        let tenths = if kind == Kind::Live { 2 } else { 4 };
+        let histories = steps / 10 * tenths / kind.length();
         (0..histories as u64).map(move |at| Point { kind, seed: first + at, only: None })
     };
     let tally = Tally::default();

@@ -39,6 +39,11 @@ impl Controls {
         Ok(Self { stop, pass_now: AtomicBool::new(false), allows_deletes: AtomicBool::new(false), waker })
     }
 
+    /// What was allowed for a pass that did not come is not allowed for a later one.
+    pub fn allow_no_more(&self) {
+        self.allows_deletes.store(false, Ordering::Relaxed);
+    }
+
     /// Asks for a full pass now, and for this one allows deletions as `--allow-deletes` does, if they are to be allowed.
     pub fn ask_for_pass(&self, allows_deletes: bool) {
         self.allows_deletes.fetch_or(allows_deletes, Ordering::Relaxed);

@@ -56,7 +56,10 @@ impl Deeds<'_> {
                 // Without this line the deed still counts as done.
                 let _ = slot.bucket.write(&Line::Done { done: slot.n, now }, false);
                 let shown = slot.shown();
-                trash.superseded.note(path, &slot);
+                // What a folder held may have had no later version.
+                if old.kind != Kind::Folder {
+                    trash.superseded.note(path, &slot);
+                }
                 self.note_linked(path, old, slot);
                 Ok((done, Some(shown)))
             }
@@ -126,6 +129,8 @@ impl Deeds<'_> {
             if stays(&path, &old) && slot.bucket.write(&Line::Unkept { unkept: slot.n }, true).is_ok() {
                 // One that stays is a name outside, which costs a copy.
                 let _ = remove_tree(&slot.bucket.folder, &slot.name);
+                // What came before it is no longer followed by anything.
+                self.trash.inspect(|trash| trash.superseded.forget());
             }
         }
     }

@@ -221,13 +221,13 @@ mod tests {
 
     use std::time::Duration;
 
-    use alike_model::entry::Time;
+    use alike_model::entry::{Identity, Kind, Time};
     use alike_model::event::Action;
     use alike_model::path::{Name, RelPath};
     use alike_testkit::Tree;
 
     use super::*;
-    use crate::history::Deed;
+    use crate::history::{Deed, Look};
 
     const NOW: Time = Time { secs: 1_700_000_000, nanos: 0 };
 
@@ -249,11 +249,17 @@ mod tests {
         }
 
         fn keep(&self, name: &str) {
+            self.keep_as(name, None);
+        }
+
+        fn keep_as(&self, name: &str, old: Option<Look>) {
             let path = RelPath::root().join(&Name::new(name.as_bytes()).unwrap());
-            let deed = Deed { kept: true, ..Deed::of((1, NOW), Action::Delete, &path) };
+            let deed = Deed { kept: true, old, ..Deed::of((1, NOW), Action::Delete, &path) };
             let slot = self.trash.begin(deed).unwrap();
             std::fs::write(slot.bucket.folder.path().join(slot.n.to_string()), "kept").unwrap();
-            self.trash.superseded.note(&path, &slot);
+            if old.is_none() {
+                self.trash.superseded.note(&path, &slot);
+            }
         }
 
         fn left(&self) -> Vec<u64> {
@@ -304,6 +310,18 @@ mod tests {
         let in_row: Vec<u64> = (left[0]..=600).collect();
         assert_eq!(left, in_row, "the oldest go");
         assert!(filled.looked_at() < 2000, "{} were looked at", filled.looked_at());
+    }
+
+    #[test]
+    fn what_a_folder_held_is_followed_by_no_later_folder_of_that_name() {
+        let filled = Filled::with("folders", 1);
+        let id = Identity { ino: 1, btime: None };
+        let folder =
+            Look { kind: Kind::Folder, id, size: 0, mode: 0o755, uid: 0, gid: 0, mtime: NOW, nlink: 2 };
+        filled.keep_as("project", Some(folder));
+        filled.keep_as("project", Some(folder));
+        assert!(filled.trash.make_room(1).unwrap());
+        assert_eq!(filled.left(), [2, 3], "the oldest goes");
     }
 
     #[test]

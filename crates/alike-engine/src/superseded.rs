@@ -6,8 +6,10 @@ use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use alike_model::entry::Kind;
 use alike_model::path::RelPath;
 
+use crate::history::Deed;
 use crate::trash::{Slot, Trash};
 
 /// So many paths are told apart, newest first; and so many versions are found at once.
@@ -92,7 +94,10 @@ impl Trash {
         for at in (0..found.buckets.len()).rev() {
             let bucket = found.buckets[at].clone();
             let there = self.numbers_in(&bucket)?;
-            for deed in self.deeds(&bucket)?.iter().rev().filter(|deed| there.contains(&deed.n)) {
+            let is_file = |deed: &&Deed| deed.old.is_none_or(|old| old.kind != Kind::Folder);
+            for deed in
+                self.deeds(&bucket)?.iter().rev().filter(|deed| there.contains(&deed.n)).filter(is_file)
+            {
                 let path = found.hasher.hash_one(deed.path.as_bytes());
                 if found.newest.contains_key(&path) {
                     found.versions.push_front((bucket.clone(), deed.n));

@@ -27,6 +27,7 @@ pub(crate) fn elsewhere(written: &OsStr, below: &Path) -> Option<String> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

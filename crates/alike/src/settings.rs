@@ -105,7 +105,11 @@ pub(crate) fn spec(pair: &PairArgs, args: &PassArgs, output: &OutputArgs) -> Res
 /// True when the filters of this mirror leave out the folder at `rest` below either top.
 pub(crate) fn excludes(args: &MirrorArgs, rest: &Path) -> bool {
     use std::os::unix::ffi::OsStrExt;
-    // A filter that cannot be read leaves nothing out here; whoever starts the mirror says what is wrong with it.
+    // A filter that cannot be read leaves nothing out here; whoever starts the mirror says what is wrong with it. Of a pipe
+    // only one may read, who then waits for who writes it.
+    if args.pass.ignore_file.iter().any(|path| !path.is_file()) {
+        return false;
+    }
     let Ok(spec) = spec(&args.pair, &args.pass, &args.output) else { return false };
     RelPath::parse(rest.as_os_str().as_bytes())
         .is_some_and(|rest| spec.filter.excludes_with_parents(&rest, true))

@@ -120,3 +120,46 @@ fn the_names_of_the_jobs_can_be_had_one_a_line() {
     assert_eq!(run.out(), "two words\none\n");
     assert!(!same(&up.path("one"), &up.path("one.replica")), "nothing is mirrored by asking");
 }
+
+#[test]
+fn what_was_allowed_to_a_job_that_cannot_begin_is_not_allowed_to_it_later() {
+    let mut up = running(40, "");
+    up.stop();
+    let rules = up.path("rules");
+    up.configure(&up.job("one", &format!("no_watch = true\nignore_file = [{rules:?}]")));
+    up.start();
+    up.wait_for_state("one", "halted");
+    up.ask(&["pass", "one", "--allow-deletes"]).expect(2).expect_message_with("Nothing was allowed");
+    remove(&up, 0..40);
+    fs::write(rules, "*.tmp\n").unwrap();
+    let is_judged = || up.replica("one")["why"].as_str().is_some_and(|why| why.contains("is empty"));
+    assert!(wait_until(SOON, is_judged), "{:#}", up.replica("one"));
+    assert!(up.path("one.replica/39").exists());
+}
+
+#[test]
+fn an_ignore_file_that_is_away_for_a_moment_or_a_pipe_that_nobody_writes_holds_up_no_other_job() {
+    let mut up = Up::new();
+    up.source("one").file("a", "a");
+    up.source("two").file("c", "c");
+    let (rules, pipe) = (up.path("rules"), up.path("pipe"));
+    fs::write(&rules, "*.tmp\n").unwrap();
+    let config = |up: &Up, rules: &std::path::Path| {
+        format!("{}{}", up.job("one", &format!("ignore_file = [{rules:?}]")), up.job("two", ""))
+    };
+    up.configure(&config(&up, &rules));
+    up.start();
+    up.wait_for_state("one", "identical");
+    fs::rename(&rules, up.path("away")).unwrap();
+    up.ask(&["reload"]).expect(0).expect_message_with("2 jobs unchanged");
+    fs::rename(up.path("away"), &rules).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    up.configure(&config(&up, &pipe));
+    up.ask(&["reload"]).expect(0).expect_message_with("changed one; 1 job unchanged");
+    fs::write(up.path("two/live"), "live").unwrap();
+    up.wait_until_same("two");
+    // Whoever reads it is let go, so that all ends.
+    fs::write(&pipe, "").unwrap();
+    assert_eq!(up.stop(), Some(0));
+}

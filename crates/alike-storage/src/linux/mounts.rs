@@ -138,20 +138,31 @@ pub fn listed(fstab: &[u8]) -> Vec<Listed> {
 pub fn unmounted_above(path: &Path) -> Option<PathBuf> {
     let listed = listed(&std::fs::read("/etc/fstab").unwrap_or_default()).into_iter().map(|one| one.point);
     let above = listed.filter(|point| path.starts_with(point) && point.parent().is_some());
-    let nearest = above.chain(of_a_user(path)).max_by_key(|point| point.as_os_str().len())?;
-    (!lines()?.iter().any(|line| line.point == nearest)).then_some(nearest)
+    let mounted: Vec<PathBuf> = lines()?.into_iter().map(|line| line.point).collect();
+    let nearest = above.chain(of_a_user(path, &mounted)).max_by_key(|point| point.as_os_str().len())?;
+    (!mounted.contains(&nearest)).then_some(nearest)
 }
 
-/// `/media/USER/DRIVE` or `/run/media/USER/DRIVE`, where udisks mounts the drives of a user and nothing else should be.
-fn of_a_user(path: &Path) -> Option<PathBuf> {
+/// `/media/USER/DRIVE` or `/run/media/USER/DRIVE`, where udisks mounts the drives of a user and nothing else should be; unless
+/// something is mounted in that place, or above the path in it.
+fn of_a_user(path: &Path, mounted: &[PathBuf]) -> Option<PathBuf> {
     let tops = [Path::new("/media"), Path::new("/run/media")];
     let (top, below) = tops.iter().find_map(|top| Some((top, path.strip_prefix(top).ok()?)))?;
     let mut names = below.iter();
     let (user, drive) = (names.next()?, names.next()?);
     let users = std::fs::read("/etc/passwd").ok()?;
-    let is_user =
-        |line: &[u8]| line.strip_prefix(user.as_encoded_bytes()).is_some_and(|rest| rest.starts_with(b":"));
-    users.split(|byte| *byte == b'\n').any(is_user).then(|| top.join(user).join(drive))
+    let is_user = |line: &[u8]| {
+        let mut fields = line.split(|byte| *byte == b':');
+        let (name, number) = (fields.next(), fields.nth(1).and_then(|number| str::from_utf8(number).ok()));
+        // Those below are of the system, `backup` among them.
+        let is_person = |number: u32| number == 0 || number >= 1000;
+        name == Some(user.as_encoded_bytes())
+            && number.and_then(|number| number.parse().ok()).is_some_and(is_person)
+    };
+    let own = top.join(user);
+    let is_between = |point: &PathBuf| point.starts_with(&own) && path.starts_with(point);
+    let is_place = users.split(|byte| *byte == b'\n').any(is_user) && !mounted.iter().any(is_between);
+    is_place.then(|| own.join(drive))
 }
 
 /// The table has space, tab, newline and backslash as three octal digits.
@@ -190,6 +201,25 @@ mod tests {
         assert_eq!((read.number, read.device.as_str(), read.kind.as_str()), (36, "98:0", "fuse.ext3"));
         assert_eq!((read.root, read.point), ("/in side".into(), "/mnt/od\\d\n".into()));
         assert!(parse(b"").is_none() && parse(b"36 35 98:0 / /mnt rw").is_none());
+    }
+
+    #[test]
+    fn the_drives_of_people_have_their_place_unless_something_is_mounted_there() {
+        let of = |path: &str, mounted: &[&str]| {
+            of_a_user(Path::new(path), &mounted.iter().map(PathBuf::from).collect::<Vec<_>>())
+        };
+        assert_eq!(of("/media/root/USB/docs", &["/"]), Some("/media/root/USB".into()));
+        assert_eq!(of("/run/media/root/USB", &["/"]), Some("/run/media/root/USB".into()));
+        for (path, mounted) in [
+            ("/media/root/USB/docs", "/media/root/USB"),
+            ("/media/root/USB/docs", "/media/root"),
+            ("/media/root", "/"),
+            ("/media/daemon/docs", "/"),
+            ("/media/nobody knows/docs", "/"),
+            ("/mnt/root/USB", "/"),
+        ] {
+            assert_eq!(of(path, &[mounted]), None, "{path}, {mounted}");
+        }
     }
 
     #[test]

@@ -135,14 +135,21 @@ pub static TRIALS: &[Trial] = &[
     Trial {
         name: "model",
         what: "random histories: edits of every kind, moves, flips, links, drift, times of 1902 and 2400; passes of which some are killed or meet an \
-               error, some delete nothing (`--no-delete`) or more (`--delete-excluded`), some are taken back (`undo`, then `--resume`); filters on the \
-               command line, in `--ignore-file` and in `.alikeignore` files, which come, change and go; a clock that jumps by 2 seconds to 20 years; \
-               mirrors that run while the source changes, and are stopped or killed. A point is a step: an edit or a pass",
-        failure: "after a pass: not equal with exit 0, torn, a gap, gone and not in the trash, source or outside written, litter; left out and copied or \
-                  gone, or not gone with `--delete-excluded`; anything gone in spite of `--no-delete`, or anything else that differs then; an undo that \
-                  does not bring back what was, a pass before `--resume`; a change that a mirror does not bring over within 20 seconds; a next pass \
+               error. A point is a step: an edit or a pass",
+        failure: "after a pass: not equal with exit 0, torn, a gap, gone and not in the trash, source or outside written, litter; a next pass \
                   that is not idle, a plan that writes. One bad step ends its history",
         fits: |tool| tool == Tool::Alike,
         run: model::run,
+    },
+    Trial {
+        name: "mixed",
+        what: "such histories in which some passes delete nothing (`--no-delete`) or more (`--delete-excluded`), some are taken back (`undo`, then \
+               `--resume`); filters on the command line, in `--ignore-file` and in `.alikeignore` files, which come, change and go; a clock that jumps \
+               by 2 seconds to 20 years; mirrors that run while the source changes, and are stopped or killed",
+        failure: "as in `model`; left out and copied or gone, or not gone with `--delete-excluded`; anything gone in spite of `--no-delete`, or anything \
+                  else that differs then; an undo that does not bring back what was, a pass before `--resume`; a change that a mirror does not bring over \
+                  within 20 seconds",
+        fits: |tool| tool == Tool::Alike,
+        run: model::mixed,
     },
 ];

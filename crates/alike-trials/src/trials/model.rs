@@ -64,15 +64,25 @@ struct Point {
     only: Option<Vec<usize>>,
 }
 
+/// Edits and passes.
 pub fn run(ground: &Ground) -> Sums {
-    if !clock::can_be_wrong() {
-        return Sums::not_run("faketime is not here, for clocks that are wrong");
+    lived(ground, &[Kind::Passes])
+}
+
+/// With rules that change, passes taken back, clocks that are wrong, and mirrors that run.
+pub fn mixed(ground: &Ground) -> Sums {
+    match clock::can_be_wrong() {
+        true => lived(ground, &[Kind::Mixed, Kind::Live]),
+        false => Sums::not_run("faketime is not here, for clocks that are wrong"),
     }
+}
+
+fn lived(ground: &Ground, kinds: &[Kind]) -> Sums {
     let steps = if ground.full { 10_000_000 } else { 100_000 };
     let first = ground.seed * 1_000_000;
     let some = |kind: Kind| {
-        let tenths = if kind == Kind::Live { 2 } else { 4 };
-        let histories = steps / 10 * tenths / kind.length();
+        let share = if kinds.contains(&kind) { steps / kinds.len() } else { 0 };
+        let histories = share / kind.length();
         (0..histories as u64).map(move |at| Point { kind, seed: first + at, only: None })
     };
     let tally = Tally::default();
@@ -86,9 +96,10 @@ pub fn run(ground: &Ground) -> Sums {
     match &ground.only_point {
         Some(only) => sums.add(try_all(ground, parse(only).into_iter().collect(), 0.0)),
         None => {
-            let again = WENT_WRONG.iter().flat_map(|(kind, seeds)| {
-                seeds.iter().map(|seed| Point { kind: *kind, seed: *seed, only: None })
-            });
+            let again =
+                WENT_WRONG.iter().filter(|(kind, _)| kinds.contains(kind)).flat_map(|(kind, seeds)| {
+                    seeds.iter().map(|seed| Point { kind: *kind, seed: *seed, only: None })
+                });
             sums.add(try_all(ground, again.collect(), seconds(20.0, 600.0)));
             let both = some(Kind::Passes).chain(some(Kind::Mixed)).collect();
             sums.add(try_all(ground, both, seconds(60.0, 14_400.0)));

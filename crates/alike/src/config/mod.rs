@@ -17,15 +17,17 @@ mod whatever_is_written;
 use std::ffi::OsString;
 use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 pub(crate) use command::{ConfigArgs, config};
 pub(crate) use init::explained;
 pub(crate) use load::{load, of_user};
 pub(crate) use save::{SaveArgs, save};
 pub(crate) use trouble::Trouble;
-use xxhash_rust::xxh3::xxh3_64;
 
 use crate::args::MirrorArgs;
 use crate::run::Failure;
@@ -63,9 +65,17 @@ impl Config {
 
 impl Job {
     fn new(name: String, (argv, mirror): (Vec<OsString>, MirrorArgs), hooks: Hooks) -> Self {
-        let read = |path: &PathBuf| Some(xxh3_64(&fs::read(path).ok()?));
-        let ignores = mirror.pass.ignore_file.iter().map(read).collect();
-        Self { name, argv, mirror, ignores, hooks }
+        Self { name, argv, mirror, rules: OnceLock::new(), hooks }
+    }
+
+    /// True when it needs the same run as another: both say the same, and no ignore file of theirs is known to have changed.
+    pub(crate) fn runs_as(&self, other: &Self) -> bool {
+        let same = (&self.name, &self.argv, &self.hooks) == (&other.name, &other.argv, &other.hooks);
+        let rules = || Some(self.rules.get()?.iter().zip(other.rules.get()?));
+        // One that is away for a moment is none that changed.
+        let differ =
+            |(one, other): (&Option<Rules>, &Option<Rules>)| one.is_some() && other.is_some() && one != other;
+        same && !rules().is_some_and(|mut rules| rules.any(differ))
     }
 
     /// All its replicas, in the order of the config.
@@ -83,17 +93,46 @@ pub(crate) struct Job {
     pub(crate) argv: Vec<OsString>,
     /// The same, read.
     pub(crate) mirror: MirrorArgs,
-    /// What its ignore files had in them, by a hash, where they could be read: one that changed makes it another job.
-    ignores: Vec<Option<u64>>,
+    /// Which files its ignore files were when they were looked at; not known until then.
+    rules: OnceLock<Vec<Option<Rules>>>,
     /// What runs when something becomes of it.
     pub(crate) hooks: Hooks,
 }
 
-impl PartialEq for Job {
-    fn eq(&self, other: &Self) -> bool {
-        (&self.name, &self.argv, &self.ignores, &self.hooks)
-            == (&other.name, &other.argv, &other.ignores, &other.hooks)
+/// What tells a file that was changed: device, inode, size, and when it was changed last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Rules {
+    file: (u64, u64, u64),
+    changed: (i64, i64),
+}
+
+impl Rules {
+    fn at(path: &Path) -> Option<Self> {
+        let there = fs::metadata(path).ok()?;
+        let file = (there.dev(), there.ino(), there.size());
+        Some(Self { file, changed: (there.ctime(), there.ctime_nsec()) })
     }
+}
+
+/// Looks which files the ignore files of these jobs are now. What lies on a disk that hangs is not known.
+pub(crate) fn look_at_rules(jobs: &[Arc<Job>]) {
+    const PATIENCE: Duration = Duration::from_secs(2);
+    let until = Instant::now() + PATIENCE;
+    let looks: Vec<_> = jobs.iter().filter_map(|job| Some((job, rules_of(job)?))).collect();
+    for (job, found) in looks {
+        if let Ok(found) = found.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            let _ = job.rules.set(found);
+        }
+    }
+}
+
+/// Looks on a thread of its own, which may never end.
+fn rules_of(job: &Job) -> Option<Receiver<Vec<Option<Rules>>>> {
+    let files = job.mirror.pass.ignore_file.clone();
+    let (tell, told) = channel();
+    let look = move || drop(tell.send(files.iter().map(|path| Rules::at(path)).collect()));
+    let has_any = !job.mirror.pass.ignore_file.is_empty();
+    (has_any && std::thread::Builder::new().name("rules".to_owned()).spawn(look).is_ok()).then_some(told)
 }
 
 /// Programs with their arguments, never a line for a shell; each gets JSON on its standard input.

@@ -9,7 +9,7 @@ use super::board::{Board, JobBoard};
 use super::job::{Manner, Running};
 use super::notify;
 use super::report::Standing;
-use crate::config::{Config, Job};
+use crate::config::{self, Config, Job};
 
 /// The jobs that run.
 pub(crate) struct Fleet {
@@ -70,9 +70,10 @@ impl Fleet {
     pub(crate) fn apply(&mut self, config: Config) -> String {
         let mut changes = Changes::default();
         let wanted: Vec<Arc<Job>> = config.jobs.into_iter().map(Arc::new).collect();
+        config::look_at_rules(&wanted);
         let (stay, go): (Vec<Running>, Vec<Running>) = std::mem::take(&mut self.running)
             .into_iter()
-            .partition(|running| !running.has_ended() && wanted.contains(&running.job));
+            .partition(|running| !running.has_ended() && wanted.iter().any(|job| job.runs_as(&running.job)));
         // All are told at once, and none is started before all that go are gone: one may take up what another lets go of.
         for running in &go {
             running.stop();
@@ -93,7 +94,8 @@ impl Fleet {
         let manner = self.manner_of_one();
         let mut stay: Vec<Option<Running>> = stay.into_iter().map(Some).collect();
         for job in wanted {
-            let kept = stay.iter_mut().find(|slot| slot.as_ref().is_some_and(|running| running.job == job));
+            let kept =
+                stay.iter_mut().find(|slot| slot.as_ref().is_some_and(|running| running.job.runs_as(&job)));
             match kept.and_then(Option::take) {
                 Some(running) => self.running.push(running),
                 None => self.start(job, manner, &mut changes),
@@ -181,6 +183,9 @@ impl Fleet {
         let keeps = allows_deletes && running.job.mirror.pass.no_delete;
         if keeps {
             return Err(format!("{name} deletes nothing, ever: its config says no_delete"));
+        }
+        if allows_deletes && !running.is_mirroring() {
+            return Err(format!("{name} could not begin; alike status says why. Nothing was allowed"));
         }
         running.pass_now(allows_deletes);
         let how = if allows_deletes { ", and may delete as much as it has to" } else { "" };

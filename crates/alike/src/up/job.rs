@@ -1,6 +1,7 @@
 //! One job at work, on a thread of its own: whatever becomes of it, the others do not notice.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -41,6 +42,8 @@ pub(crate) struct Running {
     pub(crate) board: Arc<JobBoard>,
     controls: Arc<Controls>,
     console: Spoken,
+    /// Its mirror runs: it does not wait for what it needs to begin.
+    mirrors: Arc<AtomicBool>,
     thread: JoinHandle<u64>,
 }
 
@@ -55,7 +58,7 @@ impl Running {
         (share, manner): (Share, Manner),
     ) -> Result<Self, Failure> {
         let controls = Arc::new(Controls::new()?);
-        let console = Spoken::default();
+        let (console, mirrors) = (Spoken::default(), Arc::<AtomicBool>::default());
         let own = Arc::new(JobBoard::of(&job)?);
         let work = Work {
             job: Arc::clone(&job),
@@ -63,17 +66,23 @@ impl Running {
             feed: Arc::clone(&board.feed),
             controls: Arc::clone(&controls),
             console: Arc::clone(&console),
+            mirrors: Arc::clone(&mirrors),
             share,
             manner,
         };
         let name = format!("job {}", job.name);
         let thread = std::thread::Builder::new().name(name).spawn(move || work.run())?;
-        Ok(Self { job, board: own, controls, console, thread })
+        Ok(Self { job, board: own, controls, console, mirrors, thread })
     }
 
     /// A full pass is wanted now; it may delete as much as it has to, if that is allowed.
     pub(crate) fn pass_now(&self, allows_deletes: bool) {
         self.controls.ask_for_pass(allows_deletes);
+    }
+
+    /// True while its mirror runs, which may wait for a drive.
+    pub(crate) fn is_mirroring(&self) -> bool {
+        self.mirrors.load(Ordering::Relaxed)
     }
 
     /// Its log file may have been renamed.
@@ -117,6 +126,7 @@ struct Work {
     feed: Arc<Feed>,
     controls: Arc<Controls>,
     console: Spoken,
+    mirrors: Arc<AtomicBool>,
     share: Share,
     manner: Manner,
 }
@@ -137,6 +147,8 @@ impl Work {
                     "a fault in alike itself ended this job; it begins again. Please report it".to_owned()
                 }
             };
+            self.mirrors.store(false, Ordering::Relaxed);
+            self.controls.allow_no_more();
             if why != said {
                 self.halt(&why);
                 said = why;
@@ -174,7 +186,10 @@ impl Work {
         let sights: Vec<Sight<'_>> = (0..specs.len()).map(|number| self.sight(console, number)).collect();
         let monitors: Vec<&dyn Monitor> = sights.iter().map(|sight| sight as &dyn Monitor).collect();
         let policy = settings::policy(&args.pass);
-        Ok(mirror(&specs, policy, &rhythm, (&monitors, &now), &self.controls)?)
+        self.mirrors.store(true, Ordering::Relaxed);
+        let done = mirror(&specs, policy, &rhythm, (&monitors, &now), &self.controls);
+        self.mirrors.store(false, Ordering::Relaxed);
+        Ok(done?)
     }
 
     fn sight<'a>(&'a self, console: &'a Console, number: usize) -> Sight<'a> {

@@ -51,6 +51,8 @@ pub(crate) struct Draft {
     pub(crate) edits: Vec<(Name, Option<Known>)>,
     /// The filters under which it was listed in full, when nothing was held because they changed.
     pub(crate) filter: Option<u64>,
+    /// They are not those under which it was listed in full before; of a folder that nobody knew, those of the one above.
+    pub(crate) filter_changed: bool,
     /// It has been listed in full in this pass.
     pub(crate) listed: bool,
     /// Something was done in it, so its own times are to be set again.

@@ -186,7 +186,11 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
     ) -> FolderPlan {
         let path = if place.filter.is_empty() { RelPath::root() } else { place.path() };
         let filter = place.filter.fingerprint_in(&path);
-        let filter_changed = row.as_ref().is_some_and(|row| row.filter != filter);
+        // A folder that was left out has no row, and what changed above is why it is looked at now.
+        let changed_above =
+            || place.parent.as_ref().is_some_and(|parent| parent.draft(|draft| draft.filter_changed));
+        let filter_changed = row.as_ref().map_or_else(changed_above, |row| row.filter != filter);
+        place.draft(|draft| draft.filter_changed = filter_changed);
         let had_row = row.is_some();
         let mut row = row.unwrap_or_default();
         if let Extent::Names(names) = extent {
@@ -211,8 +215,8 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         let horizon = Horizon { departed, indexed: self.indexed, filter_changed };
         let plan = plan_folder(findings, &self.work.policy, horizon);
         let in_full = !matches!(extent, Extent::Names(_));
-        // Of a folder that was not known before, nothing is held for what filters were; only that would have to be remembered.
-        if in_full && (!had_row || (filter_changed && plan.holds.is_empty())) {
+        // While something is held for what filters were, that they changed has to be remembered.
+        if in_full && if filter_changed { plan.holds.is_empty() } else { !had_row } {
             place.draft(|draft| draft.filter = Some(filter));
         }
         plan

@@ -307,3 +307,32 @@ fn an_ignore_file_too_large_to_be_read_whole_is_not_guessed_at() {
     pair.once().expect(1);
     assert!(pair.replica.has("even/file-002"), "nothing is done where the rules are not known");
 }
+
+#[test]
+fn what_the_replica_has_in_a_folder_that_was_left_out_is_held_when_the_folder_comes_back_in() {
+    for in_file in [false, true] {
+        let pair = pair();
+        plant(&pair, &["a", "cache/x", "cache/sub/y"]);
+        let flags: &[&str] = if in_file { &[] } else { &["--exclude", "/cache/"] };
+        if in_file {
+            pair.source.file(".alikeignore", "/cache/\n");
+        }
+        pair.once_with(flags).expect(0);
+        for own in ["cache/precious", "cache/sub/precious"] {
+            pair.replica.file(own, "of the replica alone");
+        }
+        if in_file {
+            pair.source.remove(".alikeignore");
+        }
+        for _ in 0..3 {
+            let run = pair.once();
+            run.expect(1);
+            assert!(run.out().contains("was excluded before the filters changed"), "{}", run.report());
+            assert_eq!(pair.replica.read("cache/precious"), b"of the replica alone", "{}", run.report());
+            assert!(pair.replica.has("cache/sub/precious") && pair.replica.has("cache/sub/y"));
+        }
+        pair.once_with(&["--allow-deletes"]).expect(0);
+        assert!(!pair.replica.has("cache/precious"));
+        pair.once().expect(0);
+    }
+}

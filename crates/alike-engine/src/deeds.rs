@@ -56,10 +56,7 @@ impl Deeds<'_> {
                 // Without this line the deed still counts as done.
                 let _ = slot.bucket.write(&Line::Done { done: slot.n, now }, false);
                 let shown = slot.shown();
-                // What a folder held may have had no later version.
-                if old.kind != Kind::Folder {
-                    trash.superseded.note(path, &slot);
-                }
+                trash.superseded.note((path, old.kind), &slot);
                 self.note_linked(path, old, slot);
                 Ok((done, Some(shown)))
             }

@@ -3,6 +3,7 @@
 use std::io;
 
 use alike_model::entry::{Kind, Stamp, Time};
+use alike_model::path::RelPath;
 use alike_storage::{Error, Result};
 
 use crate::chronicle::{Written, slot};
@@ -32,12 +33,7 @@ pub fn kept<'a>(site: &Site, all: &'a [Written]) -> Result<Vec<Kept<'a>>> {
     for written in all.iter().filter(|written| written.deed.kept) {
         let slot = written.slot();
         let Some(stamp) = reach.look(&slot)? else { continue };
-        let mut bytes = 0;
-        reach.walk(&slot, &mut |_, stamp| {
-            if stamp.kind != Kind::Folder {
-                bytes += stamp.size;
-            }
-        });
+        let bytes = length(&mut reach, &slot);
         kept.push(Kept { written, stamp, bytes });
     }
     Ok(kept)
@@ -54,14 +50,21 @@ pub fn total(site: &Site) -> Result<(u64, u64)> {
     for bucket in site.trash.buckets().map_err(failed)? {
         for n in site.trash.numbers_in(&bucket).map_err(failed)? {
             entries += 1;
-            reach.walk(&slot(&bucket, n), &mut |_, stamp| {
-                if stamp.kind != Kind::Folder {
-                    bytes += stamp.size;
-                }
-            });
+            bytes += length(&mut reach, &slot(&bucket, n));
         }
     }
     Ok((entries, bytes))
+}
+
+/// The length of all that is at a path.
+fn length(reach: &mut Reach<'_>, at: &RelPath) -> u64 {
+    let mut bytes = 0;
+    reach.walk(at, &mut |_, stamp| {
+        if stamp.kind != Kind::Folder {
+            bytes += stamp.size;
+        }
+    });
+    bytes
 }
 
 /// What became of emptying.

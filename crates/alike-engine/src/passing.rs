@@ -79,7 +79,7 @@ impl Mirror<'_> {
         agenda.begin_full();
         let (before, is_first, top) = (*deletes, !agenda.seen, self.top(agenda));
         let asked = self.controls.allows_deletes.swap(false, Ordering::Relaxed);
-        let given = if asked && before != Deletes::Never { Deletes::Allowed } else { before };
+        let given = before.for_once(asked);
         // Allowed for one pass only.
         if before == Deletes::Allowed {
             *deletes = self.rhythm.later_deletes;

@@ -257,9 +257,8 @@ mod tests {
             let deed = Deed { kept: true, old, ..Deed::of((1, NOW), Action::Delete, &path) };
             let slot = self.trash.begin(deed).unwrap();
             std::fs::write(slot.bucket.folder.path().join(slot.n.to_string()), "kept").unwrap();
-            if old.is_none() {
-                self.trash.superseded.note(&path, &slot);
-            }
+            let kind = old.map_or(Kind::File, |old| old.kind);
+            self.trash.superseded.note((&path, kind), &slot);
         }
 
         fn left(&self) -> Vec<u64> {

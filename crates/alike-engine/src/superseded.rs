@@ -36,9 +36,9 @@ impl Superseded {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A version was kept.
-    pub(crate) fn note(&self, path: &RelPath, slot: &Slot) {
-        if let Some(found) = &mut *self.lock() {
+    /// Something was kept.
+    pub(crate) fn note(&self, (path, kind): (&RelPath, Kind), slot: &Slot) {
+        if let (Some(found), true) = (&mut *self.lock(), can_be_followed(kind)) {
             found.note(path, slot.bucket.name(), slot.n);
         }
     }
@@ -47,6 +47,11 @@ impl Superseded {
     pub(crate) fn forget(&self) {
         *self.lock() = None;
     }
+}
+
+/// False for a folder: what it held may have had no later version.
+fn can_be_followed(kind: Kind) -> bool {
+    kind != Kind::Folder
 }
 
 impl Found {
@@ -94,9 +99,9 @@ impl Trash {
         for at in (0..found.buckets.len()).rev() {
             let bucket = found.buckets[at].clone();
             let there = self.numbers_in(&bucket)?;
-            let is_file = |deed: &&Deed| deed.old.is_none_or(|old| old.kind != Kind::Folder);
+            let is_meant = |deed: &&Deed| deed.old.is_none_or(|old| can_be_followed(old.kind));
             for deed in
-                self.deeds(&bucket)?.iter().rev().filter(|deed| there.contains(&deed.n)).filter(is_file)
+                self.deeds(&bucket)?.iter().rev().filter(|deed| there.contains(&deed.n)).filter(is_meant)
             {
                 let path = found.hasher.hash_one(deed.path.as_bytes());
                 if found.newest.contains_key(&path) {

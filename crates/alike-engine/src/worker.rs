@@ -147,9 +147,7 @@ impl Worker<'_> {
         while !self.controls.stop.is_set() {
             // Allowed for what is asked now: a drive that comes back next week is judged as ever.
             let allows = self.controls.allows_deletes.swap(false, Ordering::Relaxed);
-            let deletes =
-                if allows && spec.deletes != Deletes::Never { Deletes::Allowed } else { spec.deletes };
-            match self.open_as(&Spec { deletes, ..spec.clone() }) {
+            match self.open_as(&Spec { deletes: spec.deletes.for_once(allows), ..spec.clone() }) {
                 Ok(pair) => {
                     self.controls.allows_deletes.fetch_or(allows, Ordering::Relaxed);
                     return Some(pair);

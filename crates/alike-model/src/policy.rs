@@ -89,6 +89,14 @@ pub enum Deletes {
     Never,
 }
 
+impl Deletes {
+    /// For one pass, where a person asked for more (`allows`): however much, unless nothing is ever to be deleted.
+    #[must_use]
+    pub fn for_once(self, allows: bool) -> Self {
+        if allows && self != Self::Never { Self::Allowed } else { self }
+    }
+}
+
 impl Default for Deletes {
     fn default() -> Self {
         Self::Within(MaxDelete::default())

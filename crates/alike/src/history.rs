@@ -160,10 +160,15 @@ fn why_none(site: &Site, args: &LogArgs) -> Result<String, Failure> {
 /// What was asked for.
 struct Question {
     wanted: Wanted,
-    /// The path, when it is no pattern.
-    path: Option<RelPath>,
+    about: About,
+}
+
+/// What of the history is meant.
+enum About {
+    All,
+    Path(RelPath),
     /// What a pattern matches, found when it was looked whether it is a path.
-    found: Option<Vec<Written>>,
+    Found(Vec<Written>),
 }
 
 impl Question {
@@ -176,24 +181,24 @@ impl Question {
             matching: None,
             last: args.last,
         };
-        let Some(path) = &args.path else { return Ok(Self { wanted, path: None, found: None }) };
+        let Some(path) = &args.path else { return Ok(Self { wanted, about: About::All }) };
         let plain = path_on(site, path)?;
         let is_pattern = path.as_os_str().as_bytes().iter().any(|byte| b"*?[".contains(byte));
         if !is_pattern {
-            return Ok(Self { wanted, path: Some(plain), found: None });
+            return Ok(Self { wanted, about: About::Path(plain) });
         }
         // A name may well have such signs in it, and be no pattern that can be read.
         let pattern = match Pattern::new(&path.to_string_lossy()) {
             Ok(pattern) => pattern,
             Err(_) if glean::is_named(&site.trash, &plain)? => {
-                return Ok(Self { wanted, path: Some(plain), found: None });
+                return Ok(Self { wanted, about: About::Path(plain) });
             }
             Err(why) => return Err(Failure::Usage(why.to_string())),
         };
         wanted.matching = Some(pattern);
         match glean::wanted_unless_named(&site.trash, &wanted, &plain)? {
-            None => Ok(Self { wanted: Wanted { matching: None, ..wanted }, path: Some(plain), found: None }),
-            found => Ok(Self { wanted, path: None, found }),
+            None => Ok(Self { wanted: Wanted { matching: None, ..wanted }, about: About::Path(plain) }),
+            Some(found) => Ok(Self { wanted, about: About::Found(found) }),
         }
     }
 
@@ -202,7 +207,11 @@ impl Question {
             let is_it = |one: &RelPath| one.is_within(path) || path.is_within(one);
             is_it(&written.deed.path) || written.deed.from.as_ref().is_some_and(is_it)
         };
-        self.wanted.has(&written.deed) && self.path.as_ref().is_none_or(concerns)
+        self.wanted.has(&written.deed)
+            && match &self.about {
+                About::Path(path) => concerns(path),
+                About::All | About::Found(_) => true,
+            }
     }
 }
 
@@ -213,15 +222,21 @@ type Place = (Arc<str>, u64);
 fn show_past(site: &Site, question: &Question, args: &LogArgs) -> Result<(usize, HashSet<Place>), Failure> {
     // More than can come while the past is shown.
     const REMEMBERED: usize = 10_000;
-    let gleaned = match (&question.path, &question.found) {
-        (_, Some(_)) => Vec::new(),
-        (None, None) => glean::wanted(&site.trash, &question.wanted)?,
-        (Some(path), None) => glean::of_path(&site.trash, path)?,
+    let gleaned;
+    let all = match &question.about {
+        About::Found(found) => found,
+        About::All => {
+            gleaned = glean::wanted(&site.trash, &question.wanted)?;
+            &gleaned
+        }
+        About::Path(path) => {
+            gleaned = glean::of_path(&site.trash, path)?;
+            &gleaned
+        }
     };
-    let all = question.found.as_ref().unwrap_or(&gleaned);
-    let mut rows: Vec<Row<'_>> = match &question.path {
-        None => all.iter().map(|written| (written, None)).collect(),
-        Some(path) => {
+    let mut rows: Vec<Row<'_>> = match &question.about {
+        About::All | About::Found(_) => all.iter().map(|written| (written, None)).collect(),
+        About::Path(path) => {
             let changes = changes(site, all, path).map_err(|why| Failure::Failed(why.to_string()))?;
             let is_meant = |row: &Row<'_>| question.wanted.has(&row.0.deed);
             changes.into_iter().map(|change| (change.written, change.before)).filter(is_meant).collect()

@@ -42,7 +42,7 @@ impl Said {
 }
 
 pub(crate) fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
-    let config = load(args.config.as_deref())?;
+    let config = load(args.which.config.as_deref())?;
     let mut out = std::io::stdout().lock();
     let mut wrong = false;
     for file in config.files.iter().filter(|_| args.verbose) {

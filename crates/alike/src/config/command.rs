@@ -23,26 +23,25 @@ enum What {
     /// Whether the config is right and its jobs could start, a line a job; changes nothing
     Check(CheckArgs),
     /// The names of its jobs, one a line
-    Jobs(JobsArgs),
+    Jobs(WhichArgs),
     /// Write a config file with every key in it, commented out, and one job when SOURCE and REPLICA say which
     Init(InitArgs),
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct CheckArgs {
+pub(crate) struct WhichArgs {
     /// The config file [default: $XDG_CONFIG_HOME/alike/alike.toml, then /etc/alike/alike.toml]
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) config: Option<PathBuf>,
-    /// Also the command line that does the same as each job
-    #[arg(short, long)]
-    pub(crate) verbose: bool,
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct JobsArgs {
-    /// The config file [default: $XDG_CONFIG_HOME/alike/alike.toml, then /etc/alike/alike.toml]
-    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    config: Option<PathBuf>,
+pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    pub(crate) which: WhichArgs,
+    /// Also the command line that does the same as each job
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
 }
 
 #[derive(Debug, Args)]
@@ -69,7 +68,7 @@ pub(crate) fn config(args: &ConfigArgs) -> Result<ExitCode, Failure> {
     }
 }
 
-fn jobs(args: &JobsArgs) -> Result<ExitCode, Failure> {
+fn jobs(args: &WhichArgs) -> Result<ExitCode, Failure> {
     let mut out = io::stdout().lock();
     for job in load(args.config.as_deref())?.jobs {
         writeln!(out, "{}", job.name)?;

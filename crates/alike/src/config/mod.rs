@@ -8,6 +8,7 @@ mod load;
 mod overlap;
 mod paths;
 mod reading;
+mod rules;
 mod save;
 mod setting;
 mod trouble;
@@ -15,19 +16,18 @@ mod trouble;
 mod whatever_is_written;
 
 use std::ffi::OsString;
-use std::fs;
 use std::net::SocketAddr;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-pub(crate) use command::{ConfigArgs, config};
+pub(crate) use command::{ConfigArgs, WhichArgs, config};
 pub(crate) use init::explained;
 pub(crate) use load::{load, of_user};
+pub(crate) use rules::look_at_rules;
 pub(crate) use save::{SaveArgs, save};
 pub(crate) use trouble::Trouble;
+
+use rules::Rules;
 
 use crate::args::MirrorArgs;
 use crate::run::Failure;
@@ -64,18 +64,10 @@ impl Config {
 }
 
 impl Job {
-    fn new(name: String, (argv, mirror): (Vec<OsString>, MirrorArgs), hooks: Hooks) -> Self {
-        Self { name, argv, mirror, rules: OnceLock::new(), hooks }
-    }
-
     /// True when it needs the same run as another: both say the same, and no ignore file of theirs is known to have changed.
     pub(crate) fn runs_as(&self, other: &Self) -> bool {
-        let same = (&self.name, &self.argv, &self.hooks) == (&other.name, &other.argv, &other.hooks);
-        let rules = || Some(self.rules.get()?.iter().zip(other.rules.get()?));
-        // One that is away for a moment is none that changed.
-        let differ =
-            |(one, other): (&Option<Rules>, &Option<Rules>)| one.is_some() && other.is_some() && one != other;
-        same && !rules().is_some_and(|mut rules| rules.any(differ))
+        (&self.name, &self.argv, &self.hooks) == (&other.name, &other.argv, &other.hooks)
+            && !self.rules.differ_from(&other.rules)
     }
 
     /// All its replicas, in the order of the config.
@@ -89,50 +81,14 @@ impl Job {
 pub(crate) struct Job {
     /// What it is called.
     pub(crate) name: String,
-    /// The command line of `alike mirror` that does the same; two jobs with the same one need the same run.
+    /// The command line of `alike mirror` that does the same.
     pub(crate) argv: Vec<OsString>,
     /// The same, read.
     pub(crate) mirror: MirrorArgs,
-    /// Which files its ignore files were when they were looked at; not known until then.
-    rules: OnceLock<Vec<Option<Rules>>>,
+    /// Which files its ignore files were when they were looked at.
+    rules: Rules,
     /// What runs when something becomes of it.
     pub(crate) hooks: Hooks,
-}
-
-/// What tells a file that was changed: device, inode, size, and when it was changed last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Rules {
-    file: (u64, u64, u64),
-    changed: (i64, i64),
-}
-
-impl Rules {
-    fn at(path: &Path) -> Option<Self> {
-        let there = fs::metadata(path).ok()?;
-        let file = (there.dev(), there.ino(), there.size());
-        Some(Self { file, changed: (there.ctime(), there.ctime_nsec()) })
-    }
-}
-
-/// Looks which files the ignore files of these jobs are now. What lies on a disk that hangs is not known.
-pub(crate) fn look_at_rules(jobs: &[Arc<Job>]) {
-    const PATIENCE: Duration = Duration::from_secs(2);
-    let until = Instant::now() + PATIENCE;
-    let looks: Vec<_> = jobs.iter().filter_map(|job| Some((job, rules_of(job)?))).collect();
-    for (job, found) in looks {
-        if let Ok(found) = found.recv_timeout(until.saturating_duration_since(Instant::now())) {
-            let _ = job.rules.set(found);
-        }
-    }
-}
-
-/// Looks on a thread of its own, which may never end.
-fn rules_of(job: &Job) -> Option<Receiver<Vec<Option<Rules>>>> {
-    let files = job.mirror.pass.ignore_file.clone();
-    let (tell, told) = channel();
-    let look = move || drop(tell.send(files.iter().map(|path| Rules::at(path)).collect()));
-    let has_any = !job.mirror.pass.ignore_file.is_empty();
-    (has_any && std::thread::Builder::new().name("rules".to_owned()).spawn(look).is_ok()).then_some(told)
 }
 
 /// Programs with their arguments, never a line for a shell; each gets JSON on its standard input.

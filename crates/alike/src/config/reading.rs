@@ -9,6 +9,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::keys::{self, Keys, Meaning, did_you_mean};
+use super::rules::Rules;
 use super::setting::{Says, Setting, Settings, command_line, parsed, settings};
 use super::trouble::{Mistake, Spot, Text, Trouble};
 use super::{Config, Hooks, Job, Web, overlap};
@@ -257,7 +258,7 @@ fn placed<'a>(all: &Settings<'a>, spot: &Spot<'a>) -> Result<Option<Placed<'a>>,
     });
     let argv = command_line(&flags.flatten().collect::<Vec<OsString>>(), &source, &replicas);
     let mirror = parsed(&argv, all, spot)?;
-    let job = Job::new(name.clone(), (argv, mirror), hooks(all));
+    let job = Job { name: name.clone(), argv, mirror, rules: Rules::default(), hooks: hooks(all) };
     Ok(Some(Placed { job, source: source_spot, replicas: spots }))
 }
 

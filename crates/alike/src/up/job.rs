@@ -137,6 +137,7 @@ impl Work {
         loop {
             // A fault of ours in one job must not end the others; what it was at is done again.
             let tried = catch_unwind(AssertUnwindSafe(|| self.mirror()));
+            self.mirrors.store(false, Ordering::Relaxed);
             let why = match tried {
                 Ok(Ok(found)) => {
                     self.board.ended(&self.feed, (Standing::Stopped, ""));
@@ -147,7 +148,6 @@ impl Work {
                     "a fault in alike itself ended this job; it begins again. Please report it".to_owned()
                 }
             };
-            self.mirrors.store(false, Ordering::Relaxed);
             self.controls.allow_no_more();
             if why != said {
                 self.halt(&why);
@@ -187,9 +187,7 @@ impl Work {
         let monitors: Vec<&dyn Monitor> = sights.iter().map(|sight| sight as &dyn Monitor).collect();
         let policy = settings::policy(&args.pass);
         self.mirrors.store(true, Ordering::Relaxed);
-        let done = mirror(&specs, policy, &rhythm, (&monitors, &now), &self.controls);
-        self.mirrors.store(false, Ordering::Relaxed);
-        Ok(done?)
+        Ok(mirror(&specs, policy, &rhythm, (&monitors, &now), &self.controls)?)
     }
 
     fn sight<'a>(&'a self, console: &'a Console, number: usize) -> Sight<'a> {

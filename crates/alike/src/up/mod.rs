@@ -15,7 +15,6 @@ pub(crate) mod report;
 pub(crate) mod socket;
 pub(crate) mod told;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -38,9 +37,8 @@ use socket::{Answer, Asked, Seat, serve};
 
 #[derive(Debug, Args)]
 pub(crate) struct UpArgs {
-    /// The config file [default: $XDG_CONFIG_HOME/alike/alike.toml, then /etc/alike/alike.toml]
-    #[arg(short, long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
-    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) which: config::WhichArgs,
     /// One JSON object a line on standard output
     #[arg(long)]
     pub(crate) json: bool,
@@ -53,7 +51,7 @@ pub(crate) struct UpArgs {
 }
 
 pub(crate) fn up(args: &UpArgs) -> Result<ExitCode, Failure> {
-    let config = config::load(args.config.as_deref())?;
+    let config = config::load(args.which.config.as_deref())?;
     let file = config.files[0].clone();
     let seat = Seat::take(&file)?;
     let board = Arc::new(Board::new());

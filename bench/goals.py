@@ -19,6 +19,8 @@ LIVE_HALF, LIVE_MOST = 0.002, 0.010
 STORM_SECONDS, STORM_RATIO, STORM_MIB = 1.0, 1.3, 64
 IDLE_SECONDS = 0.02
 START_SECONDS = 0.2
+# A question to the history of a million actions.
+ANSWER_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def part(results):
     parts = results["parts"]
     rows = [row for goal in GOALS if (row := of_ratio(goal, parts))]
     rows += million_memory(parts) + delta(parts) + flat(parts) + live(parts) + kinds(parts) + storms(parts) + idle(parts)
-    rows += start(parts) + program(parts)
+    rows += start(parts) + history(parts) + program(parts)
     if not rows:
         return ""
     return "\n".join([
@@ -237,6 +239,16 @@ def start(parts):
         if worst is not None:
             rows.append([f"`{mirror['label']}`: from the start to the first change on the replica", "", "", milliseconds(worst), "",
                          f"≤ {milliseconds(START_SECONDS)}", so(worst <= START_SECONDS)])
+    return rows
+
+
+def history(parts):
+    """The slowest answer counts."""
+    rows = []
+    for one in parts.get("history", {}).get("asked", []):
+        name, worst = max(one["questions"].items(), key=lambda found: found[1]["median"])
+        rows.append([f"`alike log`, each file {one['after']} ({name} is slowest)", "", "", milliseconds(worst["median"]), "",
+                     f"≤ {milliseconds(ANSWER_SECONDS)}", so(worst["median"] <= ANSWER_SECONDS)])
     return rows
 
 

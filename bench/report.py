@@ -4,6 +4,7 @@ import chart
 import curves
 import following
 import goals
+import history
 import measure
 import sections
 import wins
@@ -11,10 +12,10 @@ from words import escaped, mebibytes, seconds, size, table
 
 # The workloads that are tables of tools, and those that have a section of their own (sections.py), as they appear.
 ORDER = ["first", "nothing", "million", "edited", "synced", "renamed", "delta", "filesystems", "cold", "index", "memory",
-         "growth", "live", "kinds", "rates", "storms", "idle", "start", "program"]
+         "growth", "live", "kinds", "rates", "storms", "idle", "start", "history", "program"]
 OWN = {"memory": sections.memory, "growth": sections.growth, "live": sections.live, "program": sections.program,
        "kinds": following.kinds, "rates": following.rates, "storms": following.storms, "idle": following.idle,
-       "start": following.start}
+       "start": following.start, "history": history.section}
 
 
 def publish(results, args):
@@ -39,8 +40,9 @@ def something_is_wrong(results):
     """Only alike's own wrong answers make the command fail; a peer's is a finding."""
     parts = results["parts"].values()
     wrong = any(row.tool.is_alike() and row.wrong for part in parts for row in all_rows(part))
+    wrong |= any(bool(results["parts"].get(key, {}).get("wrong")) for key in ("live", "history"))
     wrong |= any(mirror["is_alike"] and bool(mirror["wrong"]) for part in parts for mirror in part.get("mirrors", []))
-    return wrong or any(part.get("failed") for part in parts) or bool(results["parts"].get("live", {}).get("wrong"))
+    return wrong or any(part.get("failed") for part in parts)
 
 
 def all_rows(part):

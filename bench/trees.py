@@ -141,6 +141,14 @@ def tiny_files(folder, count):
         os.close(descriptor)
 
 
+def write_anew(root):
+    """Each file gets other contents of the same length."""
+    for folder in sorted(root.iterdir()):
+        for file in sorted(folder.iterdir()):
+            contents = file.read_bytes()
+            file.write_bytes(b"x" * (len(contents) - 1) + b"\n")
+
+
 def large_file(path, size):
     """Bytes of which no two MiB are equal, so that nobody finds them in another place."""
     chance = random.Random(SEED)

@@ -203,6 +203,14 @@ impl Agenda {
         self.rest = (self.rest * 2).min(LONGEST_REST);
     }
 
+    /// What was made and not closed is looked at when it is, or when it has been written to for a while.
+    pub(crate) fn await_close(&mut self, unclosed: Dirty) {
+        if !unclosed.is_empty() {
+            self.written.0.absorb(unclosed);
+            self.written.1.get_or_insert_with(|| Instant::now() + WRITTEN_WAITS);
+        }
+    }
+
     /// What is heard of a restless file waits until that is looked at. If it was more than one more write (it was closed,
     /// renamed, deleted), that comes soon.
     fn withhold_restless(&mut self, heard: &mut Heard, now: Instant) {

@@ -43,6 +43,9 @@ pub(crate) struct Ready<S: Source, R: Replica> {
 impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
     /// Takes a step in an open folder and writes down what came of it; or prepares it, and does the rest with others.
     pub(crate) fn take(&self, place: &Here<S, R>, step: &Step, now: Time) {
+        if self.is_left_until_closed(place, step) {
+            return;
+        }
         let begun = (now, Instant::now());
         let waits = self.work.settles == Settles::Together
             && matches!(step.verb, Verb::Create { .. } | Verb::Update { .. })

@@ -20,6 +20,7 @@ use crate::place::Here;
 use crate::reading::Reading;
 
 const BLOCK: usize = 256 * 1024;
+const SMALLEST: usize = 4 * 1024;
 /// A stamp may be older than what left it by this much.
 const TICK_MILLIS: u32 = 3_000;
 /// From here on it pays to ask where the holes are.
@@ -192,9 +193,9 @@ fn same_bytes(a: &mut Content, b: &mut Content, size: u64, interrupted: &dyn Fn(
 }
 
 /// For a block; of a file that is smaller for all of it, and a byte more that tells its end: most files are small, and to
-/// clear whole blocks for them takes longer than to read them.
+/// clear whole blocks for them takes longer than to read them. Files of the system that say they are empty are not.
 fn room_for(size: u64) -> Vec<u8> {
-    vec![0; usize::try_from(size).map_or(BLOCK, |size| size.saturating_add(1).min(BLOCK))]
+    vec![0; usize::try_from(size).map_or(BLOCK, |size| size.saturating_add(1).clamp(SMALLEST, BLOCK))]
 }
 
 /// Reads until the buffer is full or the file ends.

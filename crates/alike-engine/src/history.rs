@@ -11,6 +11,7 @@ use alike_model::entry::{Identity, Kind, Stamp, Time};
 use alike_model::event::Action;
 use alike_model::path::RelPath;
 use alike_model::xattrs::Xattrs;
+use alike_storage::plain;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Deserializer};
@@ -197,6 +198,14 @@ impl Lines {
             change(deed);
         }
     }
+}
+
+/// Says which journal cannot be read: one that is moved away keeps nobody from the others.
+pub(crate) fn unreadable(bucket: &str, why: &std::io::Error) -> std::io::Error {
+    let (journal, why) = (format!(".alike/trash/{bucket}/journal"), plain(why));
+    std::io::Error::other(format!(
+        "on the replica, {journal} cannot be read: {why}; once it is elsewhere, the rest of the history can be"
+    ))
 }
 
 /// The number of the last pass in a journal; 0 when there is none. Passes only grow, so its end tells.

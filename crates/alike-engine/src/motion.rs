@@ -31,6 +31,8 @@ const READ_AT_ONCE: u64 = 1024 * 1024;
 const LONG: Duration = Duration::from_secs(1);
 /// How often a file that never rests is read before nothing of it is published.
 const TRIES: u32 = 3;
+/// A new file that somebody is writing is left alone for so long, less than a mirror waits for its close.
+const UNCLOSED_MILLIS: u32 = 450;
 /// How long between two of these.
 const BREATH: Duration = Duration::from_millis(5);
 
@@ -54,11 +56,16 @@ pub(crate) struct Motion {
     open: Mutex<HashSet<(u64, u64)>>,
     /// What kept changing.
     restless: Mutex<Dirty>,
+    /// What was just made and is still being written.
+    unclosed: Mutex<Dirty>,
 }
 
 impl Motion {
-    pub(crate) fn into_restless(self) -> Dirty {
-        self.restless.into_inner().unwrap_or_default()
+    /// What kept changing, and what was not closed yet.
+    pub(crate) fn into_left(self) -> (Dirty, Dirty) {
+        let [restless, unclosed] =
+            [self.restless, self.unclosed].map(|left| left.into_inner().unwrap_or_default());
+        (restless, unclosed)
     }
 }
 
@@ -100,6 +107,26 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
     pub(crate) fn is_restless(&self, place: &Here<S, R>, name: &Name) {
         let mut restless = self.motion.restless.lock().unwrap_or_else(PoisonError::into_inner);
         restless.mark_name(place.path(), name.clone());
+    }
+
+    /// True for a file that was made just now and that somebody is still writing, in a pass over what was heard: it is left until
+    /// its close is heard, for nobody wants its beginning, and whoever takes back the last pass would get that.
+    pub(crate) fn is_left_until_closed(&self, place: &Here<S, R>, step: &Step) -> bool {
+        let Verb::Create { source } = &step.verb else { return false };
+        let now = (self.work.clock)();
+        let is_young =
+            || source.btime.is_some_and(|born| born <= now && now < born.plus_millis(UNCLOSED_MILLIS));
+        if self.full || source.kind != Kind::File || !is_young() {
+            return false;
+        }
+        let original = self.work.source;
+        let content = place.source(original).and_then(|folder| original.read_file(&folder, &step.name));
+        let is_left = content.is_ok_and(|content| content.has_writer());
+        if is_left {
+            let mut unclosed = self.motion.unclosed.lock().unwrap_or_else(PoisonError::into_inner);
+            unclosed.mark_name(place.path(), step.name.clone());
+        }
+        is_left
     }
 
     /// Notes whether somebody may be writing to a file of the source that is about to be compared.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use alike_model::entry::Time;
 
-use crate::history::{Deed, Line, Look, is_json};
+use crate::history::{Deed, Line, Look, is_json, unreadable};
 use crate::journal::{self, Asks};
 use crate::packed::{Before, nanos};
 use crate::trash::{Trash, shown_time};
@@ -46,6 +46,7 @@ const MOST: u64 = 1024 * 1024;
 
 /// An open journal.
 struct Journal {
+    bucket: String,
     file: File,
     length: u64,
 }
@@ -53,13 +54,10 @@ struct Journal {
 impl Journal {
     /// `None` when there is none.
     fn open(trash: &Trash, bucket: &str) -> io::Result<Option<Self>> {
-        match File::open(trash.journal_path(bucket)) {
+        match File::open(trash.journal_path(bucket)).and_then(|file| Ok((file.metadata()?.len(), file))) {
             Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(None),
-            file => {
-                let file = file?;
-                let length = file.metadata()?.len();
-                Ok(Some(Self { file, length }))
-            }
+            Err(why) => Err(unreadable(bucket, &why)),
+            Ok((length, file)) => Ok(Some(Self { bucket: bucket.to_owned(), file, length })),
         }
     }
 
@@ -77,7 +75,7 @@ impl Journal {
 
     fn read(&self, part: Range<u64>, into: &mut Vec<u8>) -> io::Result<()> {
         into.resize(usize::try_from(part.end - part.start).map_err(io::Error::other)?, 0);
-        self.file.read_exact_at(into, part.start)
+        self.file.read_exact_at(into, part.start).map_err(|why| unreadable(&self.bucket, &why))
     }
 }
 

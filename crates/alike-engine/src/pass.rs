@@ -272,7 +272,7 @@ impl<'a, S: Source, R: Replica, H: Hands<S, R>> Run<'a, S, R, H> {
         let withheld = self.withheld.into_inner().unwrap_or_default();
         let awaited = self.awaited.into_inner().unwrap_or_default();
         let linked = self.linked.into_inner();
-        let restless = self.motion.into_restless();
+        let (restless, unclosed) = self.motion.into_left();
         let ending = match judgement {
             _ if self.work.stop.is_set() => Ending::Stopped,
             Judgement::Halt(over) => Ending::Halted(over),
@@ -286,7 +286,7 @@ impl<'a, S: Source, R: Replica, H: Hands<S, R>> Run<'a, S, R, H> {
             let event = Event::general(self.number, Action::PassEnd, summary(&tally, &ending));
             self.work.monitor.event(Event { took: Some(self.started.elapsed()), ..event });
         }
-        Outcome { pass: self.number, tally, ending, unsettled, restless, withheld, linked, awaited }
+        Outcome { pass: self.number, tally, ending, unsettled, restless, unclosed, withheld, linked, awaited }
     }
 
     /// The row of a folder, as evidence for what this pass compares.

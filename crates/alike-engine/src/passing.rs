@@ -300,6 +300,7 @@ impl Mirror<'_> {
 
     fn end(&self, agenda: &mut Agenda, outcome: &Outcome, took: Duration) {
         agenda.let_rest(outcome.restless.clone(), took);
+        agenda.await_close(outcome.unclosed.clone());
         agenda.withheld.absorb(outcome.withheld.clone());
         if outcome.unsettled.is_empty() {
             agenda.settled();

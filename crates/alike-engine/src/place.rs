@@ -32,6 +32,8 @@ pub(crate) struct Place<S: Source, R: Replica> {
     pub(crate) id: FolderId,
     /// The filters inside it.
     pub(crate) filter: Filter,
+    /// Of a folder that nobody knew: the filters as the replica's own ignore files have them, where these are others.
+    pub(crate) filter_there: Option<Filter>,
     pending: AtomicUsize,
     draft: Mutex<Draft>,
 }
@@ -69,6 +71,7 @@ pub(crate) struct Opened<S: Source, R: Replica> {
     pub(crate) source_stamp: Stamp,
     pub(crate) replica_stamp: Option<Stamp>,
     pub(crate) xattrs: XattrsDiff,
+    pub(crate) filter_there: Option<Filter>,
 }
 
 impl<S: Source, R: Replica> Place<S, R> {
@@ -80,7 +83,7 @@ impl<S: Source, R: Replica> Place<S, R> {
         filter: Filter,
     ) -> Arc<Self> {
         let (parent, name) = parent.map_or((None, None), |(parent, name)| (Some(parent), Some(name)));
-        let Opened { source, replica, source_stamp, replica_stamp, xattrs } = opened;
+        let Opened { source, replica, source_stamp, replica_stamp, xattrs, filter_there } = opened;
         let has_replica = replica.is_some();
         let held = Held { source: Some(Arc::new(source)), replica: replica.map(Arc::new) };
         Arc::new(Self {
@@ -94,6 +97,7 @@ impl<S: Source, R: Replica> Place<S, R> {
             xattrs_before: OnceLock::new(),
             id,
             filter,
+            filter_there,
             pending: AtomicUsize::new(1),
             draft: Mutex::new(Draft { touched: replica_stamp.is_none(), ..Draft::default() }),
         })

@@ -21,6 +21,12 @@ use crate::place::{Here, Place};
 use crate::waiting::At;
 use crate::walk::Walking;
 
+/// True for an ignore file of the replica that the source has no more, and nothing in its place.
+fn is_of_rules<S: Source, R: Replica>(place: &Place<S, R>, removal: &Removal) -> bool {
+    let is_named_so = place.filter.ignore_files().contains(&removal.name.as_bytes());
+    is_named_so && removal.replica.kind == Kind::File && removal.reason == Reason::Gone
+}
+
 impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
     /// How much the waiting deletions come to.
     pub(crate) fn proposal(&self) -> Proposal {
@@ -67,7 +73,9 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         let gives_way_to_a_link = |(_, removal): &At<S, R, Removal>| {
             removal.then.as_ref().and_then(|then| then.verb.source()).is_some_and(|source| source.nlink > 1)
         };
-        let (linked, plain): (Vec<_>, Vec<_>) = removals.into_iter().flatten().partition(gives_way_to_a_link);
+        let (rules, removals): (Vec<_>, Vec<_>) =
+            removals.into_iter().flatten().partition(|(place, removal)| is_of_rules(place, removal));
+        let (linked, plain): (Vec<_>, Vec<_>) = removals.into_iter().partition(gives_way_to_a_link);
         self.note_staying();
         let delete = |(place, removal): At<S, R, Removal>| {
             if !self.work.stop.is_set() {
@@ -78,12 +86,33 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         crew::run(self.work.threads, plain, |one, _| delete(one));
         // One by one: the first of a group may be what the others are linked to.
         linked.into_iter().for_each(delete);
+        // Last: now it is known what stays for their sake.
+        for (place, removal) in rules {
+            match self.holds_anything_below(&place) {
+                true => {
+                    self.keep_rules(&place, &removal);
+                    self.release(place);
+                }
+                false => delete((place, removal)),
+            }
+        }
         self.publish_ready();
         self.join_links();
         for (place, name) in self.wait_for(|waiting| std::mem::take(&mut waiting.again)) {
             self.put_off(place.path().join(&name), "changed meanwhile");
             self.release(place);
         }
+    }
+
+    fn holds_anything_below(&self, place: &Here<S, R>) -> bool {
+        let path = place.path();
+        self.wait_for(|waiting| waiting.held_by_rules.iter().any(|held| held.is_within(&path)))
+    }
+
+    /// Without them nobody would know why what they keep stays, once the folder is another.
+    fn keep_rules(&self, place: &Here<S, R>, removal: &Removal) {
+        let (path, reason) = (place.path().join(&removal.name), Reason::KeptBelow.to_string());
+        self.tell(Event::about(self.number, Action::Hold, path, reason));
     }
 
     /// Leaves a deletion for the next pass. Of a folder that is back by then, who looks at its name again would enter it for its own

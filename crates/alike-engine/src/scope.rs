@@ -11,7 +11,7 @@ use alike_storage::{Error, Replica, Source};
 
 use crate::error::PassError;
 use crate::hands::Hands;
-use crate::ignore_files::read_ignore_files;
+use crate::ignore_files::{older_filter, read_ignore_files};
 use crate::pass::{Run, Top};
 use crate::place::{Opened, Place};
 use crate::waiting::{How, Task};
@@ -85,7 +85,10 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             }
             _ => XattrsDiff::default(),
         };
-        let opened = Opened { source, replica, source_stamp, replica_stamp, xattrs };
+        let unknown = replica.as_ref().filter(|_| self.row(FolderId::ROOT).is_none());
+        let older = |there| older_filter(self.work.replica, there, self.work.filter, &filter, &RelPath::root);
+        let filter_there = unknown.and_then(older);
+        let opened = Opened { source, replica, source_stamp, replica_stamp, xattrs, filter_there };
         let root = Place::new(None, opened, FolderId::ROOT, filter);
         self.shelf.put(&root);
         Ok(root)

@@ -17,6 +17,7 @@ use crate::crew::Tasks;
 use crate::error::PassError;
 use crate::ignore_files::read_ignore_files;
 use crate::place::{Here, Opened, Place};
+use crate::walk::is_rules;
 
 impl<S: Source, R: Replica> Walk<'_, S, R> {
     pub(crate) fn open_root(&self) -> std::result::Result<Here<S, R>, PassError> {
@@ -35,7 +36,7 @@ impl<S: Source, R: Replica> Walk<'_, S, R> {
         let replica_stamp = Some(self.check.replica.stamp(&replica)?);
         let wanted = self.check.source.folder_xattrs(&source, which)?;
         let xattrs = self.check.replica.folder_xattrs(&replica, which)?.differ_from(&wanted);
-        Ok(Opened { source, replica: Some(replica), source_stamp, replica_stamp, xattrs })
+        Ok(Opened { source, replica: Some(replica), source_stamp, replica_stamp, xattrs, filter_there: None })
     }
 
     pub(crate) fn visit(&self, task: Task<S, R>, more: &Tasks<Task<S, R>>) {
@@ -138,6 +139,9 @@ impl<S: Source, R: Replica> Walk<'_, S, R> {
         let policy = Policy { compare: Compare::Auto, delete_excluded: false, ..self.check.policy };
         let (mut folders, mut batches) = (Vec::new(), Batches::new());
         for finding in compare_folder(source, replica, &row, &policy, excluded) {
+            if self.is_kept_for_what_is_below(place, &finding) {
+                continue;
+            }
             let print = (finding.source, finding.replica);
             let kind = finding.source.or(finding.replica).map(|stamp| stamp.kind);
             let counts =
@@ -176,6 +180,45 @@ impl<S: Source, R: Replica> Walk<'_, S, R> {
             Task::Compare(Batch { place: Arc::clone(place), findings, before: Arc::clone(&before), now })
         });
         more.push(batches.chain(folders).collect::<Vec<_>>().into_iter());
+    }
+}
+
+impl<S: Source, R: Replica> Walk<'_, S, R> {
+    /// True for a folder that the source has no more and that passes leave, for all that is left in it is left out: they call
+    /// the replica identical then.
+    fn is_kept_for_what_is_below(&self, place: &Here<S, R>, finding: &Finding) -> bool {
+        let is_gone = finding.verdict == Verdict::Gone && is_folder(finding.replica);
+        is_gone
+            && !self.check.policy.delete_excluded
+            && self.all_below_stays(place, &finding.name).unwrap_or(false)
+    }
+
+    /// Each folder below has something that is left out, or a folder, and nothing else but its rules.
+    fn all_below_stays(&self, place: &Here<S, R>, name: &Name) -> Result<bool> {
+        let copy = self.check.replica;
+        let mut left = vec![(place.replica(copy)?, name.clone(), place.path(), place.filter.clone())];
+        while let Some((above, name, path, filter)) = left.pop() {
+            let folder = Arc::new(copy.open_folder(&above, &name)?);
+            let path = path.join(&name);
+            let (filter, _) = read_ignore_files(copy, &folder, &filter, &|| path.clone())?;
+            let mut holds_any = false;
+            for entry in copy.list(&folder)? {
+                let Ok(stamp) = &entry.look else { return Ok(false) };
+                let is_folder = stamp.kind == Kind::Folder;
+                if filter.excludes(&path, &entry.name, is_folder) {
+                    holds_any = true;
+                } else if is_folder {
+                    holds_any = true;
+                    left.push((Arc::clone(&folder), entry.name, path.clone(), filter.clone()));
+                } else if !is_rules(&filter, &entry) {
+                    return Ok(false);
+                }
+            }
+            if !holds_any || copy.is_mount(&folder)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 

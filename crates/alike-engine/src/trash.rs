@@ -281,7 +281,7 @@ impl Trash {
     pub(crate) fn journal(&self, bucket: &str) -> io::Result<Option<Vec<u8>>> {
         match std::fs::read(self.journal_path(bucket)) {
             Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(None),
-            journal => journal.map(Some),
+            journal => journal.map(Some).map_err(|why| history::unreadable(bucket, &why)),
         }
     }
 
@@ -297,10 +297,11 @@ impl Trash {
         }
     }
 
-    /// The number of the last pass in the history; 0 when it is empty. `all`: nothing else knows it.
+    /// The number of the last pass in the history; 0 when it is empty. `all`: nothing else knows it. A journal that cannot be
+    /// read is passed over: a mirror does not stop for what is old, and at worst a number is given again.
     ///
     /// # Errors
-    /// When a journal cannot be read.
+    /// When the trash cannot be listed.
     pub(crate) fn last_pass(&self, all: bool) -> io::Result<u64> {
         // More than the last, for a clock may have been set back. It may also have been years ahead for long, and then the
         // last of all is anywhere.
@@ -310,10 +311,8 @@ impl Trash {
         let mut last = 0;
         let most = if all || buckets.len() <= FEW { buckets.len() } else { LOOKED_AT };
         for bucket in buckets.iter().rev().take(most) {
-            match File::open(self.path().join(bucket).join("journal")) {
-                Err(why) if why.kind() == io::ErrorKind::NotFound => {}
-                journal => last = last.max(history::last_pass(journal?)?),
-            }
+            let found = File::open(self.journal_path(bucket)).and_then(history::last_pass);
+            last = last.max(found.unwrap_or(0));
         }
         Ok(last)
     }

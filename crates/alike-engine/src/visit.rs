@@ -12,13 +12,13 @@ use alike_model::event::Action;
 use alike_model::known::{FolderId, Known, Row};
 use alike_model::path::{Name, OWN_FOLDER, RelPath};
 use alike_model::plan::{Descent, FolderPlan, Horizon, Step, Verb, plan_folder};
-use alike_model::reason::AttrsDiff;
+use alike_model::reason::{AttrsDiff, Reason};
 use alike_model::xattrs::XattrsDiff;
 use alike_storage::{Error, Replica, Result, Source};
 
 use crate::crew::Tasks;
 use crate::hands::{Done, Hands};
-use crate::ignore_files::read_ignore_files;
+use crate::ignore_files::{older_filter, read_ignore_files};
 use crate::monitor::Event;
 use crate::pass::Run;
 use crate::place::{Here, Opened, Place};
@@ -114,7 +114,11 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             (Some(replica), Some(_)) => self.compare_folder_xattrs(&source, replica)?,
             _ => XattrsDiff::default(),
         };
-        let opened = Opened { source, replica, source_stamp, replica_stamp, xattrs };
+        let unknown = replica.as_ref().filter(|_| !seen_before && replica_stamp.is_some());
+        let around = parent.filter_there.as_ref().unwrap_or(&parent.filter);
+        let older = |there| older_filter(self.work.replica, there, around, &filter, &path);
+        let filter_there = unknown.and_then(older);
+        let opened = Opened { source, replica, source_stamp, replica_stamp, xattrs, filter_there };
         let place = Place::new(Some((Arc::clone(parent), name.clone())), opened, id, filter);
         self.shelf.put(&place);
         Ok((place, seen_before))
@@ -190,6 +194,9 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         let changed_above =
             || place.parent.as_ref().is_some_and(|parent| parent.draft(|draft| draft.filter_changed));
         let filter_changed = row.as_ref().map_or_else(changed_above, |row| row.filter != filter);
+        let was_left_out = |name: &Name, is_folder: bool| {
+            place.filter_there.as_ref().is_some_and(|there| there.excludes(&place.path(), name, is_folder))
+        };
         place.draft(|draft| draft.filter_changed = filter_changed);
         let had_row = row.is_some();
         let mut row = row.unwrap_or_default();
@@ -212,11 +219,13 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         };
         let all_seen = self.wait_for(|waiting| waiting.departures.is_some());
         let departed = all_seen.then_some(&departed as &dyn Fn(&Stamp) -> bool);
-        let horizon = Horizon { departed, indexed: self.indexed, filter_changed };
+        let horizon =
+            Horizon { departed, indexed: self.indexed, filter_changed, was_left_out: &was_left_out };
         let plan = plan_folder(findings, &self.work.policy, horizon);
         let in_full = !matches!(extent, Extent::Names(_));
         // While something is held for what filters were, that they changed has to be remembered.
-        if in_full && if filter_changed { plan.holds.is_empty() } else { !had_row } {
+        let may_hold = filter_changed || place.filter_there.is_some();
+        if in_full && if may_hold { plan.holds.is_empty() } else { !had_row } {
             place.draft(|draft| draft.filter = Some(filter));
         }
         plan
@@ -252,6 +261,9 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             self.tell(Event::about(self.number, Action::Skip, place.path().join(&name), reason.to_string()));
         }
         for (name, reason) in plan.holds {
+            if reason == Reason::FilterChanged {
+                self.wait_for(|waiting| waiting.held_by_rules.push(place.path()));
+            }
             self.tell(Event::about(self.number, Action::Hold, place.path().join(&name), reason.to_string()));
         }
         let mut tasks = Vec::new();

@@ -62,6 +62,8 @@ pub(crate) struct Waiting<S: Source, R: Replica> {
     /// How many of the removals were searched for such names.
     pub(crate) removals_counted: usize,
     pub(crate) removals: Vec<Option<At<S, R, Removal>>>,
+    /// Folders in which something is held because rules changed.
+    pub(crate) held_by_rules: Vec<RelPath>,
     pub(crate) again: Vec<At<S, R, Name>>,
     /// Known folders that could not be opened or listed: who looks at their names again owes them this look.
     pub(crate) owed: HashMap<FolderId, Extent>,
@@ -97,6 +99,7 @@ impl<S: Source, R: Replica> Waiting<S, R> {
             links_forbidden: false,
             removals_counted: 0,
             removals: Vec::new(),
+            held_by_rules: Vec::new(),
             again: Vec::new(),
             owed: HashMap::new(),
             half_made: HashSet::new(),

@@ -137,6 +137,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         if here.filter_changed && known.is_none() && !self.deletes_allowed() {
             here.stays = true;
             if aloud {
+                self.wait_for(|waiting| waiting.held_by_rules.push(walk.path.clone()));
                 self.tell(Event::about(self.number, Action::Hold, path, Reason::FilterChanged.to_string()));
             }
             return Ok(());
@@ -274,7 +275,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
 }
 
 /// True for an ignore file: it goes last, or stays with what it keeps.
-fn is_rules(filter: &Filter, entry: &Entry) -> bool {
+pub(crate) fn is_rules(filter: &Filter, entry: &Entry) -> bool {
     filter.ignore_files().contains(&entry.name.as_bytes())
         && entry.look.as_ref().is_ok_and(|stamp| stamp.kind == Kind::File)
 }

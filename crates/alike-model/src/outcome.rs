@@ -169,6 +169,8 @@ pub struct Outcome {
     pub unsettled: Dirty,
     /// What kept changing: to be looked at again, but not as often as it changes.
     pub restless: Dirty,
+    /// What was just made and is still being written: its close will be heard.
+    pub unclosed: Dirty,
     /// What was held back or skipped.
     pub withheld: Withheld,
     /// Something was done with a file that has more than one name: what happened under one is true of the others too, and

@@ -186,6 +186,15 @@ pub struct Horizon<'a> {
     pub indexed: Option<Time>,
     /// The filters are not those under which the index row was written.
     pub filter_changed: bool,
+    /// Whether a name, of a folder if so it is said, was left out by what the replica has of older filters.
+    pub was_left_out: &'a dyn Fn(&Name, bool) -> bool,
+}
+
+impl Horizon<'_> {
+    fn may_have_left_out(&self, removal: &Removal) -> bool {
+        let is_folder = removal.replica.kind == Kind::Folder;
+        self.filter_changed || (self.was_left_out)(&removal.name, is_folder)
+    }
 }
 
 /// Plans one folder.
@@ -241,7 +250,11 @@ impl FolderPlan {
             }
             (Verdict::ExcludedGoes, _, Some(replica)) => {
                 let removal = Removal { name, replica, known, reason: Reason::Excluded, then: None };
-                self.remove(removal, policy, Horizon { filter_changed: false, ..horizon });
+                self.remove(
+                    removal,
+                    policy,
+                    Horizon { filter_changed: false, was_left_out: &|_, _| false, ..horizon },
+                );
             }
             (Verdict::Forgotten, ..) => self.forget.push(name),
             // What is excluded is not alike's any more: forgetting it keeps it from being deleted as an old
@@ -293,7 +306,7 @@ impl FolderPlan {
     fn remove(&mut self, removal: Removal, policy: &Policy, horizon: Horizon<'_>) {
         let hold = match policy.deletes {
             Deletes::Never => Some(Reason::DeletesOff),
-            Deletes::Within(_) if horizon.filter_changed && removal.known.is_none() => {
+            Deletes::Within(_) if removal.known.is_none() && horizon.may_have_left_out(&removal) => {
                 Some(Reason::FilterChanged)
             }
             Deletes::Within(_) | Deletes::Allowed => None,

@@ -97,7 +97,11 @@ fn plan(source: &[Entry], replica: &[Entry], row: &Row, policy: &Policy, content
     let look = Look { contents, xattrs: XattrsDiff::default() };
     let settled =
         findings(source, replica, row, policy).into_iter().map(|found| found.settle(look.clone(), policy));
-    plan_folder(settled.collect(), policy, Horizon { departed: None, indexed: None, filter_changed: false })
+    plan_folder(
+        settled.collect(),
+        policy,
+        Horizon { departed: None, indexed: None, filter_changed: false, was_left_out: &|_, _| false },
+    )
 }
 
 fn does_nothing(plan: &FolderPlan) -> bool {

@@ -15,7 +15,8 @@ use alike_model::xattrs::{Xattrs, XattrsDiff};
 use common::{known, name, path, replica, secs, source, stamp};
 
 /// Nothing can have moved.
-const NOTHING_MOVED: Horizon<'_> = Horizon { departed: None, indexed: None, filter_changed: false };
+const NOTHING_MOVED: Horizon<'_> =
+    Horizon { departed: None, indexed: None, filter_changed: false, was_left_out: &|_, _| false };
 
 /// The index took things in at this moment; what moved is not known yet.
 fn indexed_at(at: i64) -> Horizon<'static> {

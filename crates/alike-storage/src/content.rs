@@ -58,6 +58,12 @@ impl Content {
         are_held
     }
 
+    /// True when somebody surely has it open for writing. False also where the system does not tell.
+    #[must_use]
+    pub fn has_writer(&self) -> bool {
+        linux::has_writer(self.descriptor())
+    }
+
     /// Lets writers go on.
     pub fn let_writers_in(&self) {
         if self.lease.get() == Lease::Held {

@@ -128,7 +128,11 @@ pub(crate) fn is_any(cause: &io::Error, answers: &[Errno]) -> bool {
 #[must_use]
 pub fn plain(cause: &io::Error) -> String {
     let text = cause.to_string();
-    text.split(" (os error").next().unwrap_or(&text).to_lowercase()
+    match cause.raw_os_error() {
+        Some(_) => text.split(" (os error").next().unwrap_or(&text).to_lowercase(),
+        // Words of our own, with paths as they are.
+        None => text,
+    }
 }
 
 /// The system's words, and with what to do where there is something to do.

@@ -160,6 +160,23 @@ fn what_the_filters_leave_out_is_not_compared() {
 }
 
 #[test]
+fn a_folder_that_only_what_is_left_out_keeps_is_no_difference_to_a_check_and_to_a_pass() {
+    let pair = pair();
+    pair.source.file("a", "x").file("logs/deep/b", "x").file("logs/.alikeignore", "*.old\n");
+    pair.once_with(&["--exclude", "*.log"]).expect(0);
+    pair.replica.file("logs/deep/of-the-replica.log", "x").file("logs/deep/other/one.old", "x");
+    pair.source.remove("logs");
+    let flags = ["--exclude", "*.log"];
+    for _ in 0..2 {
+        pair.once_with(&flags).expect(0);
+        finds(&pair, &flags, &[]);
+    }
+    finds(&pair, &[], &["stale source logs"]);
+    pair.replica.file("logs/deep/more", "x");
+    finds(&pair, &flags, &["stale source logs"]);
+}
+
+#[test]
 fn without_a_state_no_side_is_blamed() {
     let pair = pair();
     pair.source.file("a", "right");

@@ -137,6 +137,29 @@ fn a_damaged_journal_is_read_as_far_as_it_goes() {
     pair.mirrored();
 }
 
+/// A folder in its place cannot be read, by root neither.
+#[test]
+fn an_old_journal_that_cannot_be_read_stops_no_mirror_and_is_named() {
+    let pair = busy_pair();
+    pair.mirrored();
+    let bucket = fs::read_dir(pair.replica.path(".alike/trash")).unwrap().next().unwrap().unwrap();
+    let journal = bucket.path().join("journal");
+    let elsewhere = pair.beside("journal");
+    fs::rename(&journal, &elsewhere).unwrap();
+    fs::create_dir(&journal).unwrap();
+    a_day_passes(&pair, 0);
+    pair.mirrored();
+    for verb in ["log", "trash", "undo"] {
+        let run = pair.alike.run([verb.as_ref(), pair.replica.top().as_os_str()]);
+        run.expect(1);
+        let named = journal.strip_prefix(pair.replica.top()).unwrap().display();
+        let named = format!("on the replica, {named} cannot be read: is a directory");
+        assert!(run.err().contains(&named), "{}", run.report());
+    }
+    fs::remove_dir(&journal).unwrap();
+    pair.alike.run(["log".as_ref(), pair.replica.top().as_os_str()]).expect(0);
+}
+
 #[test]
 fn a_marker_without_end_is_refused() {
     let pair = busy_pair();

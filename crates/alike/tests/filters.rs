@@ -336,3 +336,83 @@ fn what_the_replica_has_in_a_folder_that_was_left_out_is_held_when_the_folder_co
         pair.once().expect(0);
     }
 }
+
+/// A pair whose replica has something in a folder that the rules of that folder leave out.
+fn pair_with_something_kept_by_rules() -> Pair {
+    let pair = pair_with_files(4);
+    plant(&pair, &["project/code", "project/sub/code"]);
+    pair.source.file("project/.alikeignore", "*.kept\nbuild/\n");
+    pair.once().expect(0);
+    for kept in KEPT {
+        pair.replica.file(kept, "of the replica alone");
+    }
+    pair.once().expect(0);
+    pair
+}
+
+const KEPT: [&str; 3] = ["project/a.kept", "project/sub/b.kept", "project/build/made"];
+
+#[test]
+fn what_rules_keep_is_held_when_they_are_gone_with_their_folder_which_was_made_anew() {
+    let pair = pair_with_something_kept_by_rules();
+    pair.source.remove("project");
+    plant(&pair, &["project/code", "project/sub/code"]);
+    for _ in 0..3 {
+        let run = pair.once();
+        run.expect(1);
+        assert!(run.out().contains("was excluded before the filters changed"), "{}", run.report());
+        assert_eq!(there(&pair, &KEPT), KEPT, "{}", run.report());
+    }
+    pair.mirrored_with(&["--allow-deletes"]);
+    assert_eq!(there(&pair, &KEPT), [""; 0]);
+}
+
+#[test]
+fn what_rules_keep_is_held_when_their_folder_is_made_anew_under_a_mirror() {
+    let pair = pair_with_something_kept_by_rules();
+    let mut live = pair.mirror_with(&[]);
+    plant(&pair, &["marker"]);
+    assert!(wait_until(SOON, || pair.replica.has("marker")));
+    pair.source.remove("project");
+    assert!(wait_until(SOON, || !pair.replica.has("project/code")));
+    assert_eq!(there(&pair, &KEPT), KEPT);
+    plant(&pair, &["project/code", "project/sub/code"]);
+    assert!(wait_until(SOON, || pair.replica.has("project/sub/code")));
+    live.stop();
+    pair.once().expect(1);
+    assert_eq!(there(&pair, &KEPT), KEPT);
+}
+
+#[test]
+fn what_rules_keep_is_held_when_they_change_after_the_state_was_lost() {
+    for text in ["", "*.o\n"] {
+        let pair = pair_with_something_kept_by_rules();
+        std::fs::remove_dir_all(pair.alike.state_dir()).unwrap();
+        pair.source.remove("project/.alikeignore");
+        if !text.is_empty() {
+            pair.source.file("project/.alikeignore", text);
+        }
+        for _ in 0..3 {
+            let run = pair.once();
+            run.expect(1);
+            assert_eq!(there(&pair, &KEPT), KEPT, "{}", run.report());
+        }
+        pair.mirrored_with(&["--allow-deletes"]);
+    }
+}
+
+#[test]
+fn what_the_rules_of_the_top_folder_keep_is_held_when_they_change_after_the_state_was_lost() {
+    let pair = pair_with_files(4);
+    pair.source.file(".alikeignore", "*.kept\n");
+    pair.once().expect(0);
+    pair.replica.file("a.kept", "of the replica alone").file("even/b.kept", "of the replica alone");
+    pair.once().expect(0);
+    std::fs::remove_dir_all(pair.alike.state_dir()).unwrap();
+    pair.source.remove(".alikeignore");
+    for _ in 0..3 {
+        let run = pair.once();
+        run.expect(1);
+        assert!(pair.replica.has("a.kept") && pair.replica.has("even/b.kept"), "{}", run.report());
+    }
+}

@@ -399,3 +399,48 @@ fn who_opens_a_fresh_file_for_writing_hardly_waits_and_the_mirror_lives_on() {
     live.wait_identical(Duration::from_secs(20));
     live.stop();
 }
+
+#[test]
+fn a_new_file_arrives_when_it_is_closed_and_not_half() {
+    let pair = pair();
+    let mut live = pair.mirror_with(&["--json"]);
+    live.wait_identical(SOON);
+    // A machine that is too busy to write it in time proves nothing, and gets another turn.
+    for turn in 0..50 {
+        let (name, begun) = (format!("new-{turn}"), Instant::now());
+        let mut file = File::create(pair.source.path(&name)).unwrap();
+        file.write_all(b"half").unwrap();
+        std::thread::sleep(Duration::from_millis(100));
+        let came_early = pair.replica.has(&name);
+        file.write_all(b" and half").unwrap();
+        drop(file);
+        let took = begun.elapsed();
+        assert!(wait_until(SOON, || pair.replica.has(&name) && pair.replica.read(&name) == b"half and half"));
+        if took < Duration::from_millis(300) {
+            assert!(!came_early, "after {took:?}");
+            live.wait_identical(SOON);
+            live.stop();
+            let about = parse(&live.out()).into_iter().filter(|event| event.path == name);
+            assert_eq!(about.map(|event| event.action).collect::<Vec<_>>(), ["create"]);
+            return;
+        }
+    }
+    panic!("50 times this machine took longer than 300 ms");
+}
+
+#[test]
+fn a_new_file_that_stays_open_is_there_all_the_same_and_grows() {
+    let pair = pair();
+    let mut live = pair.mirror_with(&[]);
+    live.wait_identical(SOON);
+    let mut file = File::create(pair.source.path("log")).unwrap();
+    let mut whole = String::new();
+    for line in ["", "one\n", "two\n"] {
+        file.write_all(line.as_bytes()).unwrap();
+        whole += line;
+        let is_there = || pair.replica.has("log") && pair.replica.read("log") == whole.as_bytes();
+        assert!(wait_until(SOON, is_there), "{whole:?}");
+    }
+    drop(file);
+    live.stop();
+}

@@ -1,5 +1,6 @@
 //! Read leases: the kernel's word that nobody has a file open for writing, and that nobody opened it so since.
 
+use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// Takes a read lease on a file that is open for reading only: `true` says that nobody has it open for writing, nor mapped
@@ -10,6 +11,16 @@ pub fn take_lease(file: BorrowedFd<'_>) -> bool {
     // Whoever opens the file for writing sends a signal, by default SIGIO, which would end the process. SIGURG is ignored
     // unless somebody asked for it. Set for each descriptor, it is nobody's business but ours.
     fcntl::set_signal(file, fcntl::IGNORED) && fcntl::set_lease(file, fcntl::READ)
+}
+
+/// True when somebody surely has the file open for writing. False also where the system does not tell.
+#[must_use]
+pub fn has_writer(file: BorrowedFd<'_>) -> bool {
+    if take_lease(file) {
+        end_lease(file);
+        return false;
+    }
+    io::Error::last_os_error().raw_os_error() == Some(libc::EAGAIN)
 }
 
 /// True when nobody has asked since to open the file for writing.
@@ -174,8 +185,10 @@ mod tests {
             let (_opened, waited) = writer.join().unwrap();
             assert!(waited < Duration::from_secs(1), "{waited:?}");
             assert!(!take_lease(file.as_fd()));
+            assert!(has_writer(file.as_fd()));
         });
-        assert!(take_lease(file.as_fd()), "the writer has closed it");
+        assert!(!has_writer(file.as_fd()), "the writer has closed it");
+        assert!(take_lease(file.as_fd()), "and who asked holds nothing");
     }
 
     #[test]
@@ -186,7 +199,7 @@ mod tests {
         let mut file = File::create_new(&scratch.0).unwrap();
         assert_eq!(mappings(file.as_fd()), Mappings::Local, "this test needs ext4, XFS or btrfs");
         for text in ["one", "two"] {
-            std::io::Write::write_all(&mut file, text.as_bytes()).unwrap();
+            io::Write::write_all(&mut file, text.as_bytes()).unwrap();
             assert!(!is_written_back(file.as_fd()), "what was just written waits");
             file.sync_all().unwrap();
             assert!(is_written_back(file.as_fd()), "this test needs Linux 6.5");

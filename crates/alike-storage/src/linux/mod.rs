@@ -25,7 +25,7 @@ pub use facts::{Limits, Space, folds_case, kernel, limits, may_write, space};
 pub use fanotify::{Fanotify, Handle, Report, Where};
 pub use fs::*;
 pub use inotify::{Change, Half, Inotify, Mark, What, advice};
-pub use lease::{Mappings, end_lease, is_lease_whole, is_written_back, mappings, take_lease};
+pub use lease::{Mappings, end_lease, has_writer, is_lease_whole, is_written_back, mappings, take_lease};
 pub use locks::{holder_of_lock, wake_process};
 pub use mounts::{Listed, Mounts, kind_of_mount, listed, mounts_below, path_in_filesystem, unmounted_above};
 pub use order::{

@@ -4,12 +4,13 @@
 //! counts: the command line (`--include` over `--exclude`, in whatever order they were given), then `.alikeignore` from
 //! the entry's own folder up to the root, then `--ignore-file`, then `.gitignore` from its own folder up.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ignore::Match;
 use ignore::gitignore::{Gitignore, GitignoreBuilder, Glob};
 
+use crate::dialect::spelled;
 use crate::path::{Name, RelPath};
 
 /// The ignore file that counts in every folder of the source.
@@ -159,7 +160,8 @@ impl Filter {
         let path = folder.join(name);
         let (origin, matched) = self.deciding(&path, is_folder)?;
         let Match::Ignore(glob) = matched else { return None };
-        Some(Rule { origin: origin.of(&path), pattern: glob.original().to_owned() })
+        let said = glob.from().map_or(glob.original().into(), Path::to_string_lossy);
+        Some(Rule { origin: origin.of(&path), pattern: said.into_owned() })
     }
 
     fn excludes_path(&self, path: &RelPath, is_folder: bool) -> bool {
@@ -248,8 +250,14 @@ fn matcher<T: AsRef<str>>(
     for line in lines {
         let line = line.as_ref();
         print.add(line.as_bytes());
+        if line.starts_with('#') {
+            continue;
+        }
+        let Some(spelled) = spelled(line) else { continue };
+        // Who asks for the rule is told it as it stands in its file: that is what it comes from.
+        let said = (spelled != line.trim_end()).then(|| PathBuf::from(line));
         builder
-            .add_line(None, line)
+            .add_line(said, &spelled)
             .map_err(|error| BadPattern { pattern: line.to_owned(), why: error.to_string() })?;
     }
     builder.build().map_err(|error| BadPattern { pattern: String::new(), why: error.to_string() })
@@ -257,6 +265,8 @@ fn matcher<T: AsRef<str>>(
 
 /// The rules of an ignore file, without the lines that cannot be read.
 fn lenient(text: &str, print: &mut Fingerprint, bad: &mut Option<BadPattern>) -> Gitignore {
+    // Some editors begin a file with a mark of its encoding.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let good =
         text.lines().filter(|line| match matcher(std::iter::once(line), &mut Fingerprint::default()) {
             Ok(_) => true,

@@ -3,6 +3,7 @@
 //! Floor 0: pure. It takes values and returns values; no I/O, no clock, no async. See `DESIGN.md` for the map.
 
 pub mod compare;
+mod dialect;
 pub mod difference;
 pub mod dirty;
 pub mod entry;

@@ -120,6 +120,19 @@ fn another_address_is_told_until_install_runs_again_and_a_page_that_is_gone_take
 }
 
 #[test]
+fn a_service_that_listened_itself_hands_its_address_to_systemd_when_install_runs_again() {
+    let Some(machine) = machine("127.0.0.1:7433") else { return };
+    machine.sh(&format!("{ALIKE} service install --no-start; cd /etc/systemd/system; rm alike.socket"));
+    // As the unit was before systemd listened, and as it is with hooks.
+    machine.sh("sed -i -E '/^(Sockets|PrivateNetwork|RestrictAddressFamilies|IPAddressDeny)=/d' /etc/systemd/system/alike.service");
+    machine.sh("systemctl daemon-reload; systemctl start alike");
+    machine.wait_for(&answers(7433));
+    machine.sh(&format!("{ALIKE} service install; systemctl is-active alike.socket"));
+    machine.wait_for(&answers(7433));
+    machine.sh("! journalctl -q --no-pager -u alike.socket | grep -i 'refus\\|fail'");
+}
+
+#[test]
 fn an_address_that_another_program_has_keeps_no_job_from_running() {
     let Some(machine) = machine("127.0.0.1:7433") else { return };
     machine.sh("systemd-run --quiet --unit other --socket-property=ListenStream=127.0.0.1:7433 /bin/true");

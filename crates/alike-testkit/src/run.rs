@@ -2,6 +2,8 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::Read;
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
@@ -64,7 +66,15 @@ impl Alike {
 
     /// The command as it would be typed: nothing is added but the environment.
     pub fn command<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
-        let mut command = match &self.shell {
+        self.command_after(self.shell.as_deref(), args)
+    }
+
+    fn command_after<S: AsRef<OsStr>>(
+        &self,
+        shell: Option<&str>,
+        args: impl IntoIterator<Item = S>,
+    ) -> Command {
+        let mut command = match shell {
             None => Command::new(&self.binary),
             Some(words) => {
                 let mut shell = Command::new("sh");
@@ -167,6 +177,21 @@ impl Alike {
     #[track_caller]
     pub fn start(&self, words: &[&str], source: &Path, replica: &Path) -> Live {
         Live::start(self.command(words), source, replica)
+    }
+
+    /// Starts `alike WORDS` as systemd starts a service that it listens for: with the listener, which is called `name`.
+    #[track_caller]
+    pub fn start_for(
+        &self,
+        (listener, name): (TcpListener, &str),
+        words: &[&str],
+        source: &Path,
+        replica: &Path,
+    ) -> Live {
+        let passed = format!("exec 3<&0 </dev/null; export LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES={name}");
+        let mut command = self.command_after(Some(&format!("{passed}; exec \"$0\" \"$@\"")), words);
+        command.stdin(OwnedFd::from(listener));
+        Live::start(command, source, replica)
     }
 
     /// Starts `alike once FLAGS SOURCE REPLICA`, to be stopped half-way.

@@ -33,11 +33,27 @@ fn has(unit: &str, line: &str) -> bool {
     unit.lines().any(|other| other == line)
 }
 
+/// What is printed, as a file for each unit: a text that names no file is that of the service.
+fn files(up: &Up, printed: &str) -> Vec<PathBuf> {
+    let mut files: Vec<(PathBuf, String)> = vec![(up.path("alike.service"), String::new())];
+    for line in printed.lines() {
+        let named =
+            line.strip_prefix("# ==== /etc/systemd/system/").and_then(|rest| rest.strip_suffix(" ===="));
+        match named.map(|name| up.path(name)) {
+            Some(path) if path == files[0].0 => {}
+            Some(path) => files.push((path, String::new())),
+            None => files.last_mut().unwrap().1.push_str(&format!("{line}\n")),
+        }
+    }
+    files.iter().for_each(|(path, text)| fs::write(path, text).unwrap());
+    files.into_iter().map(|(path, _)| path).collect()
+}
+
 /// None where there is no systemd-analyze; then it is said.
-fn analyze(up: &Up, unit: &str, words: &[&str]) -> Option<String> {
-    let path = up.path("alike.service");
-    fs::write(&path, unit).unwrap();
-    let run = Command::new("systemd-analyze").args(words).arg(&path).output();
+fn analyze(up: &Up, units: &str, words: &[&str]) -> Option<String> {
+    let files = files(up, units);
+    let of = if words[0] == "security" { &files[..1] } else { &files };
+    let run = Command::new("systemd-analyze").args(words).args(of).output();
     let Ok(run) = run else {
         eprintln!("NOT RUN: there is no systemd-analyze here (CI installs it)");
         return None;
@@ -67,7 +83,8 @@ fn systemd_reads_the_unit_without_a_complaint_and_finds_it_exposed_below_two() {
 }
 
 #[test]
-fn the_network_is_there_for_hooks_and_the_page_alone_and_not_for_hooks_that_run_elsewhere() {
+fn the_network_is_there_for_hooks_alone_and_not_for_those_that_run_elsewhere_and_for_a_page_systemd_listens()
+{
     let up = room();
     let with = |hook: &str, web: &str| {
         up.configure(&format!("{}{web}", up.job("docs", hook)));
@@ -76,26 +93,52 @@ fn the_network_is_there_for_hooks_and_the_page_alone_and_not_for_hooks_that_run_
     let hook = "on_halt = [\"/usr/bin/curl\", \"https://example.org\"]";
     let beside = "on_halt = [\"systemd-run\", \"--pipe\", \"/usr/bin/curl\"]";
     let web = |address: &str| format!("[web]\nlisten = \"{address}:7433\"\n");
-    let none = "RestrictAddressFamilies=AF_UNIX";
+    let (apart, open) =
+        ("RestrictAddressFamilies=AF_UNIX", "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK");
+    let (this, later) = ("IPAddressAllow=localhost", "FreeBind=yes");
     let cases = [
-        ("", String::new(), none, true),
-        (beside, String::new(), none, true),
-        ("", web("127.0.0.1"), "IPAddressAllow=localhost", false),
-        ("", web("[::1]"), "IPAddressAllow=localhost", false),
-        ("", web("0.0.0.0"), "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6", false),
-        (hook, String::new(), "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK", false),
-        (hook, web("127.0.0.1"), "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK", false),
+        ("", "", apart, &[][..]),
+        (beside, "", apart, &[]),
+        ("", "127.0.0.1", apart, &[this]),
+        (beside, "[::1]", apart, &[this]),
+        ("", "0.0.0.0", apart, &[]),
+        ("", "192.0.2.1", apart, &[later]),
+        (hook, "", open, &[]),
+        (hook, "127.0.0.1", open, &[]),
     ];
-    for (hook, web, line, is_apart) in cases {
-        let unit = with(hook, &web);
-        assert!(has(&unit, line), "{hook} {web}: {unit}");
-        assert_eq!(has(&unit, "PrivateNetwork=yes"), is_apart, "{hook} {web}");
+    for (hook, address, line, of_socket) in cases {
+        let printed = with(hook, &if address.is_empty() { String::new() } else { web(address) });
+        let files = files(&up, &printed);
+        let unit = fs::read_to_string(&files[0]).unwrap();
+        assert!(has(&unit, line), "{hook} {address}: {unit}");
+        let is_apart = line == apart;
+        assert_eq!(has(&unit, "PrivateNetwork=yes"), is_apart, "{hook} {address}");
+        let listens = is_apart && !address.is_empty();
+        assert_eq!((files.len(), has(&unit, "Sockets=alike.socket")), (1 + usize::from(listens), listens));
+        if listens {
+            let socket = fs::read_to_string(up.path("alike.socket")).unwrap();
+            assert!(has(&socket, &format!("ListenStream={address}:7433")), "{socket}");
+            for line in [this, later] {
+                assert_eq!(has(&socket, line), of_socket.contains(&line), "{socket}");
+            }
+            let Some(said) = analyze(&up, &printed, &["verify", "--man=no"]) else { return };
+            assert_eq!(said, "");
+        }
         // With a hook in the service there is a network for it, and that is half a point.
-        if let Some(figure) = exposure(&up, &unit) {
-            eprintln!("exposure with {hook:?} {web:?}: {figure}");
+        if let Some(figure) = exposure(&up, &printed) {
+            eprintln!("exposure with {hook:?} {address:?}: {figure}");
             assert!(figure < if is_apart { 2.0 } else { 3.0 }, "{figure}");
         }
     }
+}
+
+#[test]
+fn a_page_without_a_port_of_its_own_has_no_unit() {
+    let up = room();
+    up.configure(&format!("{}[web]\nlisten = \"127.0.0.1:0\"\n", up.job("docs", "")));
+    let config = up.config_file();
+    let run = up.ask(&["service", "print", "--system", "-c", text(&config)]);
+    run.expect(2).expect_message_with("needs a port that is not 0");
 }
 
 #[test]

@@ -162,16 +162,6 @@ fn a_replica_with_an_odd_name_can_be_written_and_its_neighbour_cannot() {
 }
 
 #[test]
-fn a_page_on_the_loopback_answers_from_within_the_service() {
-    let Some(machine) = machine() else { return };
-    configure(&machine, "[web]\nlisten = \"127.0.0.1:7433\"\n");
-    machine.sh(&format!("mount /mnt/usb; {ALIKE} service install; grep -q IPAddressAllow=localhost /etc/systemd/system/alike.service"));
-    machine.wait_for(
-        "exec 3<>/dev/tcp/127.0.0.1/7433; printf 'GET /healthz HTTP/1.0\\r\\nHost: 127.0.0.1:7433\\r\\n\\r\\n' >&3; head -n 1 <&3 | grep ' 200 '",
-    );
-}
-
-#[test]
 fn a_hook_that_systemd_runs_beside_the_service_is_told_what_happened_on_its_standard_input() {
     let Some(machine) = machine() else { return };
     configure(

@@ -13,6 +13,7 @@ mod lease;
 mod locks;
 mod mounts;
 mod order;
+mod passed;
 mod rights;
 mod scrutiny;
 mod system;
@@ -31,6 +32,7 @@ pub use mounts::{Listed, Mounts, kind_of_mount, listed, mounts_below, path_in_fi
 pub use order::{
     begin_to_settle, is_synced_as_a_whole, settle_contents, sync_file, sync_folder, sync_way_to,
 };
+pub use passed::passed_listener;
 pub use rights::{
     RIGHTS, Right, am_root, is_in_user_namespace, lacking_for_fanotify, lacking_rights, may_make_devices,
     rights, user,

@@ -5,6 +5,7 @@ mod door;
 mod follow;
 mod gate;
 mod html;
+mod listener;
 mod metrics;
 mod past;
 mod routes;
@@ -18,8 +19,6 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use alike_engine::stop::Stop;
-use alike_storage::plain;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::config::Web;
@@ -27,6 +26,8 @@ use crate::up::board::Board;
 use crate::up::socket::{Answer, Question};
 use door::{Answered, Door};
 use follow::News;
+use listener::Trouble;
+pub(crate) use listener::{LISTENER, Passed};
 pub(crate) use token::Token;
 
 /// A place that is taken is tried again this often.
@@ -63,7 +64,12 @@ impl Page {
     ///
     /// # Errors
     /// When the token cannot be written, or the system has no more threads.
-    pub(crate) fn new(board: &Arc<Board>, ask: Ask, token_file: &Path) -> std::io::Result<Self> {
+    pub(crate) fn new(
+        board: &Arc<Board>,
+        ask: Ask,
+        token_file: &Path,
+        passed: Option<Passed>,
+    ) -> std::io::Result<Self> {
         let token = Token::make(token_file)?;
         board.token_is(token.as_str());
         let shared = Arc::new(Shared {
@@ -82,7 +88,7 @@ impl Page {
             .thread_name("page reads")
             .build()?;
         let thread = std::thread::Builder::new().name("page".to_owned()).spawn(move || {
-            runtime.block_on(run(&theirs, &mut where_to));
+            runtime.block_on(run(&theirs, passed.as_ref(), &mut where_to));
             theirs.board.page_is_at(None);
             runtime.shutdown_timeout(PATIENCE);
         })?;
@@ -110,41 +116,66 @@ impl Page {
 }
 
 /// Listens where it is wanted, until nobody wants anything any more.
-async fn run(shared: &Arc<Shared>, wanted: &mut watch::Receiver<Option<SocketAddr>>) {
+async fn run(
+    shared: &Arc<Shared>,
+    passed: Option<&Passed>,
+    wanted: &mut watch::Receiver<Option<SocketAddr>>,
+) {
     let mut said = String::new();
     loop {
-        let Some(listen) = *wanted.borrow_and_update() else {
-            shared.board.page_is_at(None);
-            if wanted.changed().await.is_err() {
-                return;
-            }
-            continue;
-        };
-        let bound = TcpListener::bind(listen).await.and_then(|bound| Ok((bound.local_addr()?, bound)));
-        let goes_on = match bound {
-            Ok((at, listener)) => {
+        let listen = *wanted.borrow_and_update();
+        let goes_on = match listen {
+            None => {
                 said.clear();
-                shared.board.page_is_at(Some(format!("http://{at}/")));
-                say!("alike: the page is at http://{at}/");
-                serve(shared, Door::new(listener), at, wanted).await
+                shared.board.page_is_at(None);
+                is_shown_nowhere(passed, wanted, None).await
             }
-            Err(why) => {
-                let why = format!("the page cannot be shown at {listen}: {}", plain(&why));
-                shared.board.page_trouble(why.clone());
-                if why != said {
-                    say!("alike: {why}; the jobs run on, and it is tried again");
-                    said = why;
+            Some(listen) => match listener::open(passed, listen).await {
+                Ok((at, listener)) => {
+                    said.clear();
+                    shared.board.page_is_at(Some(format!("http://{at}/")));
+                    say!("alike: the page is at http://{at}/");
+                    serve(shared, Door::new(listener), at, wanted).await
                 }
-                tokio::select! {
-                    changed = wanted.changed() => changed.is_ok(),
-                    () = tokio::time::sleep(TRY_AGAIN) => true,
+                Err(trouble) => {
+                    tell(shared, &trouble, &mut said);
+                    is_shown_nowhere(passed, wanted, trouble.may_pass.then_some(TRY_AGAIN)).await
                 }
-            }
+            },
         };
         shared.news.wake();
         if !goes_on {
             return;
         }
+    }
+}
+
+/// Says it to all who may want to know, and in the journal once.
+fn tell(shared: &Shared, trouble: &Trouble, said: &mut String) {
+    shared.board.page_trouble(trouble.why.clone());
+    if trouble.why != *said {
+        let then = if trouble.may_pass { ", and it is tried again" } else { "" };
+        say!("alike: {}; the jobs run on{then}", trouble.why);
+        said.clone_from(&trouble.why);
+    }
+}
+
+/// Until another place is wanted, or this time is over; false when none will be.
+async fn is_shown_nowhere(
+    passed: Option<&Passed>,
+    wanted: &mut watch::Receiver<Option<SocketAddr>>,
+    longest: Option<Duration>,
+) -> bool {
+    let over = async {
+        match longest {
+            Some(longest) => tokio::time::sleep(longest).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        changed = wanted.changed() => changed.is_ok(),
+        () = listener::turn_away(passed) => true,
+        () = over => true,
     }
 }
 

@@ -1,51 +1,53 @@
-//! Puts the unit where systemd finds it, and has it started; takes it away again.
+//! Puts the units where systemd finds them, and has them started; takes them away again.
 
 use std::fs;
 use std::io::{self, ErrorKind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use alike_storage::plain;
 
-use super::folder_of_units;
 use super::unit::{For, OURS};
+use super::{SERVICE, SOCKET, Units, folder_of_units};
 use crate::doctor::shown;
 use crate::run::Failure;
 
-const NAME: &str = "alike.service";
 /// It is there while systemd runs the machine.
 const RUNS: &str = "/run/systemd/system";
 /// Whose services run while they are not logged in.
 const LINGERING: &str = "/var/lib/systemd/linger";
 
-/// Writes the unit and starts it, unless it is to be written only. Doing it again changes nothing.
-pub(super) fn install(whose: For, text: &str, starts: bool) -> Result<(), Failure> {
-    let path = folder_of_units(whose)?.join(NAME);
-    let before = ours(&path)?;
+/// Writes the units and starts them, unless they are to be written only. Doing it again changes nothing.
+pub(super) fn install(whose: For, units: &Units, starts: bool) -> Result<(), Failure> {
+    let folder = folder_of_units(whose)?;
+    let service = UnitFile::find(folder.join(SERVICE))?;
+    let socket = match units.socket {
+        Some(_) => UnitFile::find(folder.join(SOCKET))?,
+        // Somebody else's is no matter of a config without a page.
+        None => UnitFile::find(folder.join(SOCKET)).unwrap_or_else(|_| UnitFile::empty(folder.join(SOCKET))),
+    };
     if starts {
         must_run()?;
     }
-    let changed = before.as_deref() != Some(text);
-    match &before {
-        Some(_) if !changed => say!("alike: {} is as it should be", shown(&path)),
-        _ => {
-            write(&path, text).map_err(|why| cannot(&why, "written", &path))?;
-            say!("alike: wrote {}", shown(&path));
-        }
+    let is_over = socket.before.is_some() && units.socket.is_none();
+    if is_over && starts {
+        // Before its file is gone, and with it what systemd knows of it.
+        systemctl(whose, &["stop", SOCKET])?;
     }
-    if let Some(before) = before.filter(|_| changed) {
-        differences(&before, text).iter().for_each(|line| say!("  {line}"));
+    let mut changed = service.put(&units.service)?;
+    match &units.socket {
+        Some(text) => changed |= socket.put(text)?,
+        None if is_over => {
+            socket.clear()?;
+            say!("alike: removed {}: nothing listens there any more", shown(&socket.path));
+        }
+        None => {}
     }
     if !starts {
         say!("alike: nothing was started; {} does that", by_hand(whose, "enable --now"));
         return Ok(());
     }
-    systemctl(whose, &["daemon-reload"])?;
-    let ran = systemctl(whose, &["is-active", "--quiet", NAME]).is_ok();
-    systemctl(whose, &["enable", "--quiet", "--now", NAME]).map_err(|failure| see_journal(whose, failure))?;
-    if ran && changed {
-        systemctl(whose, &["restart", NAME]).map_err(|failure| see_journal(whose, failure))?;
-    }
+    start(whose, units, changed || is_over)?;
     let (user, when) = if whose == For::User { ("--user ", "you log in") } else { ("", "the system starts") };
     say!(
         "alike: it runs, and will whenever {when}; \"alike status\" says how the jobs stand, \"journalctl {user}-u alike\" what was done"
@@ -56,27 +58,89 @@ pub(super) fn install(whose: For, text: &str, starts: bool) -> Result<(), Failur
     Ok(())
 }
 
-/// Stops the service and removes its unit. Where there is none, nothing is done.
+/// Has systemd run what is written now.
+fn start(whose: For, units: &Units, changed: bool) -> Result<(), Failure> {
+    let is_active = |name| systemctl(whose, &["is-active", "--quiet", name]).is_ok();
+    let lacks_socket = || units.socket.is_some() && !is_active(SOCKET);
+    systemctl(whose, &["daemon-reload"])?;
+    systemctl(whose, &["enable", "--quiet", SERVICE])?;
+    // It gets its listener when it starts, and systemd begins to listen for none that runs.
+    let anew = is_active(SERVICE) && (changed || lacks_socket());
+    systemctl(whose, &[if anew { "restart" } else { "start" }, SERVICE])
+        .map_err(|failure| see_journal(whose, failure))?;
+    if lacks_socket() {
+        say!(
+            "alike: the jobs run without the page, for nothing listens for it: \"systemctl status {SOCKET}\" says why"
+        );
+    }
+    Ok(())
+}
+
+/// Stops the service and removes its units. Where there are none, nothing is done.
 pub(super) fn remove(whose: For) -> Result<(), Failure> {
-    let path = folder_of_units(whose)?.join(NAME);
-    if ours(&path)?.is_none() {
-        say!("alike: there is no {}: nothing to remove", shown(&path));
+    let folder = folder_of_units(whose)?;
+    let all =
+        [(SERVICE, UnitFile::find(folder.join(SERVICE))?), (SOCKET, UnitFile::find(folder.join(SOCKET))?)];
+    let there: Vec<&(&str, UnitFile)> = all.iter().filter(|(_, place)| place.before.is_some()).collect();
+    if there.is_empty() {
+        say!("alike: there is no {}: nothing to remove", shown(&all[0].1.path));
         return Ok(());
     }
     let runs = Path::new(RUNS).is_dir();
-    if runs {
-        systemctl(whose, &["disable", "--quiet", "--now", NAME])?;
+    for (name, _) in there.iter().filter(|_| runs) {
+        // The socket unit is in nobody's list.
+        let verb: &[&str] = if *name == SERVICE { &["disable", "--quiet", "--now"] } else { &["stop"] };
+        systemctl(whose, &[verb, &[name]].concat())?;
     }
-    fs::remove_file(&path).map_err(|why| cannot(&why, "removed", &path))?;
+    for (_, place) in &there {
+        place.clear()?;
+    }
     if runs {
         systemctl(whose, &["daemon-reload"])?;
     }
+    let gone: Vec<String> = there.iter().map(|(_, place)| shown(&place.path)).collect();
     say!(
         "alike: {}removed {}; config, state and replicas stay",
         if runs { "stopped it, and " } else { "" },
-        shown(&path)
+        gone.join(" and ")
     );
     Ok(())
+}
+
+/// Where a unit is, or is to be.
+struct UnitFile {
+    path: PathBuf,
+    /// What is there, by alike.
+    before: Option<String>,
+}
+
+impl UnitFile {
+    /// Looks what is there.
+    fn find(path: PathBuf) -> Result<Self, Failure> {
+        Ok(Self { before: ours(&path)?, path })
+    }
+
+    const fn empty(path: PathBuf) -> Self {
+        Self { path, before: None }
+    }
+
+    /// Makes it this text, and says what that changes; false when it is so already.
+    fn put(&self, text: &str) -> Result<bool, Failure> {
+        if self.before.as_deref() == Some(text) {
+            say!("alike: {} is as it should be", shown(&self.path));
+            return Ok(false);
+        }
+        write(&self.path, text).map_err(|why| cannot(&why, "written", &self.path))?;
+        say!("alike: wrote {}", shown(&self.path));
+        if let Some(before) = &self.before {
+            differences(before, text).iter().for_each(|line| say!("  {line}"));
+        }
+        Ok(true)
+    }
+
+    fn clear(&self) -> Result<(), Failure> {
+        fs::remove_file(&self.path).map_err(|why| cannot(&why, "removed", &self.path))
+    }
 }
 
 /// The unit that is there. One that somebody else wrote is theirs.
@@ -100,7 +164,8 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
-    let beside = path.with_extension("service.new");
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".new");
     fs::write(&beside, text)?;
     fs::rename(&beside, path)
 }

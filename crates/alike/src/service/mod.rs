@@ -1,6 +1,7 @@
 //! `alike service`: a systemd unit for `alike up`, printed, installed or removed.
 
 mod installing;
+mod listening;
 mod places;
 mod unit;
 mod words;
@@ -20,10 +21,20 @@ use places::{Mounts, Places};
 use unit::{For, Start};
 
 const SYSTEM_CONFIG: &str = "/etc/alike/alike.toml";
+/// The names of the units.
+const SERVICE: &str = "alike.service";
+const SOCKET: &str = "alike.socket";
 /// systemd's own name for where the state of its services is.
 const STATE: &str = "/var/lib";
 /// The first systemd that knows `Type=notify-reload`.
 const WAITS_FOR_RELOAD: u32 = 253;
+
+/// What a config comes to.
+struct Units {
+    service: String,
+    /// None where nothing has to listen for the service.
+    socket: Option<String>,
+}
 
 #[derive(Debug, Args)]
 pub(crate) struct ServiceArgs {
@@ -81,13 +92,14 @@ impl WhoseArgs {
 pub(crate) fn service(args: &ServiceArgs) -> Result<ExitCode, Failure> {
     match &args.what {
         What::Print(args) => {
-            let (text, _) = text(args)?;
+            let (units, _) = units(args)?;
+            let text = in_one(args.whose.whose(), units)?;
             std::io::stdout().lock().write_all(text.as_bytes())?;
         }
         What::Install(args) => {
-            let (text, places) = text(&args.unit)?;
+            let (units, places) = units(&args.unit)?;
             warn_of(&places);
-            installing::install(args.unit.whose.whose(), &text, !args.no_start)?;
+            installing::install(args.unit.whose.whose(), &units, !args.no_start)?;
         }
         What::Remove(args) => installing::remove(args.whose())?,
     }
@@ -111,16 +123,25 @@ fn warn_of(places: &Places) {
     }
 }
 
-/// The unit for a config, which has been read as the service will read it.
-fn text(args: &UnitArgs) -> Result<(String, Places), Failure> {
+/// The units for a config, which has been read as the service will read it.
+fn units(args: &UnitArgs) -> Result<(Units, Places), Failure> {
     let whose = args.whose.whose();
     let path = config_path(whose, args.config.as_deref())?;
     let config = config::load(Some(&path))?;
     let start = start(whose, path)?;
     is_good_for(&start)?;
     let places = places_of(whose, &config);
-    let text = unit::unit(whose, &start, &config, &places).map_err(Failure::Usage)?;
-    Ok((text, places))
+    let service = unit::unit(whose, &start, &config, &places).map_err(Failure::Usage)?;
+    let socket = listening::unit(whose, &start, &config).map_err(Failure::Usage)?;
+    Ok((Units { service, socket }, places))
+}
+
+/// One unit as it is; two, each below the name of its file.
+fn in_one(whose: For, units: Units) -> Result<String, Failure> {
+    let Some(socket) = units.socket else { return Ok(units.service) };
+    let folder = folder_of_units(whose)?;
+    let below = |name: &str, text: &str| format!("# ==== {} ====\n{text}", shown(&folder.join(name)));
+    Ok(format!("{}\n{}", below(SERVICE, &units.service), below(SOCKET, &socket)))
 }
 
 fn config_path(whose: For, given: Option<&Path>) -> Result<PathBuf, Failure> {

@@ -1,8 +1,8 @@
 //! The unit of a config, as text: what systemd is to start, and what it is to forbid.
 
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use super::listening;
 use super::places::Places;
 use super::words::{self, Unwritable};
 use crate::config::{Config, Hooks};
@@ -32,50 +32,26 @@ pub(super) struct Start {
 /// Which addresses the processes of the service may speak to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Network {
+    /// None; where there is a page, systemd listens for it.
     None,
-    /// Those of this machine itself: for the page.
-    Loopback,
-    /// For a page that others may see.
-    Page,
-    /// For hooks too: they may have names to look up.
+    /// For hooks all: they may have names to look up.
     Hooks,
 }
 
 impl Network {
     pub(super) fn of(config: &Config) -> Self {
-        if config.jobs.iter().flat_map(|job| programs(&job.hooks)).any(|program| !is_beside(program)) {
-            return Self::Hooks;
-        }
-        match config.web.as_ref().map(|web| web.listen.ip()) {
-            None => Self::None,
-            Some(IpAddr::V4(ip)) if ip.is_loopback() => Self::Loopback,
-            Some(IpAddr::V6(ip)) if ip.is_loopback() => Self::Loopback,
-            Some(_) => Self::Page,
-        }
+        let mut all = config.jobs.iter().flat_map(|job| programs(&job.hooks));
+        if all.any(|program| !is_beside(program)) { Self::Hooks } else { Self::None }
     }
 
     const fn lines(self) -> &'static str {
         match self {
             Self::None => {
                 "\
-# No hook and no page: nothing but sockets of this machine's files, for alike status and systemd.
+# No hook runs in here, and for a page systemd listens: nothing but sockets of this machine's files, for alike status and systemd.
 RestrictAddressFamilies=AF_UNIX
 PrivateNetwork=yes
 IPAddressDeny=any
-"
-            }
-            Self::Loopback => {
-                "\
-# For the page, and this machine alone.
-RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
-IPAddressDeny=any
-IPAddressAllow=localhost
-"
-            }
-            Self::Page => {
-                "\
-# For the page.
-RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
 "
             }
             Self::Hooks => {
@@ -98,14 +74,14 @@ fn is_beside(program: &str) -> bool {
     Path::new(program).file_name().is_some_and(|name| name == "systemd-run")
 }
 
-/// The unit.
+/// The unit of the service.
 ///
 /// # Errors
 /// When a path cannot be written into a unit file.
 pub(super) fn unit(of: For, start: &Start, config: &Config, places: &Places) -> Result<String, Unwritable> {
     let mut unit = format!(
         "{OURS} from {}.\n\
-         # Its next run writes it anew; it is due when the config gets other replicas, hooks or a page. Changes of your own\n\
+         # Its next run writes it anew; it is due when the config gets other replicas, hooks or another page. Changes of your own\n\
          # go into: systemctl {}edit alike\n\n",
         words::listed("", &start.config)?,
         if of == For::User { "--user " } else { "" },
@@ -116,6 +92,9 @@ pub(super) fn unit(of: For, start: &Start, config: &Config, places: &Places) -> 
         after(&mut unit, config, places);
     }
     unit.push_str("\n[Service]\n");
+    if listening::address(of, config)?.is_some() {
+        unit.push_str(listening::BESIDE);
+    }
     service(&mut unit, start)?;
     match of {
         For::System => system(&mut unit, config, places)?,

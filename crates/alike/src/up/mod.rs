@@ -9,7 +9,7 @@ mod fleet;
 mod hooks;
 mod job;
 mod kept;
-mod notify;
+pub(crate) mod notify;
 pub(crate) mod record;
 pub(crate) mod report;
 pub(crate) mod socket;
@@ -26,7 +26,7 @@ use clap::Args;
 use signal_hook::consts::{SIGHUP, SIGUSR1};
 
 use crate::config;
-use crate::page::Page;
+use crate::page::{Page, Passed};
 use crate::run::{DIFFERS, Failure, IDENTICAL};
 use crate::{settings, signals};
 use board::Board;
@@ -51,6 +51,7 @@ pub(crate) struct UpArgs {
 }
 
 pub(crate) fn up(args: &UpArgs) -> Result<ExitCode, Failure> {
+    let passed = Passed::by_systemd();
     let config = config::load(args.which.config.as_deref())?;
     let file = config.files[0].clone();
     let seat = Seat::take(&file)?;
@@ -63,7 +64,7 @@ pub(crate) fn up(args: &UpArgs) -> Result<ExitCode, Failure> {
         verbose: args.verbose,
         held_folders: settings::held_folders(),
     };
-    let page = page(&board, &wishes, &seat)?;
+    let page = page(&board, &wishes, &seat, passed)?;
     let (fleet, looks) = (Fleet::new(Arc::clone(&board), manner), Arc::default());
     let mut conductor = Conductor { config: file, board: &board, fleet, page, looks };
     let web = config.web.clone();
@@ -87,11 +88,16 @@ pub(crate) fn up(args: &UpArgs) -> Result<ExitCode, Failure> {
 }
 
 /// The page, shown nowhere yet.
-fn page(board: &Arc<Board>, wishes: &Sender<Wish>, seat: &Seat) -> Result<Page, Failure> {
+fn page(
+    board: &Arc<Board>,
+    wishes: &Sender<Wish>,
+    seat: &Seat,
+    passed: Option<Passed>,
+) -> Result<Page, Failure> {
     let wishes = wishes.clone();
     let ask = move |question, reply| drop(wishes.send(Wish::Asked((question, reply))));
     let file = seat.token_file();
-    Page::new(board, Box::new(ask), &file).map_err(|why| {
+    Page::new(board, Box::new(ask), &file, passed).map_err(|why| {
         Failure::Failed(format!(
             "the token of the page, {}, cannot be written: {}",
             file.display(),

@@ -1,6 +1,7 @@
 //! A running `alike up` with sources, replicas and a config file of its own.
 
 use std::fs;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -56,6 +57,13 @@ impl Up {
     pub fn start_with(&mut self, words: &[&str]) -> &mut Live {
         let here = self.room.path().to_owned();
         self.live.insert(self.alike.start(words, &here, &here))
+    }
+
+    /// The same as systemd starts a service that it listens for: with the listener, which is called `name`.
+    pub fn start_for(&mut self, listener: TcpListener, name: &str) -> &mut Live {
+        let (config, here) = (self.config_file(), self.room.path().to_owned());
+        let words = ["up", "-c", text(&config)];
+        self.live.insert(self.alike.start_for((listener, name), &words, &here, &here))
     }
 
     pub fn live(&mut self) -> &mut Live {

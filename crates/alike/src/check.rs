@@ -13,6 +13,7 @@ use alike_engine::pair::{Pair, Spec};
 use alike_engine::repair::repair;
 use alike_engine::stop::Stop;
 use alike_model::difference::{Change, Difference, What};
+use alike_model::dirty::Dirty;
 use alike_model::event::Action;
 use alike_model::outcome::Ending;
 use alike_model::path::RelPath;
@@ -149,6 +150,7 @@ impl Job<'_> {
         let work = work((self.pair, self.spec), (&self.args.pass, &pace), &**self.console, self.stop);
         let outcome = with_status(self.console, self.spec, || repair(&work, &found, self.args.trust_source))?;
         self.pair.index.commit().map_err(PassError::Index)?;
+        self.pair.keep_failures(&Dirty::everything(), &outcome);
         let paths: BTreeSet<RelPath> = found.iter().map(|found| found.difference.path.clone()).collect();
         let (_, left) = self.collect(Read::Only(paths.clone()))?;
         let remaining: BTreeSet<&RelPath> = left.iter().map(|left| &left.difference.path).collect();

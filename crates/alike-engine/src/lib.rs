@@ -26,6 +26,7 @@ mod early;
 mod ends;
 pub mod error;
 mod examine;
+mod failing;
 mod finish;
 mod flushing;
 pub mod following;

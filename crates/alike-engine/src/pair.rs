@@ -9,13 +9,16 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use alike_model::dirty::Dirty;
 use alike_model::filter::Filter;
 use alike_model::holds::Holds;
+use alike_model::outcome::{Ending, Outcome};
 use alike_model::path::OWN_FOLDER;
 use alike_model::policy::{Deletes, Policy};
 use alike_storage::{Local, Saving, Source, linux};
 
 use crate::ends::{Ends, Found, find_replica, refuse_emptied};
+use crate::failing::Failing;
 use crate::hold::{is_held, refuse_held};
 use crate::index::Index;
 use crate::marker::{Held, Marker, write_marker};
@@ -62,6 +65,8 @@ pub struct Pair {
     mounts: [Option<u64>; 2],
     /// Where what is taken away goes.
     pub trash: Option<Trash>,
+    /// What failed in the last passes; nobody keeps that in a rehearsal.
+    failing: Option<Failing>,
     /// What the replica can hold.
     pub holds: Holds,
     /// What it held of that when somebody with the same rights last worked on it, and does not now.
@@ -188,7 +193,7 @@ impl Pair {
         let roots = [source_root, replica_root];
         let mounts = [&source, &replica].map(|tree| linux::mount_and_time(tree.descriptor()).ok());
         let mounts = mounts.map(|found| found.map(|(mount, _)| mount));
-        let trash = None;
+        let (trash, failing) = (None, index.folder().map(Failing::of));
         Ok(Self {
             source,
             replica,
@@ -197,6 +202,7 @@ impl Pair {
             roots,
             mounts,
             trash,
+            failing,
             holds,
             refuses: Vec::new(),
             source_has_own_folder,
@@ -215,6 +221,16 @@ impl Pair {
         (!refused.is_empty()).then(|| {
             format!("the target held {what} before and refuses it now; if it shall go without, give --no-owner or --no-xattrs")
         })
+    }
+
+    /// A pass that was to look at `looked` came to this: what fails now is kept for who asks why.
+    pub fn keep_failures(&self, looked: &Dirty, outcome: &Outcome) {
+        // One that was stopped may have looked at none of it.
+        let none = Dirty::new();
+        let looked = if outcome.ending == Ending::Stopped { &none } else { looked };
+        self.failing
+            .iter()
+            .for_each(|failing| failing.end_pass((looked, &outcome.awaited), outcome.failures.clone()));
     }
 
     /// What people should know before the first pass, a line each.

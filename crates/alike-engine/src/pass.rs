@@ -3,13 +3,14 @@
 //! The stages stand in the order in which they run. Folders are visited in parallel, each on its own; what can only be
 //! judged when all of them are known (moves, deletions) waits for its stage.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use alike_model::dirty::Dirty;
 use alike_model::entry::{Stamp, Time};
 use alike_model::event::Action;
+use alike_model::failures::{Failure, Failures};
 use alike_model::filter::Filter;
 use alike_model::guard::{self, Judgement};
 use alike_model::known::{FolderId, Row};
@@ -112,6 +113,7 @@ pub(crate) struct Run<'a, S: Source, R: Replica, H> {
     pub(crate) waiting: Mutex<Waiting<S, R>>,
     pub(crate) tally: Mutex<Tally>,
     pub(crate) unsettled: Mutex<Dirty>,
+    failed: Mutex<Failures>,
     withheld: Mutex<Withheld>,
     pub(crate) awaited: Mutex<Dirty>,
     /// A folder is among what waits for the next pass, and with it what may be in it.
@@ -219,6 +221,7 @@ impl<'a, S: Source, R: Replica, H: Hands<S, R>> Run<'a, S, R, H> {
             waiting: Mutex::new(Waiting::new()),
             tally: Mutex::default(),
             unsettled: Mutex::default(),
+            failed: Mutex::default(),
             withheld: Mutex::default(),
             awaited: Mutex::default(),
             folder_waits: AtomicBool::new(false),
@@ -270,6 +273,7 @@ impl<'a, S: Source, R: Replica, H: Hands<S, R>> Run<'a, S, R, H> {
         let tally = self.tally.into_inner().unwrap_or_default();
         let unsettled = self.unsettled.into_inner().unwrap_or_default();
         let withheld = self.withheld.into_inner().unwrap_or_default();
+        let failures = self.failed.into_inner().unwrap_or_default();
         let awaited = self.awaited.into_inner().unwrap_or_default();
         let linked = self.linked.into_inner();
         let (restless, unclosed) = self.motion.into_left();
@@ -286,7 +290,7 @@ impl<'a, S: Source, R: Replica, H: Hands<S, R>> Run<'a, S, R, H> {
             let event = Event::general(self.number, Action::PassEnd, summary(&tally, &ending));
             self.work.monitor.event(Event { took: Some(self.started.elapsed()), ..event });
         }
-        Outcome { pass: self.number, tally, ending, unsettled, restless, unclosed, withheld, linked, awaited }
+        Outcome { pass: self.number, tally, ending, failures, unsettled, restless, unclosed, withheld, linked, awaited }
     }
 
     /// The row of a folder, as evidence for what this pass compares.
@@ -296,7 +300,7 @@ impl<'a, S: Source, R: Replica, H: Hands<S, R>> Run<'a, S, R, H> {
 
     /// Works on the tally.
     pub(crate) fn tally<T>(&self, work: impl FnOnce(&mut Tally) -> T) -> T {
-        work(&mut self.tally.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+        work(&mut self.tally.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Counts an event and tells the monitor of it.
@@ -305,16 +309,22 @@ impl<'a, S: Source, R: Replica, H: Hands<S, R>> Run<'a, S, R, H> {
             tally.count(event.action, event.bytes.unwrap_or(0));
             tally.in_motion += u64::from(event.best_effort);
         });
-        if let (Action::Hold | Action::Skip, Some(path)) = (event.action, &event.path) {
-            let mut withheld = self.withheld.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            withheld.note(path.clone());
+        match (event.action, &event.path) {
+            (Action::Hold | Action::Skip, Some(path)) => {
+                self.withheld.lock().unwrap_or_else(PoisonError::into_inner).note(path.clone());
+            }
+            (Action::Error, Some(path)) => {
+                let failure = Failure { why: event.reason.clone(), since: (self.work.clock)() };
+                self.failed.lock().unwrap_or_else(PoisonError::into_inner).note(path.clone(), failure);
+            }
+            _ => {}
         }
         self.work.monitor.event(event);
     }
 
     /// Notes that a path has to be looked at again after this pass.
     pub(crate) fn is_unsettled(&self, path: &RelPath) {
-        let mut unsettled = self.unsettled.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut unsettled = self.unsettled.lock().unwrap_or_else(PoisonError::into_inner);
         match path.split() {
             Some((folder, name)) => unsettled.mark_name(folder, name),
             None => unsettled.absorb(Dirty::everything()),

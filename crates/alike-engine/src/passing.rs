@@ -122,7 +122,7 @@ impl Mirror<'_> {
                 {
                     agenda.full = agenda.full.min(Instant::now() + POLL.max(agenda.full_takes * SHARE));
                 }
-                self.end(agenda, &outcome, agenda.full_takes);
+                self.end(agenda, (&outcome, &Dirty::everything()), agenda.full_takes);
                 let began = waited.or_else(|| Instant::now().checked_sub(agenda.full_takes));
                 agenda.lag.looked(began, agenda.waiting() > 0);
                 self.tell_lag(agenda);
@@ -185,7 +185,7 @@ impl Mirror<'_> {
                 if !beside_full && outcome.ending != Ending::Stopped {
                     agenda.looked_at(&looked, &self.rules());
                 }
-                self.end_live(agenda, (&outcome, beside_full), started.elapsed());
+                self.end_live(agenda, (&outcome, &looked, beside_full), started.elapsed());
                 agenda.lag.looked(began, agenda.waiting() > 0);
                 self.tell_lag(agenda);
             }
@@ -196,7 +196,12 @@ impl Mirror<'_> {
         }
     }
 
-    fn end_live(&self, agenda: &mut Agenda, (outcome, beside_full): (&Outcome, bool), took: Duration) {
+    fn end_live(
+        &self,
+        agenda: &mut Agenda,
+        (outcome, looked, beside_full): (&Outcome, &Dirty, bool),
+        took: Duration,
+    ) {
         let tally = &outcome.tally;
         agenda.files = (agenda.files + tally.created + tally.linked).saturating_sub(tally.deleted);
         if tally.changes() > 0 {
@@ -223,7 +228,7 @@ impl Mirror<'_> {
             self.ear.hear_what_left(agenda);
             agenda.dirty.absorb(agenda.awaited.clone());
         }
-        self.end(agenda, outcome, took);
+        self.end(agenda, (outcome, looked), took);
     }
 
     /// Tells how far the replica is behind.
@@ -298,7 +303,7 @@ impl Mirror<'_> {
         self.turn.taken_by(|| pass(&work, dirty))
     }
 
-    fn end(&self, agenda: &mut Agenda, outcome: &Outcome, took: Duration) {
+    fn end(&self, agenda: &mut Agenda, (outcome, looked): (&Outcome, &Dirty), took: Duration) {
         agenda.let_rest(outcome.restless.clone(), took);
         agenda.await_close(outcome.unclosed.clone());
         agenda.withheld.absorb(outcome.withheld.clone());
@@ -307,6 +312,11 @@ impl Mirror<'_> {
         } else {
             agenda.fail(outcome.unsettled.clone());
         }
+        let everything = Dirty::everything();
+        // Where nothing is left to be looked at, nothing fails any more.
+        let is_over = agenda.seen && !self.full.is_under_way() && outcome.awaited.is_empty();
+        let is_all_well = is_over && agenda.has_nothing_left();
+        self.pair.keep_failures(if is_all_well { &everything } else { looked }, outcome);
         if self.full.is_under_way() || !outcome.awaited.is_empty() {
             // It is still under way, or the next pass comes at once.
             return;

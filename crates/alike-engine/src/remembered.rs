@@ -6,11 +6,13 @@ use std::io::{self, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
+use alike_model::failures::Failures;
 use alike_model::path::RelPath;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
 
+use crate::failing;
 use crate::marker::{Marker, read_state};
 
 /// A command line, and where it was typed.
@@ -31,12 +33,14 @@ pub struct Remembered {
     pub replica: PathBuf,
     /// What the last run was told; `None` when that is not known.
     pub command_line: Option<CommandLine>,
+    /// Its folder in the state, where it was found there.
+    state: Option<PathBuf>,
 }
 
 /// A word as text where it is some, else its bytes.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
-enum Word {
+pub(crate) enum Word {
     Text(String),
     Bytes { base64: String },
 }
@@ -48,14 +52,14 @@ struct Run {
 }
 
 impl Word {
-    fn of(word: &[u8]) -> Self {
+    pub(crate) fn of(word: &[u8]) -> Self {
         match std::str::from_utf8(word) {
             Ok(text) => Self::Text(text.to_owned()),
             Err(_) => Self::Bytes { base64: BASE64_STANDARD.encode(word) },
         }
     }
 
-    fn read(self) -> Option<OsString> {
+    pub(crate) fn read(self) -> Option<OsString> {
         match self {
             Self::Text(text) => Some(text.into()),
             Self::Bytes { base64 } => BASE64_STANDARD.decode(base64).ok().map(OsString::from_vec),
@@ -90,9 +94,9 @@ impl CommandLine {
 }
 
 impl Remembered {
-    fn of(marker: &Marker, command_line: Option<CommandLine>) -> Self {
+    fn of(marker: &Marker, state: Option<PathBuf>) -> Self {
         let [source, replica] = [&marker.source, &marker.replica].map(PathBuf::from);
-        Self { source, replica, command_line }
+        Self { source, replica, command_line: state.as_deref().and_then(CommandLine::read), state }
     }
 
     /// All pairs in a state folder whose replica is theirs, as far as that can be seen.
@@ -103,7 +107,7 @@ impl Remembered {
             .flatten()
             .filter_map(|folder| {
                 let marker = read_state(&folder.path()).ok()??;
-                Some(Self::of(&marker, CommandLine::read(&folder.path())))
+                Some(Self::of(&marker, Some(folder.path())))
             })
             .collect();
         all.sort_by(|one, other| one.replica.cmp(&other.replica).then(one.source.cmp(&other.source)));
@@ -116,6 +120,12 @@ impl Remembered {
         let marker = crate::marker::read_marker(&replica.join(".alike/pair.json")).ok()??;
         let on = Self::of(&marker, None);
         Some(Self { replica: replica.to_owned(), ..on })
+    }
+
+    /// What failed in the last passes, as far as that is known.
+    #[must_use]
+    pub fn failures(&self) -> Failures {
+        self.state.as_deref().and_then(failing::read).unwrap_or_default()
     }
 
     /// Where a path lies in one of both ends, from its top.

@@ -8,6 +8,7 @@ pub mod difference;
 pub mod dirty;
 pub mod entry;
 pub mod event;
+pub mod failures;
 pub mod filter;
 pub mod guard;
 pub mod holds;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::dirty::Dirty;
 use crate::event::Action;
+use crate::failures::Failures;
 use crate::guard::OverLimit;
 use crate::path::{Name, RelPath};
 
@@ -165,6 +166,8 @@ pub struct Outcome {
     pub tally: Tally,
     /// How it ended.
     pub ending: Ending,
+    /// What failed, and why.
+    pub failures: Failures,
     /// What failed: to be looked at again.
     pub unsettled: Dirty,
     /// What kept changing: to be looked at again, but not as often as it changes.

@@ -6,8 +6,9 @@ use std::path::Path;
 use alike_engine::chronicle::Written;
 use alike_engine::monitor::Event;
 use alike_engine::remembered::Remembered;
-use alike_model::entry::{Kind, Stamp};
+use alike_model::entry::{Kind, Stamp, Time};
 use alike_model::event::Action;
+use alike_model::failures::{Failure, Failures};
 use alike_model::path::{Escaped, RelPath};
 use serde_json::{Map, Value, json};
 
@@ -78,6 +79,8 @@ pub(crate) struct Answer {
     pub(crate) restorable: bool,
     /// The job of the running `alike up` that told what became of it, and since when.
     running: Option<(String, String)>,
+    /// What failed of it, or of a folder above it, in the last pass.
+    failed: Option<(RelPath, Failure)>,
     notes: Vec<String>,
 }
 
@@ -92,6 +95,7 @@ impl Answer {
             past: Vec::new(),
             restorable: false,
             running: None,
+            failed: None,
             notes: Vec::new(),
         }
     }
@@ -108,6 +112,51 @@ impl Answer {
         }
         self.verdict = Verdict::Held { action: told.action, at: told.at, why: told.why };
         self.running = Some((told.job, told.since));
+    }
+
+    /// What failed in the last pass tells more than what a rehearsed one would do, which cannot fail.
+    pub(crate) fn is_told_by_last_pass(&mut self, failures: &Failures) {
+        let Some((at, failure)) = failures.nearest(&self.path) else {
+            if failures.others() > 0 {
+                let others = failures.others();
+                self.note(format!("{others} more paths failed in the last pass; the log has each"));
+            }
+            return;
+        };
+        if self.is_made_since(failure.since) {
+            return;
+        }
+        let again = match &self.verdict {
+            Verdict::Waiting { action, why, .. } => Some(format!(": {action}, {why}")),
+            Verdict::Unknown | Verdict::Held { action: Action::Error, .. } => Some(String::new()),
+            _ => None,
+        };
+        match again {
+            Some(how) => {
+                self.verdict =
+                    Verdict::Held { action: Action::Error, at: at.clone(), why: failure.why.clone() };
+                self.note(format!("the next pass tries again{how}"));
+            }
+            // What was just found is no less true.
+            None => self.note(format!("{}: {}", self.failed_since(&at, failure.since), failure.why)),
+        }
+        self.failed = Some((at, failure.clone()));
+    }
+
+    fn failed_since(&self, at: &RelPath, since: Time) -> String {
+        let of = if *at == self.path { String::new() } else { format!(" (for {at})") };
+        format!("failed since {}{of}", moment(since, &zone::here()))
+    }
+
+    /// A later pass made it what the replica has now: what failed is over, and what is open came after that. Of a folder
+    /// that cannot be told, for others change it too; nor where attributes were set, and perhaps not all.
+    fn is_made_since(&self, since: Time) -> bool {
+        let Some(Written { deed, .. }) = self.past.last() else { return false };
+        let shows = match &self.looks[1] {
+            Some(copy) => copy.kind != Kind::Folder && copy.ctime > since,
+            None => matches!(deed.action, Action::Delete | Action::Rmdir),
+        };
+        shows && deed.at > since && deed.action != Action::Meta
     }
 
     pub(crate) fn is_identical(&self) -> bool {
@@ -156,6 +205,12 @@ impl Answer {
         let replica = self.replica.display().to_string();
         let replica = one_line(&replica);
         let of = |at: &RelPath| if *at == self.path { String::new() } else { format!(" (for {at})") };
+        if let (Verdict::Held { action: Action::Error, .. }, Some((at, failure))) =
+            (&self.verdict, &self.failed)
+        {
+            let failed = self.failed_since(at, failure.since);
+            return format!("not on {replica} as in the source: {failed}: {}", one_line(&failure.why));
+        }
         match &self.verdict {
             Verdict::Identical => format!("on {replica} as in the source"),
             Verdict::LeftOut { at, rule, .. } if *at == self.path => format!("left out: {}", one_line(rule)),
@@ -223,6 +278,10 @@ impl Answer {
         }
         if let Some((job, since)) = &self.running {
             put("running", json!({ "job": job, "since": since }));
+        }
+        if let Some((at, failure)) = &self.failed {
+            let since = timestamp(failure.since).to_string();
+            put("failed", json!({ "at": shown(at), "reason": failure.why, "since": since }));
         }
         let look = |look: &Option<Stamp>| look.as_ref().map_or(Value::Null, json_look);
         put("in_source", look(&self.looks[0]));

@@ -36,11 +36,11 @@ pub(crate) enum Command {
     /// Why PATH is, or is not, on the replica as it is in the source; changes nothing
     Why(crate::why::WhyArgs),
     /// Take a pass back as a whole, the last one unless PASS or --since says which; the mirror is held then
-    Undo(UndoArgs),
+    Undo(crate::recover::UndoArgs),
     /// Bring one file or folder back as it was
-    Restore(RestoreArgs),
+    Restore(crate::recover::RestoreArgs),
     /// What the trash of REPLICA keeps, and empties it
-    Trash(TrashArgs),
+    Trash(crate::trash::TrashArgs),
     /// Whether this machine, SOURCE and REPLICA are fit for alike, a line each: good, or what to do; changes nothing
     Doctor(crate::doctor::DoctorArgs),
     /// Run all jobs of a config file
@@ -61,65 +61,6 @@ pub(crate) enum Command {
     Completions(crate::completions::CompletionsArgs),
     /// Print a manual page, or write all of them
     Man(crate::manual::ManArgs),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct UndoArgs {
-    /// The replica
-    #[arg(value_hint = ValueHint::DirPath)]
-    pub(crate) replica: PathBuf,
-    /// The number of the pass, as alike log shows it
-    pub(crate) pass: Option<u64>,
-    /// All passes that did anything from then on, as one: 2026-11-21 21:05, or 2h for two hours ago. What is one change to
-    /// you (a folder deleted, say) may be several passes of a mirror
-    #[arg(long, value_name = "TIME", value_parser = moment, conflicts_with = "pass")]
-    pub(crate) since: Option<Time>,
-    /// Only say what would be done
-    #[arg(short = 'n', long)]
-    pub(crate) dry_run: bool,
-    /// Do not ask; without a terminal to ask at, nothing is undone but with this
-    #[arg(short, long)]
-    pub(crate) yes: bool,
-    /// Let the mirror go on after an undo
-    #[arg(long, conflicts_with_all = ["pass", "since", "dry_run"])]
-    pub(crate) resume: bool,
-    #[command(flatten)]
-    pub(crate) output: OutputArgs,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct RestoreArgs {
-    /// The replica
-    #[arg(value_hint = ValueHint::DirPath)]
-    pub(crate) replica: PathBuf,
-    /// The file or folder, as a path on the replica
-    pub(crate) path: PathBuf,
-    /// As it was then: 2026-11-21 21:05, or 2h for two hours ago [default: before it was last changed or deleted; a folder that
-    /// went bit by bit, as rm -r takes it, before the first bit went]
-    #[arg(long, value_name = "TIME", value_parser = moment)]
-    pub(crate) at: Option<Time>,
-    /// Copy it into this folder instead of putting it back on the replica
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub(crate) to: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) output: OutputArgs,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct TrashArgs {
-    /// The replica
-    #[arg(value_hint = ValueHint::DirPath)]
-    pub(crate) replica: PathBuf,
-    /// Remove what it keeps, for good, and the history of that time: what passes did then can be neither shown by alike
-    /// log nor undone any more
-    #[arg(long)]
-    pub(crate) empty: bool,
-    /// Only what has been kept at least this long
-    #[arg(long, value_name = "TIME", value_parser = duration)]
-    pub(crate) older: Option<Duration>,
-    /// One JSON object a line
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

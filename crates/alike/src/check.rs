@@ -1,6 +1,7 @@
 //! `alike check`: its flags, its lines and its exit codes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,33 +11,72 @@ use alike_engine::error::PassError;
 use alike_engine::monitor::Event;
 use alike_engine::pace::Pace;
 use alike_engine::pair::{Pair, Spec};
+use alike_engine::remembered::CommandLine;
 use alike_engine::repair::repair;
 use alike_engine::stop::Stop;
 use alike_model::difference::{Change, Difference, What};
+use alike_model::dirty::Dirty;
 use alike_model::event::Action;
 use alike_model::outcome::Ending;
 use alike_model::path::RelPath;
 use alike_storage::{Local, Saving, linux};
-use clap::Args;
+use clap::{Args, ValueHint};
 use serde::Serialize;
 
 use crate::args::{OutputArgs, PairArgs, PassArgs};
+use crate::config;
 use crate::console::Console;
+use crate::elsewhere::folder;
 use crate::log::{json_line, one_line, raw, shown, size};
+use crate::meant::{JobArgs, each};
 use crate::run::{DIFFERS, Failure, HALTED, IDENTICAL, now, with_status, work};
 use crate::signals::Received;
 use crate::{settings, signals};
 
+/// Of what a pass does, what a job says itself; the rest may be said beside it.
+const OF_JOB: [&str; 17] = [
+    "compare",
+    "hash",
+    "exclude",
+    "include",
+    "ignore_file",
+    "gitignore",
+    "delete_excluded",
+    "max_delete",
+    "no_delete",
+    "no_owner",
+    "no_xattrs",
+    "trash",
+    "no_special",
+    "one_file_system",
+    "reflink",
+    "inplace_delta",
+    "sync",
+];
+
+const JOB_HELP: &str =
+    "All replicas of this job of the config file, with the filters and the other flags of the job";
+
 #[derive(Debug, Args)]
+#[command(
+    override_usage = "alike check [OPTIONS] <SOURCE> <REPLICA>\n       alike check [OPTIONS] --job <NAME>",
+    mut_arg("job", |job| job.conflicts_with_all(OF_JOB).help(JOB_HELP))
+)]
 pub(crate) struct CheckArgs {
+    /// The folder that was copied from; never written
+    #[arg(value_hint = ValueHint::DirPath, value_parser = folder(), required_unless_present = "job", conflicts_with = "job")]
+    source: Option<PathBuf>,
+    /// The folder that should be identical
+    #[arg(value_hint = ValueHint::DirPath, value_parser = folder(), required_unless_present = "job")]
+    replica: Option<PathBuf>,
     #[command(flatten)]
-    pub(crate) pair: PairArgs,
+    of: JobArgs,
     /// Copy from the source what differs, unless it is the source that rotted
     #[arg(long)]
-    pub(crate) repair: bool,
+    repair: bool,
     /// With --repair: take the source's where it cannot be told which side rotted
     #[arg(long, requires = "repair")]
-    pub(crate) trust_source: bool,
+    trust_source: bool,
     #[command(flatten)]
     pub(crate) pass: PassArgs,
     #[command(flatten)]
@@ -69,39 +109,94 @@ pub(crate) fn rate(text: &str) -> Result<u64, String> {
 type AllFound = Mutex<Vec<Found>>;
 
 pub(crate) fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
-    let spec = settings::spec(&args.pair, &args.pass, &args.output)?;
-    // What rotted is written as a whole: a delta would take over what it believes to be the same.
-    let spec = Spec { saving: Saving { delta: false, ..spec.saving }, ..spec };
+    let job = args.of.job()?;
+    let told = job.map(|job| of_job(args, job)).transpose()?;
+    let (specs, pass) = match &told {
+        Some((specs, pass)) => (specs.clone(), pass),
+        None => (vec![settings::spec(&args.pair(), &args.pass, &args.output)?], &args.pass),
+    };
     let console = Arc::new(settings::console_of_check(&args.output)?);
     let signals = signals::listen(&console)?;
-    let mut pair = Pair::open_to_check(&spec)?;
-    if args.repair {
-        drop(pair);
-        pair = Pair::open(&spec)?;
-    }
     // Best effort: where it is refused, it reads as everybody does.
     let _ = linux::stand_back();
-    let job = Job { args, spec: &spec, pair: &pair, console: &console, stop: &signals.controls.stop };
-    if !args.output.quiet {
-        pair.notes(&settings::policy(&args.pass)).iter().for_each(|note| console.say(note));
-    }
-    let code = match args.repair {
-        true => job.mend(&signals),
-        false => job.look_only(&signals),
+    let check_one = |spec: &Spec| {
+        if signals.controls.stop.is_set() {
+            return Ok(signals.exit_code());
+        }
+        let of = if specs.len() > 1 { Some(spec.replica.display().to_string()) } else { None };
+        check_of(((args, pass), spec, of), &console, &signals)
     };
+    let replicas: Vec<PathBuf> = specs.iter().map(|spec| spec.replica.clone()).collect();
+    let is_silent = args.output.json || args.output.quiet;
+    let code = each(&replicas, is_silent, |replica| {
+        specs.iter().find(|spec| spec.replica == replica).map_or(Ok(IDENTICAL), check_one)
+    });
     console.finish();
-    code.map(ExitCode::from)
+    code
 }
 
-struct Job<'a> {
+/// The pairs of a job, and what a pass of it does.
+fn of_job(args: &CheckArgs, job: config::Job) -> Result<(Vec<Spec>, PassArgs), Failure> {
+    let mirror = job.mirror;
+    let pass = PassArgs {
+        allow_deletes: args.pass.allow_deletes,
+        bwlimit: args.pass.bwlimit.or(mirror.pass.bwlimit),
+        threads: args.pass.threads.or(mirror.pass.threads),
+        state_dir: args.pass.state_dir.clone().or(mirror.pass.state_dir),
+        ..mirror.pass
+    };
+    // With its log file, which may lie inside an end.
+    let mut specs = settings::specs((&mirror.pair, &mirror.also), &pass, &mirror.output)?;
+    for spec in &mut specs {
+        // What `alike why` finds later is how to run this job.
+        let line = spec.command_line.take();
+        spec.command_line = line.map(|line| CommandLine { words: job.argv.clone(), ..line });
+    }
+    Ok((specs, pass))
+}
+
+impl CheckArgs {
+    fn pair(&self) -> PairArgs {
+        let [source, replica] = [&self.source, &self.replica].map(|end| end.clone().unwrap_or_default());
+        PairArgs { source, replica }
+    }
+}
+
+/// Checks one replica; `of` is what it is called, where there are several.
+fn check_of(
+    ((args, pass), spec, of): ((&CheckArgs, &PassArgs), &Spec, Option<String>),
+    console: &Arc<Console>,
+    signals: &Received,
+) -> Result<u8, Failure> {
+    // What rotted is written as a whole: a delta would take over what it believes to be the same.
+    let spec = &Spec { saving: Saving { delta: false, ..spec.saving }, ..spec.clone() };
+    let mut pair = Pair::open_to_check(spec)?;
+    if args.repair {
+        drop(pair);
+        pair = Pair::open(spec)?;
+    }
+    let job = Checking { args, pass, spec, of, pair: &pair, console, stop: &signals.controls.stop };
+    if !args.output.quiet {
+        pair.notes(&settings::policy(pass)).iter().for_each(|note| console.say(note));
+    }
+    match args.repair {
+        true => job.mend(signals),
+        false => job.look_only(signals),
+    }
+}
+
+struct Checking<'a> {
     args: &'a CheckArgs,
+    pass: &'a PassArgs,
     spec: &'a Spec,
+    /// What the replica is called, where there are several.
+    of: Option<String>,
     pair: &'a Pair,
     console: &'a Arc<Console>,
     stop: &'a Stop,
 }
 
-impl Job<'_> {
+impl Checking<'_> {
     fn look_only(&self, signals: &Received) -> Result<u8, Failure> {
         let counts = Mutex::new(BTreeMap::new());
         let tell = |found: Found| {
@@ -125,7 +220,7 @@ impl Job<'_> {
 
     /// What the target held before and refuses now is not compared, so nothing is known of it.
     fn refused(&self) -> Option<Difference> {
-        let why = self.pair.refuses(&settings::policy(&self.args.pass))?;
+        let why = self.pair.refuses(&settings::policy(self.pass))?;
         Some(Difference { path: RelPath::root(), what: What::Said(why), change: Change::Failed })
     }
 
@@ -145,10 +240,11 @@ impl Job<'_> {
             self.note(if refused.is_none() { "identical" } else { "identical but for that" });
             return Ok(if refused.is_none() { IDENTICAL } else { DIFFERS });
         }
-        let pace = Pace::new(self.args.pass.bwlimit);
-        let work = work((self.pair, self.spec), (&self.args.pass, &pace), &**self.console, self.stop);
+        let pace = Pace::new(self.pass.bwlimit);
+        let work = work((self.pair, self.spec), (self.pass, &pace), &**self.console, self.stop);
         let outcome = with_status(self.console, self.spec, || repair(&work, &found, self.args.trust_source))?;
         self.pair.index.commit().map_err(PassError::Index)?;
+        self.pair.keep_failures(&Dirty::everything(), &outcome);
         let paths: BTreeSet<RelPath> = found.iter().map(|found| found.difference.path.clone()).collect();
         let (_, left) = self.collect(Read::Only(paths.clone()))?;
         let remaining: BTreeSet<&RelPath> = left.iter().map(|left| &left.difference.path).collect();
@@ -182,7 +278,7 @@ impl Job<'_> {
     }
 
     fn check(&self, read: Read, tell: &(dyn Fn(Found) + Sync)) -> Result<Checked, Failure> {
-        let pace = Pace::new(self.args.pass.bwlimit);
+        let pace = Pace::new(self.pass.bwlimit);
         // With the lock in hand nobody else is at work.
         let is_restless = || !self.args.repair && is_in_use(&self.spec.replica);
         let check: Check<'_, Local, Local> = Check {
@@ -190,12 +286,12 @@ impl Job<'_> {
             replica: &self.pair.replica,
             roots: self.pair.roots,
             index: &self.pair.index,
-            policy: settings::policy(&self.args.pass).within(&self.pair.holds),
+            policy: settings::policy(self.pass).within(&self.pair.holds),
             filter: &self.spec.filter,
             monitor: &**self.console,
             clock: &now,
             stop: self.stop,
-            threads: settings::threads(&self.args.pass),
+            threads: settings::threads(self.pass),
             held_folders: settings::held_folders(),
             pace: &pace,
             read,
@@ -216,7 +312,7 @@ impl Job<'_> {
         let (word, output) = (difference.change.as_str(), &self.args.output);
         let text = match (output.quiet, output.json) {
             (true, _) => None,
-            (_, true) => Some(json(difference, mended)),
+            (_, true) => Some(json(difference, mended, self.of.as_deref())),
             (_, false) => {
                 let mended = mended.map_or("", |mended| if mended { " (mended)" } else { " (not mended)" });
                 let reason = one_line(&difference.to_string());
@@ -248,6 +344,8 @@ impl Job<'_> {
 
 #[derive(Serialize)]
 struct Line<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replica: Option<&'a str>,
     path: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     path_bytes: Option<String>,
@@ -258,9 +356,10 @@ struct Line<'a> {
     mended: Option<bool>,
 }
 
-fn json(difference: &Difference, mended: Option<bool>) -> String {
+fn json(difference: &Difference, mended: Option<bool>, replica: Option<&str>) -> String {
     let Difference { path, change, .. } = difference;
     json_line(&Line {
+        replica,
         path: shown(path),
         path_bytes: raw(path),
         finding: change.as_str(),
@@ -272,7 +371,19 @@ fn json(difference: &Difference, mended: Option<bool>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+
     use super::*;
+
+    #[test]
+    fn each_flag_of_a_pass_is_the_jobs_or_may_be_said_beside_it() {
+        let cli = crate::args::Cli::command();
+        let flags = cli.find_subcommand("check").into_iter().flat_map(clap::Command::get_arguments);
+        let of_pass = flags.filter(|flag| flag.get_help_heading() == Some("What a pass does"));
+        let mut left: Vec<&str> = of_pass.map(|flag| flag.get_id().as_str()).collect();
+        left.retain(|flag| !OF_JOB.contains(flag));
+        assert_eq!(left, ["allow_deletes", "bwlimit", "threads", "dry_run", "state_dir"]);
+    }
 
     #[test]
     fn rates_are_read_as_rsync_and_rclone_read_them() {

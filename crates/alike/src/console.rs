@@ -148,7 +148,8 @@ impl Console {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn flush(&self) {
+    /// Writes all that waits.
+    pub(crate) fn flush(&self) {
         let mut lines = self.lock();
         self.write_out(&mut lines);
         if let Some(log) = &mut lines.log {

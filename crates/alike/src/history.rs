@@ -24,23 +24,19 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use crate::args::moment as parse_moment;
-use crate::config;
 use crate::follow::follow;
 use crate::log::{Form, line, one_line, size};
-use crate::run::{DIFFERS, Failure, IDENTICAL, worst};
+use crate::meant::{JobArgs, each, only};
+use crate::run::{DIFFERS, Failure, IDENTICAL};
 use crate::settings::state_folder;
 
 #[derive(Debug, Args)]
 pub(crate) struct LogArgs {
     /// The replica whose history is shown [default: the only one that is known]
-    #[arg(value_hint = clap::ValueHint::DirPath)]
+    #[arg(value_hint = clap::ValueHint::DirPath, conflicts_with = "job")]
     pub(crate) replica: Option<PathBuf>,
-    /// The replicas of this job of the config file
-    #[arg(long, value_name = "NAME", conflicts_with = "replica")]
-    pub(crate) job: Option<String>,
-    /// The config file that has the job [default: that of alike up]
-    #[arg(short, long, value_name = "FILE", value_hint = clap::ValueHint::FilePath, requires = "job")]
-    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) of: JobArgs,
     /// Only what was done to this path or below it, and which versions of it can be brought back; or to all that match a
     /// pattern (gitignore syntax: *.txt, docs/**/a?)
     #[arg(long, value_name = "PATH")]
@@ -85,23 +81,12 @@ fn deed(word: &str) -> Result<Action, String> {
 type Row<'a> = (&'a Written, Option<(Time, Stamp)>);
 
 pub(crate) fn log(args: &LogArgs) -> Result<ExitCode, Failure> {
-    let replicas = match &args.job {
+    let replicas = match args.of.replicas()? {
         None => vec![replica(args)?],
-        Some(name) => config::load(args.config.as_deref())?.replicas_of(name)?,
+        Some(replicas) if args.follow => vec![only(replicas, "log -f")?],
+        Some(replicas) => replicas,
     };
-    if args.follow && replicas.len() > 1 {
-        let of = replicas.len();
-        return Err(Failure::Usage(format!(
-            "the job has {of} replicas; name the one to follow: alike log -f REPLICA"
-        )));
-    }
-    let codes = replicas.iter().map(|replica| {
-        if replicas.len() > 1 && !args.json {
-            say!("alike: {}", one_line(&replica.display().to_string()));
-        }
-        log_of(args, replica)
-    });
-    Ok(ExitCode::from(worst(codes.collect::<Result<Vec<u8>, Failure>>()?)))
+    each(&replicas, args.json, |replica| log_of(args, replica))
 }
 
 /// The history of one replica; returns the exit code.

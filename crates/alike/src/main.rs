@@ -26,6 +26,7 @@ mod journald;
 mod log;
 mod log_file;
 mod manual;
+mod meant;
 mod once;
 mod page;
 mod paint;

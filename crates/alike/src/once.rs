@@ -166,6 +166,7 @@ impl<'a> Side<'a> {
         }
         // The pass has brought the replica to the disk by now, so the index may say so.
         pair.index.commit().map_err(PassError::Index)?;
+        pair.keep_failures(&Dirty::everything(), &outcome);
         self.say_end(&outcome);
         Ok(exit_code(&outcome.ending, || signals.exit_code()))
     }

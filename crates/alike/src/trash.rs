@@ -1,6 +1,7 @@
 //! `alike trash`: what is kept of what passes took away, and emptying it.
 
 use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -9,15 +10,47 @@ use alike_engine::hold::Site;
 use alike_engine::kept::{Kept, empty, kept};
 use alike_engine::monitor::Event;
 use alike_model::entry::Time;
+use clap::{Args, ValueHint};
 use jiff::tz::TimeZone;
 
-use crate::args::TrashArgs;
+use crate::args::duration;
 use crate::history::{event, timestamp, with_fields};
 use crate::log::{Form, line, size};
+use crate::meant::{JobArgs, each, only};
 use crate::run::{Failure, IDENTICAL, now};
 
+#[derive(Debug, Args)]
+#[command(override_usage = "alike trash [OPTIONS] <REPLICA>\n       alike trash [OPTIONS] --job <NAME>")]
+pub(crate) struct TrashArgs {
+    /// The replica
+    #[arg(value_hint = ValueHint::DirPath, required_unless_present = "job", conflicts_with = "job")]
+    replica: Option<PathBuf>,
+    #[command(flatten)]
+    of: JobArgs,
+    /// Remove what it keeps, for good, and the history of that time: what passes did then can be neither shown by alike
+    /// log nor undone any more
+    #[arg(long)]
+    empty: bool,
+    /// Only what has been kept at least this long
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    older: Option<Duration>,
+    /// One JSON object a line
+    #[arg(long)]
+    json: bool,
+}
+
 pub(crate) fn trash(args: &TrashArgs) -> Result<ExitCode, Failure> {
-    let mut site = Site::open(&args.replica)?;
+    let replicas = match args.of.replicas()? {
+        None => args.replica.iter().cloned().collect(),
+        // What is gone for good goes from one place at a time.
+        Some(replicas) if args.empty => vec![only(replicas, "trash --empty")?],
+        Some(replicas) => replicas,
+    };
+    each(&replicas, args.json, |replica| trash_of(args, replica))
+}
+
+fn trash_of(args: &TrashArgs, replica: &Path) -> Result<u8, Failure> {
+    let mut site = Site::open(replica)?;
     let before = args.older.map_or(Time { secs: i64::MAX, nanos: 0 }, ago);
     if args.empty {
         return empty_it(&mut site, before);
@@ -30,13 +63,13 @@ pub(crate) fn trash(args: &TrashArgs) -> Result<ExitCode, Failure> {
     let total: u64 = listed.iter().map(|kept| kept.bytes).sum();
     for kept in &listed {
         if out.write_all(shown(kept, &zone, args.json).as_bytes()).is_err() {
-            return Ok(ExitCode::from(IDENTICAL));
+            return Ok(IDENTICAL);
         }
     }
     if !args.json {
         let _ = writeln!(out, "{}, {}", entries(listed.len() as u64), size(total));
     }
-    Ok(ExitCode::from(IDENTICAL))
+    Ok(IDENTICAL)
 }
 
 pub(crate) fn entries(count: u64) -> String {
@@ -60,7 +93,7 @@ fn shown(kept: &Kept<'_>, zone: &TimeZone, json: bool) -> String {
     if json { with_fields(&text, &[("kind", kept.stamp.kind.to_string().into())]) } else { text }
 }
 
-fn empty_it(site: &mut Site, before: Time) -> Result<ExitCode, Failure> {
+fn empty_it(site: &mut Site, before: Time) -> Result<u8, Failure> {
     // With the lock nobody fills a bucket; beside a mirror only those go that it cannot be filling any more.
     let is_alone = site.try_lock()?;
     let all = chronicle::read(&site.trash)?;
@@ -79,5 +112,5 @@ fn empty_it(site: &mut Site, before: Time) -> Result<ExitCode, Failure> {
         _ => "; what was taken away in the last hour stays, for a mirror is running",
     };
     say!("alike: {what}{stays}");
-    Ok(ExitCode::from(IDENTICAL))
+    Ok(IDENTICAL)
 }

@@ -56,10 +56,11 @@ pub(crate) fn why(args: &WhyArgs) -> Result<ExitCode, Failure> {
     for (pair, path) in &pairs {
         let mut answer = answer(pair, path, &state)?;
         // Where nothing is to be done, nobody need be asked.
-        if answer.verdict.is_open()
-            && let Some(told) = running.tells(&pair.replica, path)
-        {
-            answer.is_told_by_running(told);
+        if answer.verdict.is_open() {
+            match running.tells(&pair.replica, path) {
+                Some(told) => answer.is_told_by_running(told),
+                None => answer.is_told_by_last_pass(&pair.failures()),
+            }
         }
         answer.show(args.json)?;
         codes.push(if answer.is_identical() { IDENTICAL } else { DIFFERS });

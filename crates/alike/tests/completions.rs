@@ -105,7 +105,9 @@ fn bash_completes_commands_flags_and_their_values() {
 fn bash_completes_the_jobs_of_the_config() {
     assert_eq!(offered(&["alike", "status", "d"]), ["documents"]);
     assert_eq!(offered(&["alike", "pass", "my"]), ["my\\ photos"], "as it has to be typed");
-    assert_eq!(offered(&["alike", "log", "--job", ""]), ["documents", "my\\ photos"]);
+    for command in ["log", "trash", "undo", "restore", "check"] {
+        assert_eq!(offered(&["alike", command, "--job", ""]), ["documents", "my\\ photos"], "{command}");
+    }
     assert!(!offered(&["alike", "log", ""]).contains(&"documents".to_owned()));
 }
 
@@ -131,7 +133,9 @@ fn fish_completes_commands_values_paths_and_jobs() {
     assert_eq!(offered("alike mir"), ["mirror"]);
     assert_eq!(offered("alike mirror --compare "), ["auto", "content", "newer"]);
     assert_eq!(offered("alike status "), ["documents", "my photos"]);
-    assert_eq!(offered("alike log --job d"), ["documents"]);
+    for command in ["log", "trash", "undo", "restore", "check"] {
+        assert_eq!(offered(&format!("alike {command} --job d")), ["documents"], "{command}");
+    }
     assert_eq!(offered("alike once sou"), ["source/"]);
 }
 
@@ -157,6 +161,7 @@ fn zsh_completes_commands_values_paths_and_jobs() {
         ("alike once --compare con", "alike once --compare content"),
         ("alike status doc", "alike status documents"),
         ("alike log --job my", "alike log --job my\\ photos"),
+        ("alike check --job my", "alike check --job my\\ photos"),
         ("alike once sour", "alike once source"),
     ] {
         // It says what it would run instead of running it. What zsh puts behind a whole word goes when something else is typed.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use alike_testkit::wait_until;
 use asked::Page;
-use common::{SOON, pair_with_files};
+use common::{Event, SOON, pair_with_files, parse};
 use serde_json::json;
 
 fn page() -> Page {
@@ -144,4 +144,41 @@ fn a_wish_that_is_wrong_is_refused_with_what_is_wrong() {
     let long = json!({ "job": "x".repeat(100_000) });
     page.post("/api/pass", &long).expect(413, "");
     assert!(!page.pair.replica.path(".alike/hold").exists());
+}
+
+/// The lines of a log file in JSON, without the files around.
+fn logged(page: &Page) -> Vec<Event> {
+    parse(&std::fs::read_to_string(page.pair.beside("documents.log")).unwrap())
+}
+
+#[test]
+fn what_is_brought_back_and_undone_on_the_page_is_in_the_log_file_of_the_job_step_by_step() {
+    let pair = pair_with_files(6);
+    let keys = format!("log_file = {:?}\nlog_format = \"json\"", pair.beside("documents.log"));
+    let page = Page::of_job(pair, &keys);
+    page.pair.source.remove("even");
+    page.wait_gone("even");
+    let before = logged(&page).len();
+    page.post("/api/restore", &page.wish(json!({ "path": "even/file-000" }))).expect(200, "is back");
+    let is_restore =
+        |line: &&Event| line.text("reason") == "brought back from the trash by a wish on the page";
+    // It is there at once: the mirror is held, and has nothing more to say.
+    let lines = logged(&page);
+    let restored: Vec<&Event> = lines[before..].iter().filter(is_restore).collect();
+    assert_eq!(restored.len(), 1, "{lines:?}");
+    assert_eq!((restored[0].path.as_str(), restored[0].action.as_str()), ("even/file-000", "create"));
+    page.post("/api/resume", &page.wish(json!({}))).expect(200, "goes on");
+    page.wait_gone("even/file-000");
+
+    let passes = page.get("/api/history?job=documents").json();
+    let all = passes["passes"].as_array().unwrap();
+    let pass = &all.iter().rfind(|pass| pass["pass"] == 1).unwrap()["pass"];
+    let shown = page.post("/api/undo", &page.wish(json!({ "pass": pass }))).expect(200, "preview").json();
+    let before = logged(&page).len();
+    let wish = page.wish(json!({ "pass": pass, "steps": shown["undone"]["steps"] }));
+    let done = page.post("/api/undo", &wish).expect(200, "is undone").json();
+    let steps = done["undone"]["steps"].as_u64().unwrap();
+    let lines = logged(&page);
+    let undone = lines[before..].iter().filter(|line| line.changes()).count();
+    assert!(steps > 0 && undone as u64 == steps, "{steps} steps: {:?}", &lines[before..]);
 }

@@ -159,7 +159,9 @@ fn what_failed_under_a_running_up_is_told_with_its_reason_and_one_that_hangs_kee
     up.live().go_on();
     hung.expect(1);
     assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
-    assert!(hung.out().contains("the next pass: create, new"), "{}", hung.report());
+    // What it wrote down is read where it cannot be asked.
+    assert!(hung.out().contains(": failed since "), "{}", hung.report());
+    assert!(hung.out().contains("the next pass tries again: create, new"), "{}", hung.report());
     up.stop();
     let ended = why(&up);
     assert!(!ended.out().contains("running"), "{}", ended.report());

@@ -50,16 +50,16 @@ pub(crate) struct Config {
 }
 
 impl Config {
-    /// The replicas of a job, by its name.
+    /// A job, by its name.
     ///
     /// # Errors
     /// When there is no such job; the text names those that there are.
-    pub(crate) fn replicas_of(&self, name: &str) -> Result<Vec<PathBuf>, Failure> {
-        let Some(job) = self.jobs.iter().find(|job| job.name == name) else {
+    pub(crate) fn job_called(mut self, name: &str) -> Result<Job, Failure> {
+        let Some(at) = self.jobs.iter().position(|job| job.name == name) else {
             let all: Vec<&str> = self.jobs.iter().map(|job| job.name.as_str()).collect();
             return Err(Failure::Usage(format!("there is no job {name}; there are {}", all.join(", "))));
         };
-        Ok(job.replicas().map(Path::to_owned).collect())
+        Ok(self.jobs.swap_remove(at))
     }
 }
 

@@ -3,8 +3,9 @@
 //! The same as the commands of these names do from another process. Here the mirror runs in this one, so it is woken by
 //! a word to whoever owns the jobs, not by a signal.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, TryLockError};
+use std::sync::{Mutex, PoisonError, TryLockError};
 use std::time::Duration;
 
 use alike_engine::chronicle;
@@ -33,8 +34,7 @@ use crate::recovery::{
     undone_in_words,
 };
 use crate::run::{Failure, now};
-use crate::up::board::ReplicaBoard;
-use crate::up::feed::What;
+use crate::up::board::JobBoard;
 use crate::up::socket::{Answer, Question};
 
 /// Whoever owns the jobs answers within this time.
@@ -63,8 +63,9 @@ pub(crate) struct Wish {
 /// A replica that something is to be done to.
 pub(crate) struct On<'a> {
     pub(crate) shared: &'a Shared,
-    pub(crate) job: &'a Arc<str>,
-    pub(crate) replica: &'a ReplicaBoard,
+    pub(crate) job: &'a JobBoard,
+    /// Its number in the job.
+    pub(crate) number: usize,
 }
 
 impl From<Failure> for Refused {
@@ -95,17 +96,18 @@ impl On<'_> {
         }
         let at = wish.at.as_deref().map(moment).transpose().map_err(|why| wrong(&format!("at {why}")))?;
         let _alone = self.alone()?;
-        let mut site = Site::open(&self.replica.path)?;
+        let mut site = Site::open(self.replica())?;
         let back = bring_back(&mut site, (&path, at), &|pid| self.wake(pid), &self.shared.stop)?;
         let more = back.earlier.map(|(path, earlier)| more_was_deleted(&path, &earlier, &TimeZone::UTC));
         let failed: Vec<Value> = back.copied.failed.iter().map(|(path, why)| trouble(path, why)).collect();
         let text = back_in_words(&path, back.pass, GO_ON);
-        self.tell(Event::about(
-            back.pass,
-            Action::Create,
-            path,
-            "brought back from the trash by a wish on the page",
-        ));
+        for (path, why) in back.copied.failed {
+            let event = Event::about(back.pass, Action::Error, path, why.clone());
+            self.tell(Event { error: Some(why), ..event });
+        }
+        let reason = "brought back from the trash by a wish on the page";
+        self.tell(Event::about(back.pass, Action::Create, path, reason));
+        self.write_down();
         Ok(json!({ "text": text, "pass": back.pass, "more": more, "failed": failed }))
     }
 
@@ -113,7 +115,7 @@ impl On<'_> {
     pub(crate) fn undo(&self, wish: &Wish) -> Result<Value, Refused> {
         let pass = wish.pass.ok_or_else(|| wrong("say which pass"))?;
         let _alone = self.alone()?;
-        let mut site = Site::open(&self.replica.path)?;
+        let mut site = Site::open(self.replica())?;
         let Some(seen) = wish.steps else { return self.preview(&site, pass) };
         site.seize(&hold(0, "a pass is being undone"), &|pid| self.wake(pid))?;
         let done = self.undo_held(&site, (pass, seen));
@@ -127,7 +129,7 @@ impl On<'_> {
     fn preview(&self, site: &Site, pass: u64) -> Result<Value, Refused> {
         let all = chronicle::read(&site.trash).map_err(Failure::from)?;
         let (passes, begun) = recovery::chosen(site, &all, |all| one_pass(all, pass))?;
-        let steps = Steps::default();
+        let steps = Steps::unsaid();
         let undone = preview(site, Job { all: &all, passes: &passes, begun }, &steps).map_err(failed)?;
         Ok(
             json!({ "pass": pass, "preview": true, "undone": counts(&undone), "actions": steps.list(), "more": steps.more() }),
@@ -142,7 +144,7 @@ impl On<'_> {
         let (passes, begun) =
             recovery::chosen(site, &all, |all| one_pass(all, pass)).map_err(|why| before(why.into()))?;
         let job = Job { all: &all, passes: &passes, begun };
-        let counted = preview(site, job, &Steps::default()).map_err(|why| before(failed(why).into()))?;
+        let counted = preview(site, job, &Steps::unsaid()).map_err(|why| before(failed(why).into()))?;
         let no = |text: String| Err(before(Refused(StatusCode::CONFLICT, text)));
         if counted.steps != seen && begun.is_none() {
             return no(format!(
@@ -154,9 +156,9 @@ impl On<'_> {
             let why = if counted.left > 0 { "nothing of it can be undone" } else { "it is as it was before" };
             return no(format!("{}: {why}", named(&passes)));
         }
-        let steps = Steps::default();
+        let steps = Steps { on: Some(self), ..Steps::unsaid() };
         let undone = carry_out(site, job, &steps, &self.shared.stop);
-        steps.told().into_iter().for_each(|event| self.tell(event));
+        self.write_down();
         let undone = undone.map_err(|why| (why.into(), true))?;
         let text = undone_in_words(&passes, &undone, GO_ON);
         Ok(
@@ -166,16 +168,25 @@ impl On<'_> {
 
     pub(crate) fn resume(&self) -> Result<Value, Refused> {
         let _alone = self.alone()?;
-        let text = match recovery::resume(&mut Site::open(&self.replica.path)?)? {
+        let text = match recovery::resume(&mut Site::open(self.replica())?)? {
             Some(why) => format!("{why}; the mirror goes on"),
             None => "nothing is held".to_owned(),
         };
         Ok(json!({ "text": text }))
     }
 
-    /// Whoever follows sees what a wish did as they see what passes do.
+    fn replica(&self) -> &Path {
+        &self.job.replicas[self.number].path
+    }
+
+    /// Whoever follows, and whoever reads the log, sees what a wish did as they see what passes do.
     fn tell(&self, event: Event) {
-        self.shared.board.feed.tell((self.job, &self.replica.shown), What::Event(Arc::new(event)));
+        self.job.was_done(&self.shared.board.feed, self.number, event);
+    }
+
+    /// Held, the mirror may have nothing to say for long, and the log would wait for that.
+    fn write_down(&self) {
+        self.job.console().inspect(|console| console.flush());
     }
 
     fn alone(&self) -> Result<std::sync::MutexGuard<'_, ()>, Refused> {
@@ -193,7 +204,7 @@ impl On<'_> {
     fn wake(&self, pid: i32) {
         if u32::try_from(pid).is_ok_and(|pid| pid == std::process::id()) {
             let (reply, _) = std::sync::mpsc::channel();
-            (self.shared.ask)(a_pass_of(self.job), reply);
+            (self.shared.ask)(a_pass_of(&self.job.name), reply);
         } else {
             let _ = linux::wake_process(pid);
         }
@@ -236,13 +247,18 @@ fn counts(undone: &Undone) -> Value {
 }
 
 /// The steps of an undo, for who is to see them.
-#[derive(Default)]
-struct Steps {
+struct Steps<'a> {
+    /// Where they are done, and told of as they are; in a look ahead, nowhere.
+    on: Option<&'a On<'a>>,
     told: Mutex<Vec<Event>>,
     all: AtomicUsize,
 }
 
-impl Steps {
+impl Steps<'_> {
+    fn unsaid() -> Self {
+        Self { on: None, told: Mutex::default(), all: AtomicUsize::new(0) }
+    }
+
     fn told(&self) -> Vec<Event> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -256,8 +272,9 @@ impl Steps {
     }
 }
 
-impl Monitor for Steps {
+impl Monitor for Steps<'_> {
     fn event(&self, event: Event) {
+        self.on.inspect(|on| on.tell(event.clone()));
         if self.all.fetch_add(1, Ordering::Relaxed) < STEPS {
             self.told.lock().unwrap_or_else(PoisonError::into_inner).push(event);
         }

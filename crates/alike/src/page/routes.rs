@@ -263,7 +263,7 @@ async fn change(
 ) -> Result<Response, Refused> {
     let done = beside(&place, move |shared| {
         let (job, number) = found(shared, &wish.job, wish.replica.as_deref())?;
-        let on = On { shared, job: &job.name, replica: &job.replicas[number] };
+        let on = On { shared, job: &job, number };
         let done = change(&on, &wish);
         job.replicas[number].on_replica.forget();
         shared.news.wake();

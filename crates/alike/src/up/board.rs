@@ -13,7 +13,7 @@ use super::kept::OnReplica;
 use super::record::{Record, Turned, rfc};
 use super::report::{JobReport, ReplicaReport, Report, Standing};
 use crate::config::Job;
-use crate::console::Voice;
+use crate::console::{Console, Voice};
 use crate::log::one_line;
 
 /// What is known of all jobs.
@@ -39,6 +39,8 @@ pub(crate) struct JobBoard {
     source: PathBuf,
     pub(crate) replicas: Vec<ReplicaBoard>,
     hooks: Option<Hooks>,
+    /// Its console, once its log could be opened.
+    console: Mutex<Option<Arc<Console>>>,
 }
 
 /// What is known of one replica.
@@ -138,9 +140,28 @@ impl JobBoard {
     pub(crate) fn of_none(job: &Job) -> Self {
         Self {
             hooks: None,
+            console: Mutex::default(),
             name: job.name.as_str().into(),
             source: job.mirror.pair.source.clone(),
             replicas: job.replicas().map(|path| ReplicaBoard::of(path, job.mirror.interval)).collect(),
+        }
+    }
+
+    /// What it says is said there from now on.
+    pub(crate) fn speaks_through(&self, console: &Arc<Console>) {
+        *lock(&self.console) = Some(Arc::clone(console));
+    }
+
+    /// Its console, once its log could be opened.
+    pub(crate) fn console(&self) -> Option<Arc<Console>> {
+        lock(&self.console).clone()
+    }
+
+    /// Something was done to a replica by a person and not by its mirror: whoever follows and the log are told of it all the same.
+    pub(crate) fn was_done(&self, feed: &Feed, number: usize, event: Event) {
+        feed.tell((&self.name, &self.replicas[number].shown), What::Event(Arc::new(event.clone())));
+        if let Some(console) = self.console() {
+            console.voice(number).event(event);
         }
     }
 

@@ -1,8 +1,8 @@
 //! One job at work, on a thread of its own: whatever becomes of it, the others do not notice.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -41,7 +41,6 @@ pub(crate) struct Running {
     pub(crate) job: Arc<Job>,
     pub(crate) board: Arc<JobBoard>,
     controls: Arc<Controls>,
-    console: Spoken,
     /// Its mirror runs: it does not wait for what it needs to begin.
     mirrors: Arc<AtomicBool>,
     thread: JoinHandle<u64>,
@@ -58,21 +57,20 @@ impl Running {
         (share, manner): (Share, Manner),
     ) -> Result<Self, Failure> {
         let controls = Arc::new(Controls::new()?);
-        let (console, mirrors) = (Spoken::default(), Arc::<AtomicBool>::default());
+        let mirrors = Arc::<AtomicBool>::default();
         let own = Arc::new(JobBoard::of(&job)?);
         let work = Work {
             job: Arc::clone(&job),
             board: Arc::clone(&own),
             feed: Arc::clone(&board.feed),
             controls: Arc::clone(&controls),
-            console: Arc::clone(&console),
             mirrors: Arc::clone(&mirrors),
             share,
             manner,
         };
         let name = format!("job {}", job.name);
         let thread = std::thread::Builder::new().name(name).spawn(move || work.run())?;
-        Ok(Self { job, board: own, controls, console, mirrors, thread })
+        Ok(Self { job, board: own, controls, mirrors, thread })
     }
 
     /// A full pass is wanted now; it may delete as much as it has to, if that is allowed.
@@ -87,7 +85,7 @@ impl Running {
 
     /// Its log file may have been renamed.
     pub(crate) fn reopen_log(&self) {
-        if let Some(console) = speaking(&self.console) {
+        if let Some(console) = self.board.console() {
             console.reopen_log();
         }
     }
@@ -108,24 +106,12 @@ impl Running {
     }
 }
 
-/// The console of a job, once its log could be opened.
-type Spoken = Arc<Mutex<Option<Arc<Console>>>>;
-
-fn speaking(console: &Spoken) -> Option<Arc<Console>> {
-    lock(console).clone()
-}
-
-fn lock(console: &Spoken) -> MutexGuard<'_, Option<Arc<Console>>> {
-    console.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// What the thread of a job has.
 struct Work {
     job: Arc<Job>,
     board: Arc<JobBoard>,
     feed: Arc<Feed>,
     controls: Arc<Controls>,
-    console: Spoken,
     mirrors: Arc<AtomicBool>,
     share: Share,
     manner: Manner,
@@ -163,7 +149,7 @@ impl Work {
     fn mirror(&self) -> Result<u64, Failure> {
         let console = settings::console_of_job(&self.job, self.manner.stdout_form, self.manner.verbose)?;
         let console = Arc::new(console);
-        *lock(&self.console) = Some(Arc::clone(&console));
+        self.board.speaks_through(&console);
         let done = self.mirror_with(&console);
         console.finish();
         done
@@ -195,7 +181,7 @@ impl Work {
     }
 
     fn halt(&self, why: &str) {
-        match speaking(&self.console) {
+        match self.board.console() {
             Some(console) => {
                 for number in 0..self.board.replicas.len() {
                     self.sight(&console, number).event(Event::general(0, Action::Halt, why));

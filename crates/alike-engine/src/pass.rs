@@ -290,7 +290,18 @@ impl<'a, S: Source, R: Replica, H: Hands<S, R>> Run<'a, S, R, H> {
             let event = Event::general(self.number, Action::PassEnd, summary(&tally, &ending));
             self.work.monitor.event(Event { took: Some(self.started.elapsed()), ..event });
         }
-        Outcome { pass: self.number, tally, ending, failures, unsettled, restless, unclosed, withheld, linked, awaited }
+        Outcome {
+            pass: self.number,
+            tally,
+            ending,
+            failures,
+            unsettled,
+            restless,
+            unclosed,
+            withheld,
+            linked,
+            awaited,
+        }
     }
 
     /// The row of a folder, as evidence for what this pass compares.

@@ -307,10 +307,11 @@ impl Mirror<'_> {
         agenda.let_rest(outcome.restless.clone(), took);
         agenda.await_close(outcome.unclosed.clone());
         agenda.withheld.absorb(outcome.withheld.clone());
-        if outcome.unsettled.is_empty() {
-            agenda.settled();
-        } else {
-            agenda.fail(outcome.unsettled.clone());
+        match outcome.unsettled.is_empty() {
+            // What was left to the next pass may be what failed before.
+            true if !outcome.awaited.is_empty() => {}
+            true => agenda.settled(),
+            false => agenda.fail(outcome.unsettled.clone()),
         }
         let everything = Dirty::everything();
         // Where nothing is left to be looked at, nothing fails any more.

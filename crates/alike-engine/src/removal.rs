@@ -178,7 +178,10 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
                 }
             }
             Ok(false) => {
-                place.touch();
+                // What went from a folder that stays left this one as it was, and so shall we.
+                if !self.is_untouched(place) {
+                    place.touch();
+                }
                 let reason = Reason::KeptBelow.to_string();
                 let hold = Event::about(self.number, Action::Hold, place.path().join(&removal.name), reason);
                 match removal.then {
@@ -189,6 +192,11 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             }
             Err(error) => self.not_deleted(place, removal, &error),
         }
+    }
+
+    fn is_untouched(&self, place: &Here<S, R>) -> bool {
+        let now = place.replica(self.work.replica).and_then(|folder| self.work.replica.stamp(&folder));
+        place.replica_stamp.zip(now.ok()).is_some_and(|(then, now)| now.is_untouched_since(&then))
     }
 
     fn not_deleted(&self, place: &Here<S, R>, removal: &Removal, error: &Error) {

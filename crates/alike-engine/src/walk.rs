@@ -30,6 +30,8 @@ struct Leaving<F> {
     row: Row,
     filter: Filter,
     filter_changed: bool,
+    /// What its row is to say of the filters.
+    fingerprint: u64,
     left: std::vec::IntoIter<Entry>,
     /// Something in it stays, so it does.
     stays: bool,
@@ -192,6 +194,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         // A row belongs to a folder, not to its name: what was known here may stand under another name by now.
         let id = known.filter(|known| known.replica.ino == stamp.ino).and_then(|known| known.folder);
         let row = id.and_then(|id| self.row(id));
+        let id = id.filter(|_| row.is_some());
         let is_mount = self.work.replica.is_mount(&folder)?;
         if walk.walking == Walking::Removing && !is_mount {
             self.hands.unlock(&folder, &stamp)?;
@@ -206,14 +209,26 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         // The source's ignore files are gone with the folder; the replica still has them as they were.
         let (filter, _) = read_ignore_files(self.work.replica, &folder, filter, &|| path.clone())?;
         let changed_above = walk.stack.last().is_some_and(|above| above.filter_changed);
-        let filter_changed =
-            changed_above || row.as_ref().is_some_and(|row| row.filter != filter.fingerprint_in(&path));
+        let fingerprint = filter.fingerprint_in(&path);
+        let filter_changed = changed_above || row.as_ref().is_some_and(|row| row.filter != fingerprint);
         let (rules, mut left): (Vec<_>, Vec<_>) =
             self.work.replica.list(&folder)?.into_iter().partition(|entry| is_rules(&filter, entry));
         left.extend(rules);
         let left = left.into_iter();
         let (folder, name, row) = (Some(folder), name.clone(), row.unwrap_or_default());
-        walk.stack.push(Leaving { folder, name, stamp, id, row, filter, filter_changed, left, stays: false });
+        let stays = false;
+        walk.stack.push(Leaving {
+            folder,
+            name,
+            stamp,
+            id,
+            row,
+            filter,
+            filter_changed,
+            fingerprint,
+            left,
+            stays,
+        });
         walk.path = path;
         if let Some(longest) = walk.stack.len().checked_sub(self.work.held_folders.max(2)) {
             walk.stack[longest].folder = None;
@@ -245,6 +260,10 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         let path = walk.path.clone();
         walk.path = path.split().map(|(above, _)| above).unwrap_or_default();
         if done.stays {
+            // A person said what becomes of what older filters left out; what still stays is left out by those of today.
+            if let (Some(id), Walking::Removing, true) = (done.id, walk.walking, self.deletes_allowed()) {
+                self.work.index.edit(id, |row| Row { filter: done.fingerprint, ..row });
+            }
             return Ok(false);
         }
         let verb = Verb::Rmdir { replica: done.stamp };

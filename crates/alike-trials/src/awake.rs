@@ -67,14 +67,21 @@ impl Life<'_> {
         faults
     }
 
-    /// What only the replica has, or filters leave out, may be one file with others there: a mirror hears nothing of that, and
-    /// leaves it to a pass that looks at everything.
+    /// What only the replica has, filters leave out, or the trash keeps, may be one file with others there: a mirror hears nothing
+    /// of that, and leaves it to a pass that looks at everything.
     fn knows_all_names(&self, pass: Pass) -> bool {
         let (versions, replica) = (Shown::of(self.room.source.top()), Shown::of(self.room.replica.top()));
         let wanted = Wanted { rules: &self.rules, deletes: pass.deletes };
         let mirrored = Mirrored::of(wanted, &versions, &replica);
         let found = Snapshot::of(self.room.replica.top());
         let is_linked = |path: &Vec<u8>| found.get(path).is_some_and(|found| found.links > 1);
+        let is_file = |path: &Vec<u8>| {
+            found.get(path).is_some_and(|found| u32::from(found.mode) & libc::S_IFMT != libc::S_IFDIR)
+        };
+        let mut kept = found.paths().into_iter().filter(|path| path.starts_with(b".alike/trash/"));
+        if kept.any(|path| is_file(&path) && is_linked(&path)) {
+            return false;
+        }
         let is_extra = |path: &Vec<u8>| mirrored.left_out.contains(path) || !versions.0.contains_key(path);
         let files = replica.0.iter().filter(|(_, sight)| **sight != Sight::Folder);
         !files.map(|(path, _)| path).any(|path| is_extra(path) && is_linked(path))

@@ -416,3 +416,37 @@ fn what_the_rules_of_the_top_folder_keep_is_held_when_they_change_after_the_stat
         assert!(pair.replica.has("a.kept") && pair.replica.has("even/b.kept"), "{}", run.report());
     }
 }
+
+#[test]
+fn what_stays_after_a_person_said_what_may_go_is_not_held_again() {
+    let pair = pair_with_files(4);
+    plant(&pair, &["folder/file"]);
+    pair.once_with(&["--exclude", "/folder/own"]).expect(0);
+    pair.replica.file("folder/own/kept.tmp", "of the replica alone");
+    pair.source.remove("folder");
+    let flags = ["--exclude", "*.tmp"];
+    pair.once_with(&flags).expect(1);
+    pair.once_with(&[&flags[..], &["--allow-deletes"]].concat()).expect(0);
+    for _ in 0..2 {
+        let run = pair.once_with(&flags);
+        run.expect(0);
+        assert!(!run.out().contains("was excluded before"), "{}", run.report());
+    }
+    assert!(pair.replica.has("folder/own/kept.tmp") && !pair.replica.has("folder/file"));
+}
+
+#[test]
+fn a_folder_that_holds_one_that_stays_is_not_written_to_again_and_again() {
+    let pair = pair_with_files(4);
+    plant(&pair, &["top/goes/file", "top/file"]);
+    pair.source.mode("top", 0o2755);
+    let flags = ["--exclude", "*.tmp"];
+    pair.once_with(&flags).expect(0);
+    pair.replica.file("top/goes/kept.tmp", "of the replica alone");
+    pair.source.remove("top/goes");
+    pair.once_with(&flags).expect(0);
+    let before = pair.replica_now();
+    pair.once_with(&flags).expect(0);
+    assert_eq!(before.changes(&pair.replica_now()), [""; 0]);
+    assert!(pair.replica.has("top/goes/kept.tmp"));
+}

@@ -245,6 +245,11 @@ impl Known {
                     None => heard.dirty.absorb(Dirty::everything()),
                 }
             }
+            // What was changed in it while it had another name was heard under that name.
+            (What::FolderCame, Some(name)) => {
+                heard.dirty.mark(path.join(&name), Extent::Subtree);
+                heard.dirty.mark_name(path, name);
+            }
             (_, Some(name)) => heard.dirty.mark_name(path, name),
             (_, None) => heard.dirty.mark(path, Extent::Names(BTreeSet::new())),
         }
@@ -278,6 +283,23 @@ mod tests {
         marks.give_up_halves();
         assert_eq!(told(b"saved", None), (false, 1));
         std::fs::remove_dir(top).unwrap();
+    }
+
+    #[test]
+    fn a_folder_that_came_by_a_rename_is_looked_at_as_a_whole() {
+        let top = a_folder_named("came");
+        let marks = Marks::new().unwrap();
+        std::fs::create_dir(top.join("old")).unwrap();
+        assert!(!marks.mark((&RelPath::root, false), &Folder::open(&top).unwrap(), 0).is_any());
+        std::fs::write(top.join("file"), "x").unwrap();
+        std::fs::rename(top.join("old"), top.join("new")).unwrap();
+        std::fs::rename(top.join("file"), top.join("other")).unwrap();
+        let mut heard = Heard::default();
+        marks.hear(&mut heard).unwrap();
+        let folders = heard.dirty.into_folders();
+        let whole = folders.iter().filter(|(_, extent)| *extent == Extent::Subtree).map(|(path, _)| path);
+        assert_eq!(whole.map(ToString::to_string).collect::<Vec<_>>(), ["new"]);
+        std::fs::remove_dir_all(top).unwrap();
     }
 
     #[test]

@@ -49,6 +49,8 @@ pub enum What {
     Written,
     /// Anything else: made, removed, renamed, closed after writing, attributes set.
     Changed,
+    /// A folder came by a rename.
+    FolderCame,
     /// The marked folder was moved or removed itself.
     FolderLeft,
     /// The filesystem was unmounted.
@@ -155,6 +157,8 @@ fn what(events: ReadFlags) -> What {
         What::Unmarked
     } else if events.intersects(ReadFlags::DELETE_SELF | ReadFlags::MOVE_SELF) {
         What::FolderLeft
+    } else if events.contains(ReadFlags::MOVED_TO | ReadFlags::ISDIR) {
+        What::FolderCame
     } else if events.contains(ReadFlags::CREATE) && !events.contains(ReadFlags::ISDIR) {
         What::Created
     } else if events.contains(ReadFlags::MODIFY) {

@@ -47,9 +47,11 @@ const WENT_WRONG: [(Kind, &[u64]); 3] = [
             503_000_117,
             504_000_157,
             510_000_052,
+            4_000_069,
+            4_000_172,
         ],
     ),
-    (Kind::Live, &[502_000_823]),
+    (Kind::Live, &[502_000_823, 4_000_568, 4_000_702, 7_000_525]),
 ];
 /// A failing history is made shorter for this long.
 const SHORTENING: Duration = Duration::from_secs(30);

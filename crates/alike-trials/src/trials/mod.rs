@@ -145,11 +145,17 @@ pub static TRIALS: &[Trial] = &[
         name: "mixed",
         what: "such histories in which some passes delete nothing (`--no-delete`) or more (`--delete-excluded`), some are taken back (`undo`, then \
                `--resume`); filters on the command line, in `--ignore-file` and in `.alikeignore` files, which come, change and go; a clock that jumps \
-               by 2 seconds to 20 years; mirrors that run while the source changes, and are stopped or killed",
+               by 2 seconds to 20 years",
         failure: "as in `model`; left out and copied or gone, or not gone with `--delete-excluded`; anything gone in spite of `--no-delete`, or anything \
-                  else that differs then; an undo that does not bring back what was, a pass before `--resume`; a change that a mirror does not bring over \
-                  within 20 seconds",
+                  else that differs then; an undo that does not bring back what was, a pass before `--resume`",
         fits: |tool| tool == Tool::Alike,
         run: model::mixed,
+    },
+    Trial {
+        name: "live",
+        what: "the same with mirrors that run while the source changes, and are stopped or killed",
+        failure: "as in `mixed`; a change that a mirror does not bring over within 20 seconds",
+        fits: |tool| tool == Tool::Alike,
+        run: model::live,
     },
 ];

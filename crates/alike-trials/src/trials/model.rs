@@ -68,44 +68,45 @@ struct Point {
 
 /// Edits and passes.
 pub fn run(ground: &Ground) -> Sums {
-    lived(ground, &[Kind::Passes])
+    lived(ground, Kind::Passes)
 }
 
-/// With rules that change, passes taken back, clocks that are wrong, and mirrors that run.
+/// With rules that change, passes taken back, and clocks that are wrong.
 pub fn mixed(ground: &Ground) -> Sums {
+    lived_by_any_clock(ground, Kind::Mixed)
+}
+
+/// The same with mirrors that run.
+pub fn live(ground: &Ground) -> Sums {
+    lived_by_any_clock(&Ground { jobs: ground.jobs * AT_ONCE, ..ground.clone() }, Kind::Live)
+}
+
+fn lived_by_any_clock(ground: &Ground, kind: Kind) -> Sums {
     match clock::can_be_wrong() {
-        true => lived(ground, &[Kind::Mixed, Kind::Live]),
+        true => lived(ground, kind),
         false => Sums::not_run("faketime is not here, for clocks that are wrong"),
     }
 }
 
-fn lived(ground: &Ground, kinds: &[Kind]) -> Sums {
+fn lived(ground: &Ground, kind: Kind) -> Sums {
     let steps = if ground.full { 10_000_000 } else { 100_000 };
     let first = ground.seed * 1_000_000;
-    let some = |kind: Kind| {
-        let share = if kinds.contains(&kind) { steps / kinds.len() } else { 0 };
-        let histories = share / kind.length();
-        (0..histories as u64).map(move |at| Point { kind, seed: first + at, only: None })
-    };
+    let point = |seed: u64| Point { kind, seed, only: None };
     let tally = Tally::default();
     let try_all = |ground: &Ground, points: Vec<Point>, seconds: f64| {
         let limit = Limit { points: usize::MAX, seconds };
         sweep(ground, points, limit, label, |point, room| try_point(ground, point, room, &tally))
     };
     let seconds = |quick, full| if ground.full { full } else { quick };
-    let awake = Ground { jobs: ground.jobs * AT_ONCE, ..ground.clone() };
     let mut sums = Sums::default();
     match &ground.only_point {
         Some(only) => sums.add(try_all(ground, parse(only).into_iter().collect(), 0.0)),
         None => {
-            let again =
-                WENT_WRONG.iter().filter(|(kind, _)| kinds.contains(kind)).flat_map(|(kind, seeds)| {
-                    seeds.iter().map(|seed| Point { kind: *kind, seed: *seed, only: None })
-                });
-            sums.add(try_all(ground, again.collect(), seconds(20.0, 600.0)));
-            let both = some(Kind::Passes).chain(some(Kind::Mixed)).collect();
-            sums.add(try_all(ground, both, seconds(60.0, 14_400.0)));
-            sums.add(try_all(&awake, some(Kind::Live).collect(), seconds(30.0, 3_600.0)));
+            let wrong = WENT_WRONG.iter().filter(|(of, _)| *of == kind).flat_map(|(_, seeds)| seeds.iter());
+            sums.add(try_all(ground, wrong.map(|seed| point(*seed)).collect(), seconds(20.0, 600.0)));
+            let histories = (steps / kind.length()) as u64;
+            let fresh = (0..histories).map(|at| point(first + at)).collect();
+            sums.add(try_all(ground, fresh, seconds(60.0, 14_400.0)));
         }
     }
     let count = |count: &AtomicUsize| count.load(Ordering::Relaxed);
@@ -155,7 +156,7 @@ fn try_point(ground: &Ground, point: &Point, name: &str, tally: &Tally) -> Vec<F
         rules: rules(point.kind, point.seed),
     };
     let chosen = point.only.clone().unwrap_or_else(|| (0..history.steps.len()).collect());
-    let (mut faults, lived) = live((ground, name), &history, &chosen, tally);
+    let (mut faults, lived) = live_steps((ground, name), &history, &chosen, tally);
     if !faults.is_empty() && point.only.is_none() && ground.only_point.is_none() {
         let short = shorten((ground, name), &history, chosen[..lived].to_vec(), &faults[0]);
         // What does not come again with fewer steps has to do with time or with the machine.
@@ -183,7 +184,7 @@ fn shorten(at: Where<'_>, history: &History, mut chosen: Vec<usize>, wanted: &Fa
         while from < chosen.len() && Instant::now() < until {
             let mut fewer = chosen.clone();
             fewer.drain(from..(from + size).min(fewer.len()));
-            let (faults, _) = live(at, history, &fewer, &Tally::default());
+            let (faults, _) = live_steps(at, history, &fewer, &Tally::default());
             match faults.iter().any(|fault| fault.class == wanted.class) {
                 true => chosen = fewer,
                 false => from += size,
@@ -195,7 +196,7 @@ fn shorten(at: Where<'_>, history: &History, mut chosen: Vec<usize>, wanted: &Fa
 }
 
 /// Lives these steps of a history up to the first that breaks anything; also tells how many were lived.
-fn live(
+fn live_steps(
     (ground, name): Where<'_>,
     history: &History,
     chosen: &[usize],

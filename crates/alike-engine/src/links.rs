@@ -228,7 +228,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
                 return Led::By(Box::new(self.anchor(place, linked, replica, true)));
             }
             (Verdict::Meta(diff), Some(replica)) if keeps => {
-                (Verb::Meta { source, replica }, Reason::Attrs(diff))
+                (Verb::Meta { source, replica }, Reason::Attrs(Box::new(diff)))
             }
             // It could not be looked at, or whose it is only a full pass can tell.
             _ if keeps || !(self.full || was_another(&linked.finding)) => return Led::Not,

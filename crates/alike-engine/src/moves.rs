@@ -312,7 +312,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             return self.put_aside(&moved.place, finding, source);
         }
         let (verb, reason) = match verdict {
-            Verdict::Meta(diff) => (Verb::Meta { source, replica }, Reason::Attrs(diff)),
+            Verdict::Meta(diff) => (Verb::Meta { source, replica }, Reason::Attrs(Box::new(diff))),
             Verdict::Differs(reason) => (Verb::Update { source, replica }, reason),
             Verdict::Same { .. } => {
                 let step = Step {

@@ -41,7 +41,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         let (now, started) = ((self.work.clock)(), Instant::now());
         self.unlock_whole(place, removal)?;
         let verb = Verb::Update { source: *source, replica: removal.replica };
-        let step = Step { verb, ..then.clone() };
+        let step = Step { verb, ..Step::clone(then) };
         let linked = if is_linked { self.link_over(place, then, &removal.replica)? } else { None };
         if let Some(kept) = linked {
             self.tell_gone(place, removal, kept, started);

@@ -230,5 +230,5 @@ pub fn difference_of(verdict: &Verdict, source: Option<&Stamp>, replica: Option<
 /// A difference of attributes, when there is one.
 #[must_use]
 pub fn attributes(diff: AttrsDiff) -> Option<What> {
-    (!diff.is_empty()).then_some(What::Other(Reason::Attrs(diff)))
+    (!diff.is_empty()).then_some(What::Other(Reason::Attrs(Box::new(diff))))
 }

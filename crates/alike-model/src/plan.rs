@@ -139,7 +139,7 @@ pub struct Removal {
     /// Why it goes.
     pub reason: Reason,
     /// What is made in its place once it is gone.
-    pub then: Option<Step>,
+    pub then: Option<Box<Step>>,
 }
 
 /// What a folder comes to.
@@ -230,7 +230,7 @@ impl FolderPlan {
             }
             (Verdict::Folders, Some(source), replica) => self.descend(name, source, replica, known),
             (Verdict::Meta(diff), Some(source), Some(replica)) => {
-                let reason = said_of(Reason::Attrs(diff), known, &source, Some(&replica));
+                let reason = said_of(Reason::Attrs(Box::new(diff)), known, &source, Some(&replica));
                 self.now.push(Step { name, verb: Verb::Meta { source, replica }, reason });
             }
             (Verdict::Differs(reason), Some(source), Some(replica)) => {
@@ -298,7 +298,7 @@ impl FolderPlan {
             return self.make(name, source, Some(replica), reason);
         }
         // A folder in the way is a deletion of all it holds, so it waits for the judgement.
-        let then = Some(Step { name: name.clone(), verb: Verb::Create { source }, reason });
+        let then = Some(Box::new(Step { name: name.clone(), verb: Verb::Create { source }, reason }));
         let removal = Removal { name, replica, known, reason: Reason::Displaced(source.kind), then };
         self.remove(removal, policy, horizon);
     }
@@ -415,6 +415,6 @@ pub fn folder_meta(
     (!diff.is_empty()).then(|| Step {
         name: name.clone(),
         verb: Verb::Meta { source: *source, replica: *replica },
-        reason: Reason::Attrs(diff),
+        reason: Reason::Attrs(Box::new(diff)),
     })
 }

@@ -28,7 +28,7 @@ pub enum Reason {
     /// The device numbers differ.
     Device,
     /// Only attributes differ.
-    Attrs(AttrsDiff),
+    Attrs(Box<AttrsDiff>),
     /// It is one inode with another name of the source.
     LinkTo(RelPath),
     /// It is one inode with something that it is not one with in the source.

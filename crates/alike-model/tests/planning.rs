@@ -136,7 +136,7 @@ fn an_entry_of_another_kind_is_replaced_at_once_unless_it_is_a_folder() {
         replica: replica(Kind::Folder),
         known: None,
         reason: Reason::Displaced(Kind::File),
-        then: Some(then),
+        then: Some(Box::new(then)),
     };
     assert_eq!(waits.removals, [removal]);
 }

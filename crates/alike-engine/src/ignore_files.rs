@@ -33,18 +33,20 @@ pub(crate) fn read_ignore_files<T: Source>(
 }
 
 /// The filters inside a folder of the replica of which nothing is known, where its own ignore files make them others than
-/// those of the source: what they leave out is not deleted for want of a rule that is gone. `None` also when they cannot be
-/// read: then there is nothing to go by.
+/// those of the source: what they leave out is not deleted for want of a rule that is gone.
+///
+/// # Errors
+/// When one is there but cannot be read.
 pub(crate) fn older_filter<T: Source>(
     tree: &T,
     folder: &T::Folder,
     around: &Filter,
     filter: &Filter,
     path: &dyn Fn() -> RelPath,
-) -> Option<Filter> {
-    let (older, _) = read_ignore_files(tree, folder, around, path).ok()?;
+) -> Result<Option<Filter>> {
+    let (older, _) = read_ignore_files(tree, folder, around, path)?;
     let is_other = older.fingerprint_in(&path()) != filter.fingerprint_in(&path());
-    is_other.then_some(older)
+    Ok(is_other.then_some(older))
 }
 
 fn read<T: Source>(tree: &T, folder: &T::Folder, name: &[u8]) -> Result<Option<String>> {

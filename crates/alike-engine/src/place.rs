@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use alike_model::entry::Stamp;
 use alike_model::filter::Filter;
-use alike_model::known::{FolderId, Known};
+use alike_model::known::{FolderId, Known, Row};
 use alike_model::path::{Name, RelPath};
 use alike_model::xattrs::{Xattrs, XattrsDiff};
 use alike_storage::{Error, Replica, Result, Source};
@@ -101,6 +101,11 @@ impl<S: Source, R: Replica> Place<S, R> {
             pending: AtomicUsize::new(1),
             draft: Mutex::new(Draft { touched: replica_stamp.is_none(), ..Draft::default() }),
         })
+    }
+
+    /// Something is held for what filters were: the row is to say that they were others, as one does that nobody wrote.
+    pub(crate) fn was_under_others(&self) {
+        self.draft(|draft| draft.filter = Some(Row::default().filter));
     }
 
     /// The source's folder.

@@ -88,7 +88,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         linked.into_iter().for_each(delete);
         // Last: now it is known what stays for their sake.
         for (place, removal) in rules {
-            match self.holds_anything_below(&place) {
+            match self.holds_anything_in(&place.path()) {
                 true => {
                     self.keep_rules(&place, &removal);
                     self.release(place);
@@ -104,9 +104,8 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         }
     }
 
-    fn holds_anything_below(&self, place: &Here<S, R>) -> bool {
-        let path = place.path();
-        self.wait_for(|waiting| waiting.held_by_rules.iter().any(|held| held.is_within(&path)))
+    fn holds_anything_in(&self, path: &RelPath) -> bool {
+        self.wait_for(|waiting| waiting.held_by_rules.iter().any(|held| held.is_within(path)))
     }
 
     /// Without them nobody would know why what they keep stays, once the folder is another.
@@ -181,6 +180,9 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
                 // What went from a folder that stays left this one as it was, and so shall we.
                 if !self.is_untouched(place) {
                     place.touch();
+                }
+                if place.filter_there.is_some() && self.holds_anything_in(&place.path().join(&removal.name)) {
+                    place.was_under_others();
                 }
                 let reason = Reason::KeptBelow.to_string();
                 let hold = Event::about(self.number, Action::Hold, place.path().join(&removal.name), reason);

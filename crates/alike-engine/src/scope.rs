@@ -87,7 +87,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         };
         let unknown = replica.as_ref().filter(|_| self.row(FolderId::ROOT).is_none());
         let older = |there| older_filter(self.work.replica, there, self.work.filter, &filter, &RelPath::root);
-        let filter_there = unknown.and_then(older);
+        let filter_there = unknown.map(older).transpose().map_err(PassError::Replica)?.flatten();
         let opened = Opened { source, replica, source_stamp, replica_stamp, xattrs, filter_there };
         let root = Place::new(None, opened, FolderId::ROOT, filter);
         self.shelf.put(&root);

@@ -117,7 +117,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         let unknown = replica.as_ref().filter(|_| !seen_before && replica_stamp.is_some());
         let around = parent.filter_there.as_ref().unwrap_or(&parent.filter);
         let older = |there| older_filter(self.work.replica, there, around, &filter, &path);
-        let filter_there = unknown.and_then(older);
+        let filter_there = unknown.map(older).transpose()?.flatten();
         let opened = Opened { source, replica, source_stamp, replica_stamp, xattrs, filter_there };
         let place = Place::new(Some((Arc::clone(parent), name.clone())), opened, id, filter);
         self.shelf.put(&place);
@@ -224,9 +224,15 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         let plan = plan_folder(findings, &self.work.policy, horizon);
         let in_full = !matches!(extent, Extent::Names(_));
         // While something is held for what filters were, that they changed has to be remembered.
-        let may_hold = filter_changed || place.filter_there.is_some();
-        if in_full && if may_hold { plan.holds.is_empty() } else { !had_row } {
-            place.draft(|draft| draft.filter = Some(filter));
+        let is_held = plan.holds.iter().any(|(_, reason)| {
+            // What --no-delete keeps is to be held for that once it is deleted again.
+            *reason == Reason::FilterChanged || place.filter_there.is_some()
+        });
+        match in_full {
+            true if is_held && !had_row => place.was_under_others(),
+            true if filter_changed && !plan.holds.is_empty() => {}
+            true if filter_changed || !had_row => place.draft(|draft| draft.filter = Some(filter)),
+            _ => {}
         }
         plan
     }

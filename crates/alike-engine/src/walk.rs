@@ -29,6 +29,8 @@ struct Leaving<F> {
     id: Option<FolderId>,
     row: Row,
     filter: Filter,
+    /// What the replica has of older filters, where these were others.
+    older: Option<Filter>,
     filter_changed: bool,
     /// What its row is to say of the filters.
     fingerprint: u64,
@@ -87,7 +89,8 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             return remove(&top, &place.path().join(&removal.name), step);
         }
         let mut walk = Walk { top, stack: Vec::new(), path: place.path(), reason, walking };
-        if !self.go_down(&mut walk, (at, &removal.name), removal.replica, removal.known, &place.filter)? {
+        let filters = (&place.filter, place.filter_there.as_ref());
+        if !self.go_down(&mut walk, (at, &removal.name), removal.replica, removal.known, filters)? {
             return Ok(false);
         }
         loop {
@@ -136,7 +139,9 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             return Ok(());
         }
         let known = here.row.get(&entry.name).copied();
-        if here.filter_changed && known.is_none() && !self.deletes_allowed() {
+        let was_left_out =
+            || here.older.as_ref().is_some_and(|older| older.excludes(&walk.path, &entry.name, is_folder));
+        if known.is_none() && !self.deletes_allowed() && (here.filter_changed || was_left_out()) {
             here.stays = true;
             if aloud {
                 self.wait_for(|waiting| waiting.held_by_rules.push(walk.path.clone()));
@@ -155,8 +160,8 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             }
             return Ok(());
         }
-        let filter = here.filter.clone();
-        match self.go_down(walk, (&entry.name, &entry.name), stamp, known, &filter) {
+        let (filter, older) = (here.filter.clone(), here.older.clone());
+        match self.go_down(walk, (&entry.name, &entry.name), stamp, known, (&filter, older.as_ref())) {
             Ok(true) => Ok(()),
             Ok(false) => {
                 walk.stack.last_mut().into_iter().for_each(|here| here.stays = true);
@@ -181,7 +186,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
         (name, called): (&Name, &Name),
         stamp: Stamp,
         known: Option<Known>,
-        filter: &Filter,
+        (filter, older): (&Filter, Option<&Filter>),
     ) -> Result<bool> {
         let above = self.reach(walk)?;
         let folder = Arc::new(self.work.replica.open_folder(&above, name)?);
@@ -207,7 +212,9 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             return Ok(false);
         }
         // The source's ignore files are gone with the folder; the replica still has them as they were.
-        let (filter, _) = read_ignore_files(self.work.replica, &folder, filter, &|| path.clone())?;
+        let inside =
+            |around: &Filter| read_ignore_files(self.work.replica, &folder, around, &|| path.clone());
+        let ((filter, _), older) = (inside(filter)?, older.map(inside).transpose()?);
         let changed_above = walk.stack.last().is_some_and(|above| above.filter_changed);
         let fingerprint = filter.fingerprint_in(&path);
         let filter_changed = changed_above || row.as_ref().is_some_and(|row| row.filter != fingerprint);
@@ -224,6 +231,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             id,
             row,
             filter,
+            older: older.map(|(older, _)| older),
             filter_changed,
             fingerprint,
             left,

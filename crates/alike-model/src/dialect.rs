@@ -34,17 +34,24 @@ pub(crate) fn spelled(line: &str) -> Option<Cow<'_, str>> {
             '\\' => spelled.extend(['\\'].into_iter().chain(left.next())),
             '{' | '}' => spelled.extend(['\\', character]),
             '[' => match Brackets::read(&mut left) {
-                Some(brackets) => brackets.spell(&mut spelled),
-                None => spelled.push('['),
+                Ok(brackets) => brackets.spell(&mut spelled),
+                // To git it is no name.
+                Err(Unfit::Unclosed) => return None,
+                // The crate finds words for that.
+                Err(Unfit::Backwards) => return Some(Cow::Borrowed(line)),
             },
             other => spelled.push(other),
         }
     }
     tail.chars().for_each(|blank| spelled.extend(['[', blank, ']']));
-    // A slash within brackets would make it one of a path.
-    let is_name = !pattern.trim_end_matches('/').contains('/');
-    let anywhere = if is_name && spelled.trim_end_matches('/').contains('/') { "**/" } else { "" };
-    Some(Cow::Owned(format!("{mark}{anywhere}{spelled}")))
+    // A slash says that it is a path, to git also one within brackets, and to the crate also one of ours.
+    let is_path = |text: &str| text.trim_end_matches('/').contains('/');
+    let start = match (is_path(pattern), is_path(&spelled)) {
+        (false, true) => "**/",
+        (true, false) => "/",
+        _ => "",
+    };
+    Some(Cow::Owned(format!("{mark}{start}{spelled}")))
 }
 
 /// True for what ends with a backslash that nothing follows.
@@ -66,30 +73,38 @@ struct Brackets {
     ranges: Vec<(char, char)>,
 }
 
+/// Why brackets are none.
+enum Unfit {
+    Unclosed,
+    /// A range runs from the higher to the lower.
+    Backwards,
+}
+
 impl Brackets {
-    /// What follows an opening bracket, and takes it from there; `None`, and takes nothing, where none closes it.
-    fn read(left: &mut Peekable<Chars<'_>>) -> Option<Self> {
-        let mut ahead = left.clone();
-        let negated = ahead.next_if(|next| matches!(next, '!' | '^')).is_some();
+    /// What follows an opening bracket, and takes it from there.
+    fn read(left: &mut Peekable<Chars<'_>>) -> Result<Self, Unfit> {
+        let negated = left.next_if(|next| matches!(next, '!' | '^')).is_some();
         let mut brackets = Self { negated, ..Self::default() };
         let mut is_first = true;
         loop {
-            let next = ahead.next()?;
+            let next = left.next().ok_or(Unfit::Unclosed)?;
             match next {
-                ']' if !is_first => break,
-                '[' if ahead.peek() == Some(&':') => brackets.add_class(&mut ahead)?,
+                ']' if !is_first => return Ok(brackets),
+                '[' if left.peek() == Some(&':') => brackets.add_class(left).ok_or(Unfit::Unclosed)?,
                 _ => {
-                    let from = if next == '\\' { ahead.next()? } else { next };
-                    brackets.add(from, end_of_range(&mut ahead)?.unwrap_or(from))?;
+                    let from = if next == '\\' { left.next().ok_or(Unfit::Unclosed)? } else { next };
+                    let to = end_of_range(left).ok_or(Unfit::Unclosed)?.unwrap_or(from);
+                    if from > to {
+                        return Err(Unfit::Backwards);
+                    }
+                    brackets.add(from, to);
                 }
             }
             is_first = false;
         }
-        *left = ahead;
-        Some(brackets)
     }
 
-    /// A class by its name, such as `[:digit:]`; one that nobody knows is nobody.
+    /// A class by its name, such as `[:digit:]`; one that nobody knows is nobody. `None` where it does not end.
     fn add_class(&mut self, left: &mut Peekable<Chars<'_>>) -> Option<()> {
         left.next();
         let name: String = left.take_while(|next| *next != ']').collect();
@@ -113,13 +128,11 @@ impl Brackets {
         Some(())
     }
 
-    /// `None` for a range that runs backwards: the crate finds words for that.
-    fn add(&mut self, from: char, to: char) -> Option<()> {
+    fn add(&mut self, from: char, to: char) {
         self.some.extend((from..=to).take_while(char::is_ascii));
         if !to.is_ascii() {
             self.ranges.push((from.max('\u{80}'), to));
         }
-        (from <= to).then_some(())
     }
 
     /// A slash is never meant.
@@ -168,7 +181,9 @@ mod tests {
     #[test]
     fn what_says_nothing_is_passed_over() {
         assert!(
-            [" ", "", "!", "!  ", "\\/", "/**//", "a\\\\\\/"].into_iter().all(|line| spelled(line).is_none())
+            [" ", "", "!", "!  ", "\\/", "/**//", "a[", "[[:digit:]*", "[a\\]", "a\\\\\\/"]
+                .into_iter()
+                .all(|line| spelled(line).is_none())
         );
     }
 
@@ -185,7 +200,8 @@ mod tests {
             ("[.-0]", "[\0.0]"),
             ("[[:digit:]]", "[\x000123456789]"),
             ("[\\]]", "[]]"),
-            ("a[", "a["),
+            ("[z-a]", "[z-a]"),
+            ("[a/b]*", "/[\0ab]*"),
             ("a\t", "a[\t]"),
         ];
         for (line, said) in cases {

@@ -115,6 +115,10 @@ pub(crate) fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
         Some((specs, pass)) => (specs.clone(), pass),
         None => (vec![settings::spec(&args.pair(), &args.pass, &args.output)?], &args.pass),
     };
+    if args.repair && args.pass.dry_run {
+        let why = "--repair mends, and -n says that nothing is to be done; without --repair nothing is";
+        return Err(Failure::Usage(why.to_owned()));
+    }
     let console = Arc::new(settings::console_of_check(&args.output)?);
     let signals = signals::listen(&console)?;
     // Best effort: where it is refused, it reads as everybody does.

@@ -290,6 +290,16 @@ fn a_tree_deeper_than_a_path_may_be_is_checked_with_few_descriptors() {
 }
 
 #[test]
+fn a_repair_that_is_only_to_say_what_it_would_do_is_refused() {
+    let pair = pair();
+    pair.source.file("a", "good");
+    mirrored(&pair);
+    pair.replica.file("a", "badd");
+    pair.check_with(&["--repair", "-n"]).expect(2).expect_message_with("without --repair");
+    assert_eq!(pair.replica.read("a"), b"badd");
+}
+
+#[test]
 fn the_pace_is_kept() {
     const RATE: u64 = 4 << 20;
     let pair = pair();

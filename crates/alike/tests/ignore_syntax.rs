@@ -162,6 +162,8 @@ fn lines_that_git_reads_in_a_way_of_its_own_are_read_in_that() {
         "e/[+-9]\n",
         "![!b]\n",
         "\\/\n",
+        "[draft*\n[[:digit:]*\na[\n",
+        "[a/b]*\n*[a/]\n",
         "*\n!*/\n!d/[!a]\n",
     ] {
         pair.source.file(".gitignore", rules);

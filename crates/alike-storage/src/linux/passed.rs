@@ -11,13 +11,16 @@ const FIRST: RawFd = 3;
 /// program that is started from here gets; that with the number stays as it is.
 ///
 /// # Errors
-/// When there is nothing under the number, or it does not speak TCP.
+/// When there is nothing under the number, or it does not listen for TCP.
 pub fn passed_listener(number: RawFd) -> Result<TcpListener> {
     if number < FIRST {
         return Err(ErrorKind::InvalidInput.into());
     }
     let listener = TcpListener::from(copy(number)?);
     listener.local_addr()?;
+    if !rustix::net::sockopt::socket_acceptconn(&listener)? {
+        return Err(std::io::Error::new(ErrorKind::InvalidInput, "it does not listen"));
+    }
     listener.set_nonblocking(true)?;
     Ok(listener)
 }

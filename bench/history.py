@@ -46,8 +46,8 @@ def asked(args, state, replica):
         "the last 20": ["--last", "20"],
         "a path": ["--path", f"{folder}/{file}"],
         "a pattern": ["--path", f"*{file[-5:]}", "--last", "20"],
-        "a kind of action": ["--action", "delete,rename"],
-        "a pass": ["--pass", "2", "--action", "mkdir"],
+        "a kind of action": ["--action", "mkdir"],
+        "a pass": ["--pass", "1", "--action", "mkdir"],
         "the last hour, as JSON": ["--since", "1h", "--path", folder, "--last", "20", "--json"],
     }
     found = {}

@@ -1,7 +1,6 @@
 """What was done is asked of `alike log`: a million files were made, and then each was given new contents."""
 
 import os
-import statistics
 
 import measure
 import nothing
@@ -24,13 +23,14 @@ def history(bench, args, _source):
         trees.flat(source, sizes.many_folders, sizes.many_each)
         found = {"files": files, "wrong": "", "asked": []}
         for what in ["made", "written anew"]:
+            if found["asked"]:
+                trees.write_anew(source)
             argv = [args.alike.resolve(), "once", "-q", "--sync", "none", "--state-dir", state, source, replica]
             found["wrong"] = measure.fault(measure.Child(argv, inner.work / "once.log").wait(), source, replica,
                                            measure.EVERYTHING, every_byte=False)
             if found["wrong"]:
                 break
             found["asked"].append({"after": what, "journals": journals(replica), "questions": asked(args, state, replica)})
-            trees.write_anew(source)
     return found
 
 
@@ -55,8 +55,7 @@ def asked(args, state, replica):
         argv = [os.fspath(word) for word in
                 [args.alike.resolve(), "log", "--state-dir", state, *words, replica]]
         program.once(argv)
-        times = sorted(program.once(argv) for _ in range(ASKED))
-        found[name] = {"words": words, "median": statistics.median(times), "fastest": times[0], "slowest": times[-1]}
+        found[name] = {"words": words} | program.starting(argv, ASKED)
     return found
 
 

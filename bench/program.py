@@ -21,9 +21,9 @@ def questions(args):
     return asked
 
 
-def starting(argv):
+def starting(argv, times=STARTS):
     """Median, least and most of the seconds from the start to the end."""
-    found = sorted(once(argv) for _ in range(STARTS))
+    found = sorted(once(argv) for _ in range(times))
     return {"median": statistics.median(found), "fastest": found[0], "slowest": found[-1]}
 
 

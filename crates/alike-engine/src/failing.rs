@@ -1,7 +1,7 @@
 //! What failed in the last passes, kept in the pair's state for who asks why: a memory, never the only copy of anything.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -13,6 +13,7 @@ use alike_model::path::RelPath;
 use serde::{Deserialize, Serialize};
 
 use crate::remembered::Word;
+use crate::small_file;
 
 /// The file in the state of a pair; there is none where nothing fails.
 const FILE: &str = "failed.json";
@@ -82,10 +83,9 @@ pub(crate) fn read(state: &Path) -> Option<Failures> {
 }
 
 fn write(state: &Path, failures: &Failures) -> io::Result<()> {
-    let (beside, file) = (state.join("failed.new"), state.join(FILE));
-    // What broke off, or was put there to lead elsewhere, is not written through.
-    let _ = fs::remove_file(&beside);
+    let file = state.join(FILE);
     if failures.is_empty() {
+        let _ = fs::remove_file(state.join("failed.new"));
         return match fs::remove_file(file) {
             Err(why) if why.kind() != io::ErrorKind::NotFound => Err(why),
             _ => Ok(()),
@@ -97,10 +97,7 @@ fn write(state: &Path, failures: &Failures) -> io::Result<()> {
         since: failure.since,
     };
     let kept = Kept { failed: failures.named().map(one).collect(), others: failures.others() };
-    let mut text = serde_json::to_vec_pretty(&kept)?;
-    text.push(b'\n');
-    fs::File::create_new(&beside)?.write_all(&text)?;
-    fs::rename(&beside, file)
+    small_file::replace(&file, &kept, false)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The hold of a replica: no pass is made until a person says so, for it would do again what was taken back.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::pair::lock;
 use crate::refusal::Refusal;
+use crate::small_file;
 use crate::trash::Trash;
 
 /// How long a running mirror has to let go of the replica.
@@ -72,18 +73,7 @@ impl Hold {
     }
 
     fn write(&self, own: &Path) -> io::Result<()> {
-        let beside = own.join("hold.new");
-        let mut text = serde_json::to_vec_pretty(self)?;
-        text.push(b'\n');
-        // What broke off, or was put there to lead elsewhere, is not written through.
-        match fs::remove_file(&beside) {
-            Err(why) if why.kind() != io::ErrorKind::NotFound => return Err(why),
-            _ => {}
-        }
-        let mut file = File::create_new(&beside)?;
-        file.write_all(&text)?;
-        file.sync_all()?;
-        fs::rename(&beside, own.join("hold"))
+        small_file::replace(&own.join("hold"), self, true)
     }
 
     /// Writes it, and brings it to the disk. Where that fails, what was under way goes on counting as such.

@@ -191,6 +191,11 @@ impl Index {
         self.read(id, rows::from_bytes)
     }
 
+    /// True for a folder that has a row, which takes much less than to read it.
+    pub(crate) fn has_row(&self, id: FolderId) -> bool {
+        self.read(id, rows::is_there).is_some()
+    }
+
     /// Only the folders in the row of a folder, which takes less than all of it.
     pub(crate) fn folders(&self, id: FolderId) -> Vec<(Name, FolderId)> {
         self.read(id, rows::folders_from_bytes).unwrap_or_default()

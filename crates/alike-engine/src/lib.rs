@@ -77,6 +77,7 @@ mod scrub;
 mod settle;
 pub mod several;
 pub mod siblings;
+mod small_file;
 pub mod stop;
 mod superseded;
 mod survey;

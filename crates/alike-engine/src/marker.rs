@@ -1,6 +1,6 @@
 //! The marker of a pair: what says whose replica a folder is, and on which filesystems both ends were.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -9,6 +9,7 @@ use alike_storage::{Local, Source, linux};
 use serde::{Deserialize, Serialize};
 
 use crate::refusal::Refusal;
+use crate::small_file;
 
 /// More than this is no marker, and cut off it cannot be read as one.
 const LARGEST: u64 = 1024 * 1024;
@@ -115,18 +116,7 @@ pub(crate) fn write_marker(path: &Path, old: Option<&Marker>, new: &Marker) -> i
     if old == Some(new) {
         return Ok(());
     }
-    let beside = path.with_extension("new");
-    let mut text = serde_json::to_vec_pretty(new)?;
-    text.push(b'\n');
-    // What broke off, or was put there to lead elsewhere, is not written through.
-    match fs::remove_file(&beside) {
-        Err(why) if why.kind() != io::ErrorKind::NotFound => return Err(why),
-        _ => {}
-    }
-    let mut file = File::create_new(&beside)?;
-    io::Write::write_all(&mut file, &text)?;
-    file.sync_all()?;
-    fs::rename(&beside, path)
+    small_file::replace(path, new, true)
 }
 
 /// One word in common is enough: an upgrade of the kernel may add one, a reboot may change another.

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::failing;
 use crate::marker::{Marker, read_state};
+use crate::small_file;
 
 /// A command line, and where it was typed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,13 +84,7 @@ impl CommandLine {
             folder: Word::of(self.folder.as_os_str().as_bytes()),
             words: self.words.iter().map(|word| Word::of(word.as_bytes())).collect(),
         };
-        let beside = state.join("run.new");
-        let mut text = serde_json::to_vec_pretty(&run)?;
-        text.push(b'\n');
-        // What broke off, or was put there to lead elsewhere, is not written through.
-        let _ = fs::remove_file(&beside);
-        fs::File::create_new(&beside)?.write_all(&text)?;
-        fs::rename(&beside, state.join("run.json"))
+        small_file::replace(&state.join("run.json"), &run, false)
     }
 }
 

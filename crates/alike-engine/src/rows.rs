@@ -20,6 +20,11 @@ pub(crate) fn from_bytes(id: FolderId, bytes: &[u8]) -> Option<Row> {
     parse(checked(id, bytes)?)
 }
 
+/// Says only that it is one, and makes nothing of it.
+pub(crate) fn is_there(id: FolderId, bytes: &[u8]) -> Option<()> {
+    checked(id, bytes).map(drop)
+}
+
 /// The folders of a row alone. Of a million names of files nothing is made.
 pub(crate) fn folders_from_bytes(id: FolderId, bytes: &[u8]) -> Option<Vec<(Name, FolderId)>> {
     let (Names { entries, .. }, _) = postcard::take_from_bytes(checked(id, bytes)?).ok()?;

@@ -85,7 +85,7 @@ impl<S: Source, R: Replica, H: Hands<S, R>> Run<'_, S, R, H> {
             }
             _ => XattrsDiff::default(),
         };
-        let unknown = replica.as_ref().filter(|_| self.row(FolderId::ROOT).is_none());
+        let unknown = replica.as_ref().filter(|_| !self.work.index.has_row(FolderId::ROOT));
         let older = |there| older_filter(self.work.replica, there, self.work.filter, &filter, &RelPath::root);
         let filter_there = unknown.map(older).transpose().map_err(PassError::Replica)?.flatten();
         let opened = Opened { source, replica, source_stamp, replica_stamp, xattrs, filter_there };

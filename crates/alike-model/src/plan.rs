@@ -191,9 +191,11 @@ pub struct Horizon<'a> {
 }
 
 impl Horizon<'_> {
+    /// What the filters of today leave out, and is to go for that, is no matter of older ones.
     fn may_have_left_out(&self, removal: &Removal) -> bool {
         let is_folder = removal.replica.kind == Kind::Folder;
-        self.filter_changed || (self.was_left_out)(&removal.name, is_folder)
+        removal.reason != Reason::Excluded
+            && (self.filter_changed || (self.was_left_out)(&removal.name, is_folder))
     }
 }
 
@@ -250,11 +252,7 @@ impl FolderPlan {
             }
             (Verdict::ExcludedGoes, _, Some(replica)) => {
                 let removal = Removal { name, replica, known, reason: Reason::Excluded, then: None };
-                self.remove(
-                    removal,
-                    policy,
-                    Horizon { filter_changed: false, was_left_out: &|_, _| false, ..horizon },
-                );
+                self.remove(removal, policy, horizon);
             }
             (Verdict::Forgotten, ..) => self.forget.push(name),
             // What is excluded is not alike's any more: forgetting it keeps it from being deleted as an old

@@ -4,19 +4,8 @@
 
 mod common;
 
-use alike_testkit::{NOBODY, Pair, is_root, wait_until};
-use common::{SOON, events, has, pair, pair_with_files, steps, text};
-
-/// Which of `paths` are on the replica.
-fn there<'a>(pair: &Pair, paths: &[&'a str]) -> Vec<&'a str> {
-    paths.iter().copied().filter(|path| pair.replica.has(path)).collect()
-}
-
-fn plant(pair: &Pair, paths: &[&str]) {
-    for path in paths {
-        pair.source.file(path, format!("content of {path}"));
-    }
-}
+use alike_testkit::{NOBODY, is_root, wait_until};
+use common::{SOON, events, has, pair, pair_with_files, plant, steps, text, there};
 
 #[test]
 fn exclude_takes_gitignore_patterns() {

@@ -5,18 +5,7 @@
 mod common;
 
 use alike_testkit::{Pair, wait_until};
-use common::{SOON, pair_with_files};
-
-/// Which of `paths` are on the replica.
-fn there<'a>(pair: &Pair, paths: &[&'a str]) -> Vec<&'a str> {
-    paths.iter().copied().filter(|path| pair.replica.has(path)).collect()
-}
-
-fn plant(pair: &Pair, paths: &[&str]) {
-    for path in paths {
-        pair.source.file(path, format!("content of {path}"));
-    }
-}
+use common::{SOON, pair_with_files, plant, there};
 
 /// A pair whose replica has something in a folder that the rules of that folder leave out.
 fn pair_with_something_kept_by_rules() -> Pair {

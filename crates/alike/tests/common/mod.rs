@@ -161,6 +161,18 @@ pub fn has(events: &[Event], action: &str, path: &str) -> bool {
     events.iter().any(|e| e.action == action && e.path == path)
 }
 
+/// Which of `paths` are on the replica.
+pub fn there<'a>(pair: &Pair, paths: &[&'a str]) -> Vec<&'a str> {
+    paths.iter().copied().filter(|path| pair.replica.has(path)).collect()
+}
+
+/// Files in the source, each with contents of its own.
+pub fn plant(pair: &Pair, paths: &[&str]) {
+    for path in paths {
+        pair.source.file(path, format!("content of {path}"));
+    }
+}
+
 /// A path of a test as text, for a flag.
 pub fn text(path: &Path) -> &str {
     path.to_str().unwrap_or_else(|| panic!("not a plain path: {}", path.display()))
